@@ -1,0 +1,1 @@
+"""Long memory for chat models, from outside: one line around the client."""
