@@ -1,0 +1,104 @@
+"""Every error convmem raises on its own account.
+
+Provider errors are never among them: they pass through a wrapped client unchanged.
+
+```
+ConvmemError
+├── InputError            what was handed in cannot be used (also a ValueError)
+│   └── ScopeError        a user, session or mode that cannot be one
+├── WrapError             the client cannot be wrapped as it is (also a TypeError)
+├── MissingExtraError     an optional dependency is not installed (also an ImportError)
+├── ClosedError           the Memory was closed
+├── JournalError          a turn could not be journaled and the caller asked to be told
+└── StoreError            the store cannot do what was asked
+    ├── StoreFormatError      the file is not a convmem database
+    ├── StoreNewerError       written by a newer convmem
+    ├── StoreReadOnlyError    the file or its folder cannot be written
+    ├── StoreCorruptError     the database is damaged
+    └── StoreUnavailableError try again later: locked, disk full, I/O error
+        └── StoreLockedError  another process holds the database
+```
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClosedError",
+    "ConvmemError",
+    "InputError",
+    "JournalError",
+    "MissingExtraError",
+    "ScopeError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreLockedError",
+    "StoreNewerError",
+    "StoreReadOnlyError",
+    "StoreUnavailableError",
+    "WrapError",
+]
+
+
+class ConvmemError(Exception):
+    """The root of all of convmem's errors."""
+
+
+class InputError(ConvmemError, ValueError):
+    """What was handed in cannot be used; nothing was changed."""
+
+
+class ScopeError(InputError):
+    """A user, session or mode that cannot be one."""
+
+
+class WrapError(ConvmemError, TypeError):
+    """The client cannot be wrapped as it is; the text says what to do instead."""
+
+
+class MissingExtraError(ConvmemError, ImportError):
+    """An optional dependency is missing; the text names the extra to install."""
+
+
+class ClosedError(ConvmemError):
+    """The Memory was closed."""
+
+
+class JournalError(ConvmemError):
+    """A turn could not be journaled and `on_error="raise"` asked to be told.
+
+    Attributes:
+        response: the provider's reply when it had already arrived, so that it is not lost; else None.
+    """
+
+    def __init__(self, message: str, *, response: object = None) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class StoreError(ConvmemError):
+    """The store cannot do what was asked."""
+
+
+class StoreFormatError(StoreError):
+    """The file is not a convmem database; it was not touched."""
+
+
+class StoreNewerError(StoreError):
+    """The database was written by a newer convmem; it was not touched."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The file or its folder cannot be written."""
+
+
+class StoreCorruptError(StoreError):
+    """The database is damaged; nothing was repaired or removed."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or written just now; the same request may succeed later."""
+
+
+class StoreLockedError(StoreUnavailableError):
+    """Another process holds the database."""

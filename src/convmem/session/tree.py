@@ -1,0 +1,117 @@
+"""One session as a tree of turns: digests and states, no words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from convmem.types import State
+
+__all__ = ["Node", "Tree"]
+
+SETTLED: frozenset[State] = frozenset({"answered", "partial"})
+"""States of turns that may be recalled, put into a window and continued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One turn without its words.
+
+    Attributes:
+        seq: its place in the journal's order; 0 for a forgotten turn.
+        identity: the digest of its meaning and position.
+        parent: the identity of the turn before it, `ROOT` for the first.
+        meaning: the digest of its meaning alone; empty for a forgotten turn.
+        role: the message's role; empty for a forgotten turn.
+        state: what became of it; None for a forgotten turn.
+        saying: 0, or which of several replies of one call it is.
+    """
+
+    seq: int
+    identity: bytes
+    parent: bytes
+    meaning: bytes
+    role: str
+    state: State | None
+    saying: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Answered, or broken off with something to show."""
+        return self.state in SETTLED
+
+    @property
+    def forgotten(self) -> bool:
+        """Only the place is left, which keeps the words from being journaled there again."""
+        return self.state is None
+
+
+class Tree:
+    """A session's turns by identity and by parent; grows, and forgets only by being built anew."""
+
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        self._nodes: dict[bytes, Node] = {}
+        self._children: dict[bytes, list[bytes]] = {}
+        self.update(nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __contains__(self, identity: bytes) -> bool:
+        return identity in self._nodes
+
+    def update(self, nodes: Iterable[Node]) -> None:
+        """Take in new turns and new states of known ones.
+
+        Of several sayings of one identity the first stands for all: they mean the same.
+        """
+        for node in nodes:
+            known = self._nodes.get(node.identity)
+            if known is None:
+                self._children.setdefault(node.parent, []).append(node.identity)
+            elif not known.forgotten and (node.forgotten or known.saying < node.saying):
+                continue
+            self._nodes[node.identity] = node
+
+    def get(self, identity: bytes) -> Node | None:
+        """The turn of that identity."""
+        return self._nodes.get(identity)
+
+    def children(self, identity: bytes) -> list[Node]:
+        """The turns said right after that one."""
+        return [self._nodes[child] for child in self._children.get(identity, ())]
+
+    def latest_first(self) -> Iterator[Node]:
+        """Every turn, the last written first."""
+        return reversed(self._nodes.values())
+
+    def head(self) -> Node | None:
+        """The last settled leaf by sequence: where a message without history continues.
+
+        A choice other than the first of its call is no head until somebody continued it.
+        """
+        return next((n for n in self.latest_first() if n.settled and not n.saying and not self._goes_on(n)), None)
+
+    def tips(self) -> Iterator[Node]:
+        """Where a call may continue, the latest first: settled turns that no settled one follows, and leaves."""
+        for node in self.latest_first():
+            if node.seq and not (self._goes_on(node) if node.settled else self._children.get(node.identity)):
+                yield node
+
+    def _goes_on(self, node: Node) -> bool:
+        """Whether a settled turn follows, be it behind forgotten ones."""
+        return any(
+            child.settled or (child.forgotten and self._goes_on(child)) for child in self.children(node.identity)
+        )
+
+    def path(self, identity: bytes, *, limit: int | None = None) -> list[Node]:
+        """The turns up to that one, forgotten ones included, oldest first; at most the last `limit`."""
+        path: list[Node] = []
+        while (limit is None or len(path) < limit) and (node := self._nodes.get(identity)) is not None:
+            path.append(node)
+            identity = node.parent
+        path.reverse()
+        return path

@@ -1,0 +1,174 @@
+"""The frozen values that convmem hands out: turns, sessions, receipts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+__all__ = ["MODES", "Message", "Mode", "Receipt", "Session", "State", "Stats", "Tokens", "Turn"]
+
+State = Literal["pending", "answered", "partial", "failed"]
+"""What became of a turn: awaiting its reply, settled, broken off on the way, or refused by the provider."""
+
+Mode = Literal["on", "off", "read", "write"]
+"""What memory does with a call: all of it, nothing, use but not journal, journal but not use."""
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+Message = dict[str, Any]
+"""A chat message as JSON: `role`, `content` and whatever else the caller or the provider put into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One chat message as it was journaled.
+
+    Attributes:
+        id: its name in this store, stable until it is forgotten.
+        seq: its place in the journal's order; greater means written later.
+        session: the session it belongs to.
+        user: the owner of the memory, or None.
+        parent: the id of the turn before it in its branch; None at the start of a branch or after a
+            forgotten turn.
+        role: `user`, `assistant`, `tool`, …
+        text: what a person would read of it; empty for a bare tool call.
+        payload: the message exactly as the caller or the provider gave it.
+        state: what became of it.
+        at: when it was said, an aware datetime.
+        choice: 0, or which of several replies of one call (`n > 1`) it was.
+        branch: the identity of its position in the conversation, an opaque hex string.
+    """
+
+    id: str
+    seq: int
+    session: str
+    user: str | None
+    parent: str | None
+    role: str
+    text: str
+    payload: Message = field(repr=False)
+    state: State
+    at: datetime
+    choice: int = 0
+    branch: str = field(default="", repr=False)
+
+    @property
+    def name(self) -> str | None:
+        """The speaker's name, when the message carried one."""
+        name = self.payload.get("name")
+        return name if isinstance(name, str) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One conversation.
+
+    Attributes:
+        name: the caller's string for it, or the one convmem made.
+        user: the owner of the memory, or None.
+        created: when its first turn was journaled.
+        turns: how many turns it holds, all branches together.
+    """
+
+    name: str
+    user: str | None
+    created: datetime
+    turns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How much a store holds: counts, and its size in bytes where the store knows it."""
+
+    users: int
+    sessions: int
+    turns: int
+    calls: int
+    waiting: int = 0
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Estimated tokens of one request, by where they came from.
+
+    Attributes:
+        system: the caller's leading system and developer messages.
+        window: earlier rounds sent verbatim, the caller's own and those that memory put back.
+        new: the newest round.
+    """
+
+    system: int = 0
+    window: int = 0
+    new: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.system + self.window + self.new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The account of one call: what was journaled, what was sent, what came back.
+
+    Attributes:
+        call: the id of the call.
+        user: the owner of the memory, or None.
+        session: the session the call belongs to; None while that is not known.
+        mode: what memory was asked to do.
+        model: the model asked.
+        journaled: every turn of this call that has happened so far is committed.
+        state: what became of the call.
+        turns: ids of the turns this call journaled: the caller's, then the reply.
+        restored: earlier messages that memory put back in front of what the caller sent.
+        dropped: messages of the caller that were left out because the model's window is full.
+        tokens: estimated tokens sent, by section.
+        ms: milliseconds by step: `journal` (align, journal and read, all before the provider call),
+            `provider`, `reply` (committing the reply).
+        usage: the provider's own usage fields, None until it sent them.
+        notes: what a person should know about this call, in plain words.
+    """
+
+    call: str
+    user: str | None = None
+    session: str | None = None
+    mode: Mode = "on"
+    model: str | None = None
+    journaled: bool = False
+    state: State = "pending"
+    turns: tuple[str, ...] = ()
+    restored: int = 0
+    dropped: int = 0
+    tokens: Tokens = Tokens()
+    ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    usage: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def with_(self, **changes: Any) -> Receipt:  # noqa: ANN401 (dataclasses.replace checks the names)
+        """The same receipt with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def __str__(self) -> str:
+        who = f"user {self.user}, " if self.user is not None else ""
+        head = f"{self.state}: {who}session {self.session or '–'}, mode {self.mode}, model {self.model or '–'}"
+        rows = [
+            head,
+            f"  journaled {'yes' if self.journaled else 'NO'}"
+            + (f", turns {' '.join(self.turns)}" if self.turns else ""),
+            f"  sent ~{self.tokens.total} tokens: system {self.tokens.system},"
+            f" window {self.tokens.window}, new {self.tokens.new};"
+            f" {self.restored} messages put back, {self.dropped} left out",
+        ]
+        if self.ms:
+            rows.append("  ms: " + ", ".join(f"{step} {ms:.1f}" for step, ms in self.ms.items()))
+        if self.usage:
+            numbers = [f"{name} {n}" for name, n in self.usage.items() if isinstance(n, int)]
+            rows.append("  usage: " + ", ".join(numbers))
+        rows.extend(f"  note: {note}" for note in self.notes)
+        return "\n".join(rows)

@@ -1,0 +1,1 @@
+"""Wire bodies ⇄ turns, one module per API shape; pure, no I/O and no SDK."""

@@ -1,0 +1,243 @@
+"""Chat Completions bodies ⇄ turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from convmem.errors import InputError
+from convmem.wire.message import SETTINGS_ROLES, plain
+
+if TYPE_CHECKING:
+    from convmem.types import Message
+
+__all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "sendable", "split"]
+
+PATH = "/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What one chat body asks, as memory sees it.
+
+    Attributes:
+        settings: the leading system and developer messages.
+        turns: the messages after them.
+        model: the model asked, None when the body names none.
+        stream: the reply comes as server-sent events.
+        max_output: the most tokens the reply may have, when the body says so.
+    """
+
+    settings: tuple[Message, ...]
+    turns: tuple[Message, ...]
+    model: str | None = None
+    stream: bool = False
+    max_output: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a provider answered.
+
+    Attributes:
+        choices: one assistant message per choice, in the order of their index.
+        usage: the provider's usage fields, verbatim.
+        response_id: the provider's id of the reply.
+        complete: False when the reply was broken off on the way.
+    """
+
+    choices: tuple[Message, ...] = ()
+    usage: Mapping[str, Any] | None = None
+    response_id: str | None = None
+    complete: bool = True
+
+
+def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Split messages into the leading system and developer messages and the turns after them."""
+    n = 0
+    while n < len(messages) and messages[n].get("role") in SETTINGS_ROLES:
+        n += 1
+    return tuple(messages[:n]), tuple(messages[n:])
+
+
+def parse(body: object) -> ChatRequest:
+    """Read a chat body.
+
+    Raises:
+        InputError: when it is none that memory could journal: no mapping, no list of messages with roles.
+    """
+    if not isinstance(body, Mapping):
+        raise InputError(f"a chat body is a mapping, not {type(body).__name__}")
+    fields = cast("Mapping[str, Any]", body)
+    given: object = fields.get("messages")
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+        raise InputError("`messages` is not a list")
+    messages = [_message(item, i) for i, item in enumerate(cast("Sequence[object]", given))]
+    settings, turns = split(messages)
+    model: object = fields.get("model")
+    limit: object = fields.get("max_completion_tokens") or fields.get("max_tokens")
+    return ChatRequest(
+        settings=settings,
+        turns=turns,
+        model=model if isinstance(model, str) else None,
+        stream=fields.get("stream") is True,
+        max_output=limit if isinstance(limit, int) else None,
+    )
+
+
+def _message(item: object, i: int) -> Message:
+    message = plain(item, where=f"messages[{i}]")
+    if not isinstance(message, dict):
+        raise InputError(f"messages[{i}] is {type(item).__name__}, not a mapping with `role` and `content`")
+    fields = cast("Message", message)
+    if not isinstance(fields.get("role"), str):
+        raise InputError(f"messages[{i}] has no `role`")
+    return fields
+
+
+# What an assistant message may carry back to a provider; the rest of a reply (annotations, audio data,
+# refusals that are null) is the provider's to say and not ours to repeat.
+_SENDABLE = ("role", "content", "name", "tool_calls", "function_call", "refusal")
+
+
+def sendable(message: Message) -> Message:
+    """The form in which a journaled message goes back to a provider; the caller's own are left as they are."""
+    if message.get("role") != "assistant":
+        return message
+    kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}
+    if "content" not in kept and not kept.get("tool_calls") and "refusal" not in kept:
+        kept["content"] = ""
+    return kept
+
+
+def reply_of(completion: object) -> Reply:
+    """Read a chat completion: a mapping or an SDK object."""
+    data = plain(completion, where="completion")
+    if not isinstance(data, dict):
+        return Reply(complete=False)
+    fields = cast("dict[str, Any]", data)
+    choices: object = fields.get("choices")
+    rows = cast("list[dict[str, Any]]", choices) if isinstance(choices, list) else []
+    rows = sorted(rows, key=lambda row: row.get("index") or 0)
+    messages = [cast("object", row.get("message")) for row in rows]
+    kept = tuple({"role": "assistant", **cast("Message", m)} for m in messages if isinstance(m, dict))
+    response_id: object = fields.get("id")
+    return Reply(
+        choices=tuple(_without_parsed(message) for message in kept),
+        usage=_usage(fields),
+        response_id=response_id if isinstance(response_id, str) else None,
+        complete=bool(kept),
+    )
+
+
+def _usage(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    usage: object = fields.get("usage")
+    return cast("Mapping[str, Any]", usage) if isinstance(usage, dict) else None
+
+
+def _without_parsed(message: Message) -> Message:
+    """The message without what an SDK's own parsing added to it."""
+    message.pop("parsed", None)
+    for call in message.get("tool_calls") or ():
+        if isinstance(call, dict) and isinstance(function := cast("Message", call).get("function"), dict):
+            cast("Message", function).pop("parsed_arguments", None)
+    return message
+
+
+@dataclass(slots=True)
+class ReplyStream:
+    """Puts a streamed reply together, chunk by chunk, holding only what the reply itself will hold."""
+
+    _choices: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    _usage: Mapping[str, Any] | None = None
+    _response_id: str | None = None
+
+    def add(self, chunk: object) -> None:
+        """Take one parsed chunk; anything that is not one is ignored."""
+        if not isinstance(chunk, dict):
+            return
+        fields = cast("dict[str, Any]", chunk)
+        if self._response_id is None and isinstance(response_id := fields.get("id"), str):
+            self._response_id = response_id
+        self._usage = _usage(fields) or self._usage
+        choices: object = fields.get("choices")
+        for row in cast("list[object]", choices) if isinstance(choices, list) else []:
+            if isinstance(row, dict):
+                self._add_choice(cast("dict[str, Any]", row))
+
+    def _add_choice(self, row: dict[str, Any]) -> None:
+        index: object = row.get("index")
+        message = self._choices.setdefault(index if isinstance(index, int) else 0, {})
+        delta: object = row.get("delta")
+        if isinstance(delta, dict):
+            _merge(message, cast("dict[str, Any]", delta))
+
+    def reply(self, *, complete: bool) -> Reply:
+        """The reply as far as it came."""
+        choices = tuple(_joined(self._choices[i]) for i in sorted(self._choices))
+        return Reply(
+            choices=tuple({"role": "assistant", **m} for m in choices if any(m.values())),
+            usage=self._usage,
+            response_id=self._response_id,
+            complete=complete,
+        )
+
+
+# Deltas of these keys replace what stood there; strings of any other key continue it.
+_REPLACED = frozenset({"role", "id", "type", "index", "name"})
+
+
+def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Merge a delta: strings continue (as lists of pieces), lists go by `index`, the rest replaces."""
+    for key, value in delta.items():
+        if value is None:
+            into.setdefault(key, None)
+        elif isinstance(value, str):
+            if key in _REPLACED:
+                into[key] = value
+            elif isinstance(into.get(key), _Pieces):
+                into[key].append(value)
+            else:
+                into[key] = _Pieces([value])
+        elif isinstance(value, dict):
+            held = into.get(key)
+            if not isinstance(held, dict):
+                held = into[key] = {}
+            _merge(cast("dict[str, Any]", held), cast("dict[str, Any]", value))
+        elif isinstance(value, list):
+            _merge_list(into, key, cast("list[object]", value))
+        else:
+            into[key] = value
+
+
+def _merge_list(into: dict[str, Any], key: str, items: list[object]) -> None:
+    held = into.get(key)
+    if not isinstance(held, _Indexed):
+        held = into[key] = _Indexed()
+    for item in items:
+        if not isinstance(item, dict):
+            held[len(held)] = item
+            continue
+        fields = cast("dict[str, Any]", item)
+        index: object = fields.get("index")
+        slot = index if isinstance(index, int) else len(held)
+        _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"})
+
+
+class _Pieces(list[str]):
+    """A string on its way in."""
+
+
+class _Indexed(dict[int, Any]):
+    """A list on its way in, by index."""
+
+
+def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    if isinstance(value, _Indexed):
+        return [_joined(value[i]) for i in sorted(value)]
+    if isinstance(value, dict):
+        return {key: _joined(item) for key, item in cast("dict[str, Any]", value).items()}
+    return value

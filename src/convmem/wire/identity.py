@@ -1,0 +1,39 @@
+"""What makes a turn this turn: keyed digests of meaning and position."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Any
+
+from convmem.wire.message import meaning_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["DIGEST_BYTES", "ROOT", "chain", "identity", "meaning_digest"]
+
+DIGEST_BYTES = 16
+ROOT = bytes(DIGEST_BYTES)
+"""The identity that stands before the first turn of a conversation."""
+
+
+def meaning_digest(key: bytes, message: Mapping[str, Any]) -> bytes:
+    """HMAC-SHA256 of a message's meaning under the store's key, cut to 16 bytes.
+
+    The key keeps a stolen digest from being tested against guessed words (RFC 2104; truncation as in its §5).
+    """
+    return hmac.digest(key, b"meaning\0" + meaning_of(message), "sha256")[:DIGEST_BYTES]
+
+
+def identity(key: bytes, parent: bytes, meaning: bytes) -> bytes:
+    """The identity of a turn: its meaning digest bound to the identity of the turn before it."""
+    return hmac.digest(key, b"turn\0" + parent + meaning, "sha256")[:DIGEST_BYTES]
+
+
+def chain(key: bytes, parent: bytes, meanings: Iterable[bytes]) -> list[bytes]:
+    """The identities of turns said one after the other, the first of them after `parent`."""
+    identities: list[bytes] = []
+    for meaning in meanings:
+        parent = identity(key, parent, meaning)
+        identities.append(parent)
+    return identities

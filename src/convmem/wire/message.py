@@ -1,0 +1,165 @@
+"""One chat message: as plain JSON, as text, and as meaning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from convmem.errors import InputError
+
+if TYPE_CHECKING:
+    from convmem.types import Message
+
+__all__ = ["SETTINGS_ROLES", "calls_of", "dumps", "meaning_of", "plain", "text_of"]
+
+SETTINGS_ROLES = frozenset({"system", "developer"})
+
+
+def dumps(value: object) -> str:
+    """JSON as compact text that any UTF-8 store can hold.
+
+    Chinese stays readable; lone surrogates, which UTF-8 cannot hold, are escaped and come back the same.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def plain(value: object, *, where: str = "message") -> Any:  # noqa: ANN401 (JSON has no narrower type)
+    """A deep copy as JSON values: mappings, SDK objects (anything with `model_dump`), lists, tuples, scalars.
+
+    Raises:
+        InputError: for what JSON cannot say, naming the place.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[object, object]", value).items()
+        copy: dict[str, Any] = {}
+        for key, item in pairs:
+            if not isinstance(key, str):
+                raise InputError(f"{where}: the key {key!r} is not a string; JSON objects have string keys")
+            copy[key] = plain(item, where=f"{where}.{key}")
+        return copy
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return plain(dump(mode="json", exclude_unset=True), where=where)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        items = cast("Iterable[object]", value)
+        return [plain(item, where=f"{where}[{i}]") for i, item in enumerate(items)]
+    raise InputError(f"{where}: {type(value).__name__} is not JSON; send text, numbers, lists or mappings")
+
+
+def _part_text(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        return ""
+    fields = cast("Mapping[str, object]", part)
+    for key in ("text", "refusal"):
+        if isinstance(text := fields.get(key), str):
+            return text
+    kind = fields.get("type")
+    names = {"image_url": "[image]", "input_audio": "[audio]", "file": "[file]"}
+    return names.get(kind, "") if isinstance(kind, str) else ""
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """What a person would read of a message: its text parts, or its refusal; media as `[image]`."""
+    content: object = message.get("content")
+    if isinstance(content, str):
+        text = content
+    elif isinstance(content, Sequence):
+        text = "\n".join(filter(None, map(_part_text, cast("Sequence[object]", content))))
+    else:
+        text = ""
+    refusal: object = message.get("refusal")
+    return text or (refusal if isinstance(refusal, str) else "")
+
+
+def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of the tool calls an assistant message makes."""
+    calls: object = message.get("tool_calls")
+    if not isinstance(calls, Sequence) or isinstance(calls, str):
+        return ()
+    ids = (call.get("id") for call in cast("Sequence[object]", calls) if isinstance(call, Mapping))  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return tuple(call_id for call_id in ids if isinstance(call_id, str))
+
+
+def _meant_arguments(arguments: object) -> object:
+    """Arguments as JSON when they are, so that a re-serialized object means the same."""
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
+
+
+def _meant_call(call: object) -> object:
+    if not isinstance(call, Mapping):
+        return call
+    fields = cast("Mapping[str, Any]", call)
+    function = cast("object", fields.get("function"))
+    if isinstance(function, Mapping):
+        made = cast("Mapping[str, Any]", function)
+        return [fields.get("id"), made.get("name"), _meant_arguments(made.get("arguments"))]
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _meant_part(part: object) -> object:
+    """A content part without its weight: long strings (inline images, audio) stand as their hash."""
+    if isinstance(part, str):
+        return part if len(part) < 4096 else hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()  # noqa: PLR2004 (any size will do)
+    if isinstance(part, Mapping):
+        fields = cast("Mapping[str, object]", part)
+        return {key: _meant_part(value) for key, value in fields.items() if value is not None}
+    if isinstance(part, Sequence):
+        return [_meant_part(item) for item in cast("Sequence[object]", part)]
+    return part
+
+
+def _meant_content(content: object) -> object:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content.strip()
+    if not isinstance(content, Sequence):
+        return _meant_part(content)
+    parts = [_meant_part(part) for part in cast("Sequence[object]", content)]
+    if len(parts) == 1 and isinstance(parts[0], dict):
+        only = cast("dict[str, object]", parts[0])
+        if only.get("type") == "text" and isinstance(text := only.get("text"), str):
+            return text.strip()
+    return parts
+
+
+# What besides role and content makes one message another: everything else (reasoning, annotations, ids of
+# the provider, unknown fields) may be dropped or added by an app that sends the message back.
+_MEANT_FIELDS = ("name", "tool_call_id", "refusal", "function_call", "audio")
+
+
+def meaning_of(message: Mapping[str, Any]) -> bytes:
+    """The bytes by which two copies of a message are recognized as the same saying.
+
+    Role, text, names, tool ids and arguments count; a text given as a string or as one text part, `None`
+    fields, white space at the ends and the formatting of arguments do not.
+    """
+    role: object = message.get("role")
+    content: object = message.get("content")
+    if isinstance(content, str) and isinstance(role, str) and len(message) == 2:  # noqa: PLR2004 (role and content: by far the most messages)
+        meant: list[object] = [role, content.strip()]
+    else:
+        meant = [role, _meant_content(content)]
+        for key in _MEANT_FIELDS:
+            if (value := message.get(key)) is not None:
+                meant.append({key: _meant_part(value)})
+        calls: object = message.get("tool_calls")
+        if isinstance(calls, Sequence) and calls:
+            meant.append({"tool_calls": [_meant_call(call) for call in cast("Sequence[object]", calls)]})
+    return json.dumps(meant, sort_keys=True, separators=(",", ":"), default=repr).encode()
