@@ -1,0 +1,1 @@
+"""A made-up bilingual conversation, questions about it and small talk: data for the demo and its tests."""
