@@ -1,1 +1,65 @@
-"""Long memory for chat models, from outside: one line around the client."""
+"""Long memory for chat models, from outside: one line around the client.
+
+```python
+import convmem
+from openai import OpenAI
+
+memory = convmem.Memory("chat.db")
+client = memory.wrap(OpenAI(), user="alice", session="kyoto")
+```
+"""
+
+from convmem.asynchronous import AsyncMemory
+from convmem.errors import (
+    ClosedError,
+    ConvmemError,
+    InputError,
+    JournalError,
+    MissingExtraError,
+    ScopeError,
+    StoreCorruptError,
+    StoreError,
+    StoreFormatError,
+    StoreLockedError,
+    StoreNewerError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+    WrapError,
+)
+from convmem.hooks import Event, Hook
+from convmem.memory import Memory
+from convmem.protocols import Store
+from convmem.types import Message, Mode, Receipt, Session, State, Stats, Tokens, Turn
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncMemory",
+    "ClosedError",
+    "ConvmemError",
+    "Event",
+    "Hook",
+    "InputError",
+    "JournalError",
+    "Memory",
+    "Message",
+    "MissingExtraError",
+    "Mode",
+    "Receipt",
+    "ScopeError",
+    "Session",
+    "State",
+    "Stats",
+    "Store",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreLockedError",
+    "StoreNewerError",
+    "StoreReadOnlyError",
+    "StoreUnavailableError",
+    "Tokens",
+    "Turn",
+    "WrapError",
+    "__version__",
+]

@@ -175,9 +175,10 @@ class ReplyStream:
 
     def reply(self, *, complete: bool) -> Reply:
         """The reply as far as it came."""
-        choices = tuple(_joined(self._choices[i]) for i in sorted(self._choices))
+        messages = (_joined(self._choices[i]) for i in sorted(self._choices))
+        said = (m for m in messages if complete or any(value for key, value in m.items() if key != "role"))
         return Reply(
-            choices=tuple({"role": "assistant", **m} for m in choices if any(m.values())),
+            choices=tuple({"role": "assistant", **m} for m in said),
             usage=self._usage,
             response_id=self._response_id,
             complete=complete,

@@ -1,0 +1,123 @@
+"""`AsyncMemory`: the direct API for event loops, the same engine behind a thread hop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from convmem.memory import Memory
+from convmem.scope import UNSET, Unset
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from convmem.protocols import Store
+    from convmem.types import Mode, Receipt, Session, Stats, Turn
+
+__all__ = ["AsyncMemory"]
+
+ClientT = TypeVar("ClientT")
+
+
+class AsyncMemory:
+    """A `Memory` whose direct API is awaited.
+
+    Takes the arguments of `Memory`, or a Memory to share (`AsyncMemory.of`). Opening is quick and happens
+    at once; `wrap`, `scope` and the receipts never block and are as on `Memory`.
+    """
+
+    def __init__(self, store: str | Path | Store, **options: Any) -> None:  # noqa: ANN401 (those of Memory, checked by it)
+        self.memory = Memory(store, **options)
+
+    @classmethod
+    def of(cls, memory: Memory) -> AsyncMemory:
+        """The awaitable API of a Memory that is there already."""
+        self = cls.__new__(cls)
+        self.memory = memory
+        return self
+
+    def wrap(
+        self, client: ClientT, *, user: str | None = None, session: str | None = None, mode: Mode = "on"
+    ) -> ClientT:
+        """See `Memory.wrap`."""
+        return self.memory.wrap(client, user=user, session=session, mode=mode)
+
+    def scope(
+        self,
+        *,
+        user: str | None | Literal[Unset.UNSET] = UNSET,
+        session: str | None | Literal[Unset.UNSET] = UNSET,
+        mode: Mode | Literal[Unset.UNSET] = UNSET,
+    ) -> AbstractContextManager[None]:
+        """See `Memory.scope`."""
+        return self.memory.scope(user=user, session=session, mode=mode)
+
+    def last_receipt(self) -> Receipt | None:
+        """See `Memory.last_receipt`."""
+        return self.memory.last_receipt()
+
+    def receipt_for(self, response: object) -> Receipt | None:
+        """See `Memory.receipt_for`."""
+        return self.memory.receipt_for(response)
+
+    async def record(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        at: datetime | Sequence[datetime] | None = None,
+        append: bool = False,
+    ) -> list[str]:
+        """See `Memory.record`."""
+        return await asyncio.to_thread(
+            self.memory.record, messages, user=user, session=session, at=at, append=append
+        )
+
+    async def sessions(self, *, user: str | None | Literal[Unset.UNSET] = UNSET) -> list[Session]:
+        """See `Memory.sessions`."""
+        return await asyncio.to_thread(self.memory.sessions, user=user)
+
+    async def turns(
+        self, *, session: str | None = None, user: str | None = None, branches: bool = False
+    ) -> list[Turn]:
+        """See `Memory.turns`."""
+        return await asyncio.to_thread(self.memory.turns, session=session, user=user, branches=branches)
+
+    async def export(
+        self, *, user: str | None | Literal[Unset.UNSET] = UNSET, session: str | None = None
+    ) -> AsyncIterator[str]:
+        """See `Memory.export`."""
+        lines = self.memory.export(user=user, session=session)
+        end = object()
+        while (line := await asyncio.to_thread(next, lines, end)) is not end:
+            yield str(line)
+
+    async def import_(self, lines: Iterable[str]) -> int:
+        """See `Memory.import_`."""
+        return await asyncio.to_thread(self.memory.import_, lines)
+
+    async def stats(self) -> Stats:
+        """See `Memory.stats`."""
+        return await asyncio.to_thread(self.memory.stats)
+
+    async def flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (the same as Memory's)
+        """See `Memory.flush`."""
+        await asyncio.to_thread(self.memory.flush, timeout)
+
+    async def close(self) -> None:
+        """See `Memory.close`."""
+        await asyncio.to_thread(self.memory.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

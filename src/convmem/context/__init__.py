@@ -1,0 +1,1 @@
+"""What goes into a request, and how much of it; pure."""

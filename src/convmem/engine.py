@@ -1,0 +1,293 @@
+"""The engine behind a Memory: one writer, one rule for trouble, and the calls that run through it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from convmem.errors import ClosedError, JournalError, StoreLockedError
+from convmem.exchange import BeginJob, Call, EndJob
+from convmem.hooks import Event, emit
+from convmem.journal import Journal
+from convmem.types import Receipt
+from convmem.wire.chat import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convmem.hooks import EventKind, Hook
+    from convmem.journal import Job
+    from convmem.protocols import Store
+    from convmem.exchange import Placement
+    from convmem.types import Message, Mode, State
+    from convmem.wire.chat import ChatRequest
+
+__all__ = ["Engine", "Exchange", "OnError"]
+
+T = TypeVar("T")
+
+_PATIENCE_S = 5.0
+_SILENCE_S = 30.0
+
+OnError = Literal["pass_through", "raise"]
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Engine:
+    """What all wraps of one Memory share.
+
+    Args:
+        store: where the journal is.
+        on_error: what to do when a call cannot be journaled in time.
+        deadline_ms: how long a call waits for the journal, before and after the provider.
+        hooks: told of every event.
+        clock: the time as an aware datetime.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        on_error: OnError = "pass_through",
+        deadline_ms: float = 300,
+        hooks: tuple[Hook, ...] = (),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.store = store
+        self.on_error: OnError = on_error
+        self.deadline_s = deadline_ms / 1_000
+        self.hooks = hooks
+        self.clock = clock
+        self.journal = Journal(
+            store,
+            on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
+            on_healed=lambda n: emit(hooks, Event(kind="healed", detail=f"{n} waiting writes are journaled")),
+        )
+
+    def exchange(
+        self, request: ChatRequest, *, user: str | None, session: str | None, mode: Mode, host: str | None
+    ) -> Exchange:
+        """A call about to be made."""
+        call = Call(
+            id=uuid.uuid4().hex,
+            at=self.clock(),
+            user=user,
+            session=session,
+            fresh_session=f"session-{uuid.uuid4().hex[:12]}",
+            mode=mode,
+            host=host,
+            request=request,
+        )
+        return Exchange(self, call)
+
+    def run(self, make: Callable[[], Job[T]]) -> T:
+        """Do a job for the direct API: wait out other processes, and raise what goes wrong.
+
+        Args:
+            make: makes the job; called again when another process held the store.
+
+        Raises:
+            StoreError: the store cannot do it; the caller still holds the data.
+            JournalError: the store does not answer.
+        """
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            job = make()
+            job.patient = True
+            future = self.journal.submit(job)
+            try:
+                return future.result(timeout=_SILENCE_S)
+            except StoreLockedError:
+                if time.monotonic() > until:
+                    raise
+            except TimeoutError as error:
+                raise JournalError(f"the store has not answered for {_SILENCE_S:.0f} s") from error
+
+
+class Exchange:
+    """One wrapped call as it happens; see `convmem.exchange` for what is written.
+
+    Attributes:
+        receipt: the account so far; replaced as things happen.
+        messages: what to send instead of the caller's messages, or None to send those.
+    """
+
+    def __init__(self, engine: Engine, call: Call) -> None:
+        self._engine = engine
+        self._call = call
+        self._begun = BeginJob(call, engine.store, written=self._begin_written)
+        self._ended = False
+        self._end_written = False
+        self._sent_at = 0.0
+        self._lock = threading.Lock()
+        self.messages: list[Message] | None = None
+        self.receipt = Receipt(
+            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
+        )
+        if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
+            self._note("no session was named, and a single message continues none: it begins a new session")
+
+    # Before the provider call.
+
+    def begin(self) -> None:
+        """Align and journal, at most for the deadline."""
+        started = time.perf_counter()
+        self._has_begun(started, _outcome(self._submit(self._begun), self._engine.deadline_s))
+
+    async def abegin(self) -> None:
+        """`begin`, without blocking the event loop."""
+        started = time.perf_counter()
+        future = self._submit(self._begun)
+        try:
+            error = await _aoutcome(future, self._engine.deadline_s)
+        except BaseException as stopped:
+            self._end(Reply(complete=False), error=type(stopped).__name__)
+            raise
+        self._has_begun(started, error)
+
+    def _submit(self, job: Job[T]) -> Future[T]:
+        try:
+            return self._engine.journal.submit(job)
+        except ClosedError as error:
+            job.fail(error)
+            return job.outcome
+
+    def _begin_written(self, placement: Placement) -> None:
+        """On the writer thread, in time or late."""
+        with self._lock:
+            self.receipt = self.receipt.with_(
+                session=placement.ref.session,
+                turns=(*placement.ids, *self.receipt.turns),
+                journaled=self._call.mode != "read" and (not self._ended or self._end_written),
+            )
+
+    def _has_begun(self, started: float, error: BaseException | None) -> None:
+        ms = {"journal": (time.perf_counter() - started) * 1_000}
+        placement = self._begun.placement
+        if error is None and placement is not None:
+            window = placement.window
+            self.messages = window.messages
+            self._update(ms=ms, restored=window.restored, dropped=window.dropped, tokens=window.tokens)
+            if self._call.mode != "read":
+                self._emit("journaled", f"{len(placement.ids)} turns")
+        else:
+            self._update(ms=ms)
+            try:
+                self._degraded(f"the call goes out unjournaled: {error}", error)
+            except JournalError as raised:
+                self.stop_soon(Reply(complete=False), raised)
+                raise
+        self._emit("sent")
+        self._sent_at = time.perf_counter()
+
+    def _degraded(self, detail: str, error: BaseException | None) -> None:
+        self._note(detail)
+        self._emit("degraded", detail)
+        if self._engine.on_error == "raise":
+            raise JournalError(detail) from error
+
+    # After it.
+
+    def answered(self, reply: Reply, *, response: object = None) -> None:
+        """Commit the reply, at most for the deadline."""
+        started = time.perf_counter()
+        if (future := self._end(reply)) is not None:
+            self._has_ended(started, _outcome(future, self._engine.deadline_s), response)
+
+    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
+        """`answered`, without blocking the event loop."""
+        started = time.perf_counter()
+        if (future := self._end(reply)) is not None:
+            self._has_ended(started, await _aoutcome(future, self._engine.deadline_s), response)
+
+    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
+
+        What arrived is kept as partial; when nothing did, the turns that waited have failed. After an
+        error this waits for the commit like `answered`; when somebody wants to get out, for nobody.
+        """
+        future = self._end(reply, error=type(error).__name__ if error is not None else None)
+        if future is not None and isinstance(error, Exception):
+            _outcome(future, self._engine.deadline_s)
+
+    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
+        """`stopped`, waiting for nobody: for event loops and finalizers."""
+        self._end(reply, error=type(error).__name__ if error is not None else None)
+
+    def _end(self, reply: Reply, *, error: str | None = None) -> Future[tuple[str, ...]] | None:
+        """Submit the end of the call, once; None when it has ended already."""
+        state: State = "answered" if reply.complete else "partial" if reply.choices else "failed"
+        with self._lock:
+            if self._ended:
+                return None
+            self._ended = True
+            ms = {**self.receipt.ms}
+            if self._sent_at:
+                ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
+            self.receipt = self.receipt.with_(state=state, usage=reply.usage, journaled=False, ms=ms)
+        job = EndJob(
+            self._begun, reply, state, at=self._engine.clock(), error=error, written=self._reply_written
+        )
+        future = self._submit(job)
+        self._emit("answered" if reply.choices else "failed", error or "")
+        return future
+
+    def _reply_written(self, ids: tuple[str, ...]) -> None:
+        """On the writer thread, in time or late."""
+        with self._lock:
+            self._end_written = True
+            turns = (*self.receipt.turns, *ids)
+            self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
+
+    def _has_ended(self, started: float, error: BaseException | None, response: object) -> None:
+        self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
+        if error is None:
+            return
+        try:
+            self._degraded(f"the reply is not journaled: {error}", error)
+        except JournalError as raised:
+            raised.response = response
+            raise
+
+    def _update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)
+        with self._lock:
+            self.receipt = self.receipt.with_(**changes)
+
+    def _note(self, note: str) -> None:
+        self._update(notes=(*self.receipt.notes, note))
+
+    def _emit(self, kind: EventKind, detail: str = "") -> None:
+        receipt = self.receipt
+        emit(
+            self._engine.hooks,
+            Event(kind=kind, detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
+        )
+
+
+def _outcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """What went wrong, waiting at most so long; None when all is well."""
+    done, _ = wait((future,), timeout=seconds)
+    return future.exception() if done else TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
+
+
+async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """`_outcome` on whatever event loop is running."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
+
+        return await run_sync(_outcome, future, seconds)
+    watched = asyncio.wrap_future(future, loop=loop)
+    watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
+    await asyncio.wait((watched,), timeout=seconds)
+    return _outcome(future, 0)

@@ -1,0 +1,282 @@
+"""One wrapped call, from the request to the committed reply.
+
+The wrap drives it: `begin` (align, journal, put history back) before the provider call, then one of
+`answered`, `broken` and `failed`. Whatever goes wrong on memory's side, the call goes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convmem.context.tokens import estimate_message
+from convmem.context.window import Window, room_for_history, window
+from convmem.errors import JournalError
+from convmem.find import find_session
+from convmem.journal import Forest, Job, NotYetError
+from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
+from convmem.session.align import Alignment, Incoming, align
+
+from convmem.wire.identity import identity, meaning_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from convmem.protocols import Store, Written
+    from convmem.session.tree import Node, Tree
+    from convmem.types import Message, Mode, State
+    from convmem.wire.chat import ChatRequest, Reply
+
+__all__ = ["BeginJob", "Call", "EndJob", "Placement"]
+
+_READ_TURNS = 200
+"""Turns read at a time when history is put back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is known of a call before anything is done.
+
+    Attributes:
+        id: unique.
+        at: when it was made.
+        user: the owner of the memory, or None.
+        session: the session named by the caller, or None.
+        fresh_session: the name of the session when the call begins a new one.
+        mode: what memory may do.
+        host: where it goes.
+        request: what it asks.
+    """
+
+    id: str
+    at: datetime
+    user: str | None
+    session: str | None
+    fresh_session: str
+    mode: Mode
+    host: str | None
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a call stands in the journal, and what is to be sent.
+
+    Attributes:
+        ref: its session.
+        alignment: the place of its turns.
+        ids: the ids of the turns it added.
+        window: what to send.
+    """
+
+    ref: SessionRef
+    alignment: Alignment
+    ids: tuple[str, ...]
+    window: Window
+
+
+class BeginJob(Job[Placement]):
+    """Align the incoming turns, append the new ones as pending, and read the history to put back."""
+
+    def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
+        super().__init__()
+        self.call = call
+        self._tell = written
+        self.placement: Placement | None = None
+        self.dead = False
+        self._store = store
+        self._found: SessionRef | None = None
+        self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
+        self._new = 0
+
+    def plan(self, forest: Forest) -> Write | None:
+        """Append what the session does not know."""
+        call, key = self.call, self._store.key
+        turns = call.request.turns
+        incoming = [Incoming(meaning_digest(key, turn), str(turn.get("role"))) for turn in turns]
+        if call.session is not None:
+            ref = SessionRef(call.user, call.session)
+        else:
+            self._found = self._found or find_session(forest, key, call.user, incoming)
+            ref = self._found or SessionRef(call.user, call.fresh_session)
+        generation, tree = forest.tree(ref)
+        place = align(key, tree, incoming)
+        self._aligned = ref, tree, place
+        if call.mode == "read":
+            return None
+        new = _new_turns(place, tree, incoming, turns, call.at)
+        self._new = len(new)
+        row = CallRow(
+            id=call.id,
+            at=call.at,
+            state="pending",
+            model=call.request.model,
+            host=call.host,
+            settings=call.request.settings,
+            end=place.end,
+        )
+        return Write(ref=ref, expect=generation, turns=new, states=_states(place, tree, turns), call=row)
+
+    def settle(self, written: Written | None) -> Placement:
+        """The call is journaled; read what goes in front of it."""
+        if self._aligned is None:
+            raise JournalError("a call was settled before it was aligned")
+        ref, tree, place = self._aligned
+        earlier: list[Message] = []
+        if self.call.mode != "write":
+            path = [n for n in tree.path(place.base) if n.settled]
+            room = room_for_history(self.call.request) if path else 0
+            earlier = self._read(ref, path, room)
+        ids = written.ids if written is not None and written.ids is not None else ()
+        self.placement = Placement(ref, place, ids, window(self.call.request, earlier))
+        self._tell(self.placement)
+        return self.placement
+
+    def _read(self, ref: SessionRef, path: Sequence[Node], room: int) -> list[Message]:
+        """The messages of a path, the newest of them, as many as may fit in `room` tokens."""
+        messages: list[Message] = []
+        while path and room > 0:
+            path, piece = path[:-_READ_TURNS], path[-_READ_TURNS:]
+            wanted = tuple(node.identity for node in piece)
+            rows = self._store.turns(TurnsRequest(ref=ref, identities=wanted, limit=2 * len(wanted)))
+            by_identity = {row.branch: row.payload for row in reversed(rows)}
+            read = [by_identity[branch] for node in piece if (branch := node.identity.hex()) in by_identity]
+            messages = [*read, *messages]
+            room -= sum(map(estimate_message, read))
+        return messages
+
+    def lost(self) -> None:
+        """The call will never be journaled, so neither will its reply."""
+        self.dead = True
+
+
+def _new_turns(
+    place: Alignment, tree: Tree, incoming: Sequence[Incoming], turns: Sequence[Message], at: datetime
+) -> tuple[NewTurn, ...]:
+    """The turns to append: what follows the last reply awaits its own."""
+    bare = not any(turn.role == "assistant" for turn in incoming)
+    answered = _answered(turns)
+    new: list[NewTurn] = []
+    for i, identity_ in enumerate(place.identities):
+        known = tree.get(identity_)
+        if known is not None and not (known.forgotten and bare):
+            continue
+        new.append(
+            NewTurn(
+                identity=identity_,
+                parent=place.identities[i - 1] if i else place.base,
+                meaning=incoming[i].meaning,
+                payload=turns[i],
+                state="answered" if i < answered else "pending",
+                at=at,
+                # Said again where something was forgotten, by an app that sends no old history: a new saying.
+                saying=known.saying + 1 if known is not None else 0,
+            )
+        )
+    return tuple(new)
+
+
+def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
+    """Known turns whose state this call changes: unanswered ones that history shows answered, and retried ones."""
+    answered = _answered(turns)
+    states: list[tuple[bytes, State]] = []
+    for i, identity_ in enumerate(place.identities[: place.known]):
+        node = tree.get(identity_)
+        if node is None or node.settled or node.forgotten:
+            continue
+        state: State = "answered" if i < answered else "pending"
+        if node.state != state:
+            states.append((identity_, state))
+    return tuple(states)
+
+
+def _answered(turns: Sequence[Message]) -> int:
+    """How many of the turns, from the first, had their answer: all up to the last assistant turn."""
+    return max((i + 1 for i, turn in enumerate(turns) if turn.get("role") == "assistant"), default=0)
+
+
+class EndJob(Job[tuple[str, ...]]):
+    """Append the reply, settle the turns it answers, and complete the call's row."""
+
+    def __init__(
+        self,
+        begun: BeginJob,
+        reply: Reply,
+        state: State,
+        *,
+        at: datetime,
+        error: str | None,
+        written: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        super().__init__()
+        self._begun = begun
+        self._tell = written
+        self._reply = reply
+        self._state = state
+        self._at = at
+        self._error = error
+
+    def plan(self, forest: Forest) -> Write | None:
+        """Append the choices under the last turn that was sent."""
+        if self._begun.dead:
+            raise JournalError("the call was not journaled, so its reply cannot be")
+        placement = self._begun.placement
+        if placement is None:
+            raise NotYetError
+        if self._begun.call.mode == "read":
+            return None
+        key = forest.store.key
+        state: State = "answered" if self._reply.complete else "partial"
+        _, tree = forest.tree(placement.ref)
+        end = placement.alignment.end
+        choices: list[NewTurn] = []
+        same: list[bytes] = []
+        for i, payload in enumerate(self._reply.choices):
+            meaning = meaning_digest(key, payload)
+            position = identity(key, end, meaning)
+            known = tree.get(position)
+            if known is not None and not known.forgotten:
+                same.append(position)
+                continue
+            choices.append(
+                NewTurn(
+                    identity=position,
+                    parent=end,
+                    meaning=meaning,
+                    payload=payload,
+                    state=state,
+                    at=self._at,
+                    saying=i if known is None else known.saying + 1 + i,
+                )
+            )
+        return Write(
+            ref=placement.ref,
+            turns=tuple(choices),
+            states=(*self._states(tree, placement.alignment), *((turn, state) for turn in same)),
+            call=CallRow(
+                id=self._begun.call.id,
+                at=self._begun.call.at,
+                state=self._state,
+                usage=self._reply.usage,
+                response_id=self._reply.response_id,
+                error=self._error,
+            ),
+        )
+
+    def _states(self, tree: Tree, place: Alignment) -> tuple[tuple[bytes, State], ...]:
+        """The turns that were waiting for this reply, from the last backwards."""
+        outcome: State = "answered" if self._reply.choices else "failed"
+        states: list[tuple[bytes, State]] = []
+        for identity_ in reversed(place.identities):
+            node = tree.get(identity_)
+            if node is None or node.state not in {"pending", "failed"}:
+                break
+            states.append((identity_, outcome))
+        return tuple(states)
+
+    def settle(self, written: Written | None) -> tuple[str, ...]:
+        """The ids of the reply's turns."""
+        ids = written.ids if written is not None and written.ids is not None else ()
+        self._tell(ids)
+        return ids

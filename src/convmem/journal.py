@@ -1,0 +1,342 @@
+"""The journal's writer: one thread that aligns and commits, in batches, and keeps what cannot be written yet.
+
+Every change of a store goes through here. A job first plans its write from the session's tree; the writes
+of all waiting jobs are committed together; a session that another process changed in between is planned
+again. What the store cannot take now waits in a bounded spill and is written, in order, once it can: inserts
+are idempotent, so trying again never doubles.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from convmem.errors import ClosedError, JournalError, StoreError, StoreLockedError, StoreUnavailableError
+from convmem.protocols import NodesRequest
+from convmem.session.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from convmem.protocols import SessionRef, Store, Write, Written
+
+__all__ = ["Forest", "Job", "Journal", "NotYetError"]
+
+log = logging.getLogger("convmem")
+
+T = TypeVar("T")
+
+_BATCH = 64
+_SPILL_LIMIT = 1_000
+_FIRST_RETRY_S = 0.02
+_LAST_RETRY_S = 1.0
+_CONFLICT_ROUNDS = 100
+_CACHED_SESSIONS = 256
+
+
+class Forest:
+    """The trees of the sessions used last, brought up to date from the store when they are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._trees: OrderedDict[SessionRef, tuple[int, int, Tree]] = OrderedDict()
+
+    def tree(self, ref: SessionRef) -> tuple[int, Tree]:
+        """A session's generation and tree as of now."""
+        since, redaction, tree = self._trees.pop(ref, (0, 0, Tree()))
+        reply = self.store.nodes(NodesRequest(ref, since))
+        if since and (reply.redaction != redaction or reply.generation < since):
+            tree = Tree()
+            reply = self.store.nodes(NodesRequest(ref))
+        tree.update(reply.nodes)
+        self._trees[ref] = (reply.generation, reply.redaction, tree)
+        if len(self._trees) > _CACHED_SESSIONS:
+            self._trees.popitem(last=False)
+        return reply.generation, tree
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._trees.clear()
+
+
+class NotYetError(Exception):
+    """A job's turn has not come: the one before it is not written."""
+
+
+class Job(ABC, Generic[T]):
+    """One piece of work for the writer thread.
+
+    Attributes:
+        outcome: resolved once: with what `settle` returns, or with why it was not written. A job in the
+            spill may have failed its outcome and still be written later.
+        patient: whoever waits would rather have the error than the spill (the direct API, where the
+            caller still holds the data).
+        finished: it was written, or never will be.
+    """
+
+    patient = False
+
+    def __init__(self) -> None:
+        self.outcome: Future[T] = Future()
+        self.outcome.set_running_or_notify_cancel()  # a caller who stops waiting cancels nothing
+        self.finished = False
+
+    @abstractmethod
+    def plan(self, forest: Forest) -> Write | None:
+        """Decide what to write; None when there is nothing. Called again after a conflict.
+
+        Raises:
+            NotYetError: when the job before it must be written first.
+        """
+
+    @abstractmethod
+    def settle(self, written: Written | None) -> T:
+        """What the job is for, once its write is committed; runs on the writer thread."""
+
+    def lost(self) -> None:  # noqa: B027 (most jobs have nothing to undo)
+        """It will never be written."""
+
+    def finish(self, written: Written | None) -> None:
+        """The write is committed."""
+        self.finished = True
+        try:
+            result = self.settle(written)
+        except Exception as error:  # noqa: BLE001 (handed to whoever waits)
+            self.refuse(error)
+        else:
+            if not self.outcome.done():
+                self.outcome.set_result(result)
+
+    def refuse(self, error: Exception) -> None:
+        """Tell whoever waits; the job itself may still be written."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+    def fail(self, error: Exception) -> None:
+        """It will never be written."""
+        self.finished = True
+        self.refuse(error)
+        self.lost()
+
+
+class Journal:
+    """The writer thread and its queue.
+
+    Args:
+        store: where to write.
+        on_trouble: told once when writing begins to fail.
+        on_healed: told, with the number of jobs, when what had waited is written.
+    """
+
+    def __init__(
+        self, store: Store, *, on_trouble: Callable[[str], None], on_healed: Callable[[int], None]
+    ) -> None:
+        self.store = store
+        self.forest = Forest(store)
+        self._on_trouble = on_trouble
+        self._on_healed = on_healed
+        self._reset()
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: deque[Job[Any]] = deque()
+        self._spill: deque[Job[Any]] = deque()
+        self._busy = False
+        self._closing = False
+        self._retry_at = 0.0
+        self._retry_s = _FIRST_RETRY_S
+        self._trouble: StoreError | None = None
+        self._tries = 0
+        self._thread: threading.Thread | None = None
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the thread is gone, and what was queued is the parent's to write."""
+        self.forest.clear()
+        self._reset()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait in the spill."""
+        return len(self._spill)
+
+    def submit(self, job: Job[T]) -> Future[T]:
+        """Queue a job.
+
+        Raises:
+            ClosedError: the journal was closed.
+        """
+        with self._changed:
+            if self._closing:
+                raise ClosedError("this Memory is closed; open another one on the same store")
+            self._queue.append(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="convmem-journal", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return job.outcome
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until nothing is queued and the spill is empty.
+
+        Raises:
+            JournalError: the spill cannot be written, or `timeout` seconds were not enough.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            self._retry_at = 0.0
+            tried = self._tries
+            self._changed.notify_all()
+            while self._queue or self._busy or self._spill:
+                if self._spill and not self._queue and not self._busy and self._tries > tried:
+                    raise JournalError(
+                        f"{len(self._spill)} writes are waiting: {self._trouble}; they are tried again"
+                    ) from self._trouble
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    raise JournalError(f"{timeout} s were not enough to write what is queued")
+                self._changed.wait(left)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is queued, try the spill once more, and end the thread; twice is fine."""
+        with self._changed:
+            self._closing = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                while not self._due():
+                    if self._closing and not self._queue:
+                        break
+                    self._changed.wait(self._pause())
+                jobs = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+                last = self._closing and not self._queue
+                self._busy = True
+            self._work(jobs, last=last)
+            if last:
+                self._end()
+                return
+
+    def _due(self) -> bool:
+        return bool(self._queue) or bool(self._spill and time.monotonic() >= self._retry_at)
+
+    def _pause(self) -> float | None:
+        return max(0.0, self._retry_at - time.monotonic()) if self._spill else None
+
+    def _end(self) -> None:
+        with self._changed:
+            lost = len(self._spill)
+            for job in self._spill:
+                job.fail(self._trouble or ClosedError("the Memory was closed"))
+            self._spill.clear()
+            self._busy = False
+            self._changed.notify_all()
+        if lost:
+            log.error("%d writes could not be journaled before closing: %s", lost, self._trouble)
+
+    def _work(self, jobs: Sequence[Job[Any]], *, last: bool) -> None:
+        """Write the jobs, and before them what waits in the spill, when that is due."""
+        if self._spill and not last and time.monotonic() < self._retry_at:
+            for job in jobs:  # order is kept: nothing overtakes what waits
+                self._put_off(job, self._trouble or StoreLockedError("another process holds the store"))
+            return
+        waiting = len(self._spill)
+        everything = [*self._spill, *jobs]
+        self._spill.clear()
+        self._commit(everything)
+        if waiting:
+            self._tries += 1
+        if waiting and not self._spill:
+            self._retry_s = _FIRST_RETRY_S
+            if self._trouble is not None:
+                self._trouble = None
+                self._on_healed(waiting)
+
+    def _commit(self, jobs: Sequence[Job[Any]]) -> None:
+        """Plan and write, at most one job per session at a time, until all are written or put off."""
+        left = list(jobs)
+        for _ in range(_CONFLICT_ROUNDS):
+            if not left:
+                return
+            try:
+                left = self._round(left)
+            except StoreError as error:
+                for job in left:
+                    if not job.finished:
+                        self._put_off(job, error)
+                return
+        for job in left:
+            self._put_off(job, StoreLockedError("other processes keep changing the session"))
+
+    def _round(self, jobs: Sequence[Job[Any]]) -> list[Job[Any]]:
+        """One transaction; returns the jobs that need another."""
+        planned: list[tuple[Job[Any], Write]] = []
+        again: list[Job[Any]] = []
+        taken: set[SessionRef] = set()
+        for job in jobs:
+            try:
+                write = job.plan(self.forest)
+            except NotYetError:
+                again.append(job)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 (one job's defect must not end the thread)
+                job.fail(error)
+            else:
+                if write is None:
+                    job.finish(None)
+                elif write.ref in taken:
+                    again.append(job)
+                else:
+                    taken.add(write.ref)
+                    planned.append((job, write))
+        return again + self._write(planned) if planned else again
+
+    def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> list[Job[Any]]:
+        """Write what is planned; returns the jobs whose session had moved on."""
+        try:
+            results = self.store.write([write for _, write in planned])
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            if len(planned) > 1:  # which of them cannot be written?
+                return [job for pair in planned for job in self._write([pair])]
+            if isinstance(error, StoreError):
+                raise
+            planned[0][0].fail(error)
+            return []
+        moved: list[Job[Any]] = []
+        for (job, _), written in zip(planned, results, strict=True):
+            if written.ids is None:
+                moved.append(job)
+            else:
+                job.finish(written)
+        return moved
+
+    def _put_off(self, job: Job[Any], error: StoreError) -> None:
+        """Keep a job for later, or fail it when its caller would rather know or the spill is full."""
+        locked = isinstance(error, StoreLockedError)
+        self._retry_at = time.monotonic() + self._retry_s
+        if not locked:
+            self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+        if job.patient:
+            job.fail(error)
+        elif len(self._spill) >= _SPILL_LIMIT:
+            job.fail(JournalError(f"{_SPILL_LIMIT} writes are waiting already: {error}"))
+        else:
+            self._spill.append(job)
+            if not locked:
+                job.refuse(error)
+        if not locked and self._trouble is None:
+            self._trouble = error
+            self._on_trouble(f"the journal cannot be written: {error}; turns wait and are tried again")

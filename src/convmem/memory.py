@@ -1,0 +1,351 @@
+"""`Memory`: what the user holds."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import uuid
+import weakref
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from convmem import portable
+from convmem.engine import Engine, utc_now
+from convmem.errors import InputError
+from convmem.past import RecordJob, checked_messages, checked_times
+from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
+from convmem.scope import UNSET, Scope, Unset, enter, entered, make_scope, resolve
+from convmem.wrap.openai import wrap_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+    from typing import Self
+
+    from convmem.engine import Exchange, OnError
+    from convmem.hooks import Hook
+    from convmem.types import Mode, Receipt, Session, Stats, Turn
+    from convmem.wire.chat import ChatRequest
+
+__all__ = ["Memory"]
+
+ClientT = TypeVar("ClientT")
+
+# The exchange of the last call in this context, by memory (its id).
+_LAST: ContextVar[Mapping[int, Exchange]] = ContextVar("convmem_last")
+
+_EXIT_WAIT_S = 2.0
+_PAGE = 500
+
+
+class Memory:
+    """Long memory around chat clients: every turn kept, and sent back when it should be.
+
+    One Memory serves any number of clients, threads and sessions; any number of processes may hold one on
+    the same file.
+
+    Args:
+        store: a path, `":memory:"`, a URL `sqlite:///path`, or an object that is a `Store`.
+        on_error: `"pass_through"`: when a call cannot be journaled in time it goes out all the same, its
+            receipt says so, and the turn is written when it can be. `"raise"`: it does not go out, and
+            `JournalError` is raised.
+        deadline_ms: how long a call may wait for the journal, before and again after the provider.
+        durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
+        hooks: called with each `Event`.
+        clock: the time as an aware datetime; for tests and simulations.
+
+    Raises:
+        StoreError: the store cannot be opened; it is left as it was.
+        InputError: an argument that cannot be.
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Store,
+        *,
+        on_error: OnError = "pass_through",
+        deadline_ms: float = 300,
+        durability: Literal["normal", "full"] = "normal",
+        hooks: Sequence[Hook] = (),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        if on_error not in {"pass_through", "raise"}:
+            raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
+        if deadline_ms <= 0:
+            raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
+        self._owns_store = isinstance(store, str | Path)
+        self._store = _opened(store, durability)
+        self._engine = Engine(
+            self._store, on_error=on_error, deadline_ms=deadline_ms, hooks=tuple(hooks), clock=clock
+        )
+        self._receipts = _Receipts()
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._closed = False
+        _OPEN.add(self)
+
+    # Around a client.
+
+    def wrap(
+        self, client: ClientT, *, user: str | None = None, session: str | None = None, mode: Mode = "on"
+    ) -> ClientT:
+        """A client of the same type, with memory. The one handed in is not touched.
+
+        Args:
+            client: an `openai.OpenAI` or `openai.AsyncOpenAI`, or one of a subclass such as `AzureOpenAI`.
+            user: the owner of the memory. Without one, memory stays inside the session.
+            session: the conversation. Without one, the session whose history a call continues, else a new one.
+            mode: what memory may do: `on`, `off`, `read` (journal nothing), `write` (add nothing).
+
+        Returns:
+            The twin: it shares the client's connections and settings. Wrapping a twin binds it anew.
+
+        Raises:
+            WrapError: what is handed in cannot be wrapped as it is.
+            ScopeError: a user, session or mode that cannot be one.
+        """
+        scope = make_scope(
+            user=user if user is not None else UNSET, session=session if session is not None else UNSET, mode=mode
+        )
+        return wrap_client(client, self, scope)
+
+    @contextmanager
+    def scope(
+        self,
+        *,
+        user: str | None | Literal[Unset.UNSET] = UNSET,
+        session: str | None | Literal[Unset.UNSET] = UNSET,
+        mode: Mode | Literal[Unset.UNSET] = UNSET,
+    ) -> Iterator[None]:
+        """Within this block, calls of this context use this user, session or mode.
+
+        More specific than the arguments of `wrap`, less than the headers of a call. What is not given
+        stays as it was; None takes a user or session away.
+
+        Raises:
+            ScopeError: a user, session or mode that cannot be one.
+        """
+        with enter(self, make_scope(user=user, session=session, mode=mode)):
+            yield
+
+    def last_receipt(self) -> Receipt | None:
+        """The receipt of the last call made in this thread or task; None when it made none.
+
+        Each task has its own context: after `asyncio.gather` or `wait_for`, ask `receipt_for(response)`.
+        """
+        exchange = _LAST.get({}).get(id(self))
+        return exchange.receipt if exchange is not None else None
+
+    def receipt_for(self, response: object) -> Receipt | None:
+        """The receipt of the call that returned this response or stream; None when it was none of ours."""
+        exchange = self._receipts.get(response)
+        return exchange.receipt if exchange is not None else None
+
+    # Without a wrapper.
+
+    def record(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        at: datetime | Sequence[datetime] | None = None,
+        append: bool = False,
+    ) -> list[str]:
+        """Journal messages that were exchanged without a wrapped client; the way to import a past.
+
+        What the session knows already is not doubled: a list that begins as the session does, or that
+        continues its end, adds only what is new; the same list again is a repeat. A list that knows
+        nothing of the session continues it.
+
+        Args:
+            messages: chat messages, oldest first: mappings or SDK objects; speakers in `name`.
+            user: the owner of the memory.
+            session: the conversation; without one, a new one.
+            at: when they were said: one aware datetime, or one per message. Now, when left out.
+            append: they were said now, whatever was said before: append all of them.
+
+        Returns:
+            One turn id per message; leading system messages are settings and have none.
+
+        Raises:
+            InputError: messages or times that cannot be; nothing is recorded.
+            StoreError: the store cannot take them; nothing is recorded.
+        """
+        checked = checked_messages(messages)
+        scope = make_scope(user=user, session=session)
+        times = checked_times(at, len(checked), self._engine.clock())
+        name = f"session-{uuid.uuid4().hex[:12]}" if scope.session in {None, UNSET} else str(scope.session)
+        ref = SessionRef(user, name)
+        call_id = uuid.uuid4().hex
+        ids = self._engine.run(
+            lambda: RecordJob(self._store, ref, checked, times, call_id=call_id, append=append)
+        )
+        return list(ids)
+
+    def sessions(
+        self, *, user: str | None | Literal[Unset.UNSET] = UNSET
+    ) -> list[Session]:
+        """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
+        return list(self._store.sessions(SessionsRequest(owner=True if user is UNSET else user)))
+
+    def turns(self, *, session: str | None = None, user: str | None = None, branches: bool = False) -> list[Turn]:
+        """Read back turns, in the journal's order.
+
+        Args:
+            session: of this conversation; without one, of all of the user's.
+            user: the owner of the memory, or None.
+            branches: also what was edited away, answered otherwise, refused or not answered yet; else the
+                conversation as it stands.
+        """
+        if session is None:
+            names = [row.name for row in self.sessions(user=user)]
+            found = [turn for name in names for turn in self.turns(session=name, user=user, branches=branches)]
+            return sorted(found, key=lambda turn: turn.seq)
+        ref = SessionRef(user, session)
+        turns = list(portable.pages(self._store, TurnsRequest(ref=ref, limit=_PAGE)))
+        return turns if branches else portable.conversation(turns)
+
+    def export(
+        self, *, user: str | None | Literal[Unset.UNSET] = UNSET, session: str | None = None
+    ) -> Iterator[str]:
+        """The journal as JSON Lines, one string per line: every turn of every branch, verbatim.
+
+        Args:
+            user: of one user (None: of sessions without one); else of all.
+            session: of one session; needs `user`, be it None.
+
+        Raises:
+            InputError: a session without a word on its user.
+        """
+        if session is not None and user is UNSET:
+            raise InputError("a session's name is unique per user only; give user= (None for none) with session=")
+        yield from portable.lines(self._store, user, session)
+
+    def import_(self, lines: Iterable[str]) -> int:
+        """Take in what `export` gave, from this store or another; returns how many turns were read.
+
+        Turns that are there already are not doubled.
+
+        Raises:
+            InputError: a line that is none of an export's, naming it; earlier sessions stay imported.
+        """
+        return portable.take_in(self._engine, lines)
+
+    def stats(self) -> Stats:
+        """How much the store holds, and how many writes wait to be journaled."""
+        return portable.with_waiting(self._store.stats(), self._engine.journal.waiting)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything journaled so far, what was spilled too, is committed.
+
+        Raises:
+            JournalError: it cannot be written now (it is kept and tried again), or `timeout` seconds passed.
+        """
+        self._engine.journal.flush(timeout)
+
+    def close(self) -> None:
+        """Journal what open streams brought so far, write what is queued, and let go of the store.
+
+        A store object that was handed in stays open: it is its owner's. Twice is fine. Clients that were
+        wrapped go on working, without memory.
+        """
+        self._close(None)
+
+    def _close(self, timeout: float | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for stream in list(self._streams):
+            stream.stop_soon()
+        self._engine.journal.close(timeout)
+        if self._owns_store:
+            self._store.close()
+        _OPEN.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # For the wrap.
+
+    def _resolve(
+        self, headers: Mapping[str, object] | None, wrapped: Scope
+    ) -> tuple[Scope, dict[str, object] | None]:
+        return resolve(headers, entered(self), wrapped)
+
+    def _exchange(self, request: ChatRequest, scope: Scope, host: str | None) -> Exchange:
+        exchange = self._engine.exchange(
+            request,
+            user=None if scope.user is UNSET else scope.user,
+            session=None if scope.session is UNSET else scope.session,
+            mode="on" if scope.mode is UNSET else scope.mode,
+            host=host,
+        )
+        _LAST.set({**_LAST.get({}), id(self): exchange})
+        return exchange
+
+
+class _Receipts:
+    """Exchanges by the response they ended in, for as long as that lives. Responses need not be hashable."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[weakref.ref[object], Exchange]] = {}
+        self._lock = threading.Lock()
+
+    def put(self, response: object, exchange: Exchange) -> None:
+        name = id(response)
+        try:
+            ref = weakref.ref(response, lambda _: self._by_id.pop(name, None))
+        except TypeError:
+            return  # a plain string, when the provider sent no JSON
+        with self._lock:
+            self._by_id[name] = (ref, exchange)
+
+    def get(self, response: object) -> Exchange | None:
+        ref, exchange = self._by_id.get(id(response), (None, None))
+        return exchange if ref is not None and ref() is response else None
+
+
+def _opened(store: str | Path | Store, durability: str) -> Store:
+    from convmem.stores.sqlite import SQLiteStore  # noqa: PLC0415 (only stores in a file need it)
+
+    if isinstance(store, Path):
+        return SQLiteStore(store, durability=durability)
+    if isinstance(store, str):
+        if store.startswith("sqlite:///"):
+            return SQLiteStore(store.removeprefix("sqlite:///"), durability=durability)
+        if "://" in store:
+            kind = store.split("://", 1)[0]
+            raise InputError(f"there is no store for {kind}:// URLs; give a path, sqlite:///path or a Store object")
+        if not store:
+            raise InputError('the store\'s path is empty; give a path, or ":memory:"')
+        return SQLiteStore(store, durability=durability)
+    if isinstance(store, Store):  # pyright: ignore[reportUnnecessaryIsInstance] (callers without types)
+        return store
+    raise InputError(f"{type(store).__name__} is no Store; it needs the methods of convmem.Store")
+
+
+_OPEN: weakref.WeakSet[Memory] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for memory in list(_OPEN):
+        memory._close(_EXIT_WAIT_S)  # noqa: SLF001 (the same module)
+
+
+def _after_fork() -> None:
+    for memory in list(_OPEN):
+        memory._engine.journal.after_fork()  # noqa: SLF001 (the same module)
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,174 @@
+"""Reading a journal page by page, and moving it from one store to another as JSON Lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from convmem.errors import InputError
+from convmem.journal import Forest, Job
+from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
+from convmem.scope import UNSET, Unset, make_scope
+from convmem.types import State
+from convmem.wire.identity import ROOT, identity, meaning_digest
+from convmem.wire.message import dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convmem.engine import Engine
+    from convmem.protocols import Store, Written
+    from convmem.types import Message, Stats, Turn
+
+__all__ = ["conversation", "lines", "pages", "take_in", "with_waiting"]
+
+_HEADER = {"convmem": "journal", "version": 1}
+_PAGE = 500
+_STATES = frozenset(get_args(State))
+
+
+def pages(store: Store, request: TurnsRequest) -> Iterator[Turn]:
+    """All turns of a request, however many, read `request.limit` at a time."""
+    after = request.after
+    while True:
+        turns = store.turns(dataclasses.replace(request, after=after))
+        yield from turns
+        if len(turns) < request.limit:
+            return
+        after = turns[-1].seq
+
+
+def conversation(turns: Sequence[Turn]) -> list[Turn]:
+    """Of a session's turns, those on the way to its head: the conversation as it stands."""
+    by_id = {turn.id: turn for turn in turns}
+    goes_on = {turn.parent for turn in turns if turn.state in {"answered", "partial"}}
+    settled = [t for t in turns if t.state in {"answered", "partial"} and t.id not in goes_on]
+    head = max((t for t in settled if not t.choice), key=lambda turn: turn.seq, default=None)
+    path: list[Turn] = []
+    while head is not None:
+        path.append(head)
+        head = by_id.get(head.parent or "")
+    return path[::-1]
+
+
+def with_waiting(stats: Stats, waiting: int) -> Stats:
+    """The counts with the number of writes that wait."""
+    return dataclasses.replace(stats, waiting=waiting)
+
+
+def lines(store: Store, user: str | None | Literal[Unset.UNSET], session: str | None) -> Iterator[str]:
+    """A header line, then one line per turn, session by session, parents before children."""
+    yield dumps(_HEADER)
+    owner: str | None | Literal[True] = True if user is UNSET else user
+    for row in store.sessions(SessionsRequest(owner=owner)):
+        if session is not None and row.name != session:
+            continue
+        for turn in pages(store, TurnsRequest(ref=SessionRef(row.user, row.name), limit=_PAGE)):
+            line: dict[str, Any] = {
+                "id": turn.id,
+                "parent": turn.parent,
+                "user": turn.user,
+                "session": turn.session,
+                "at": turn.at.isoformat(),
+                "state": turn.state,
+            }
+            if turn.choice:
+                line["choice"] = turn.choice
+            yield dumps({**line, "message": turn.payload})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Line:
+    id: str
+    parent: str | None
+    ref: SessionRef
+    at: datetime
+    state: State
+    choice: int
+    message: Message
+
+
+def _parsed(text: str, n: int) -> _Line | None:
+    """One line of an export; None for its header and for blank lines."""
+    if not text.strip():
+        return None
+    try:
+        row = json.loads(text)
+        if row.get("convmem") == "journal":
+            if row["version"] != _HEADER["version"]:
+                raise InputError(f"line {n}: an export of version {row['version']}; upgrade convmem to read it")
+            return None
+        scope = make_scope(user=row["user"], session=row["session"])
+        at = datetime.fromisoformat(row["at"])
+        if row["state"] not in _STATES or at.utcoffset() is None or not isinstance(row["message"]["role"], str):
+            raise InputError(f"line {n}: not a line of an export")
+        ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
+        return _Line(row["id"], row["parent"], ref, at, row["state"], row.get("choice", 0), row["message"])
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"line {n}: not a line of an export ({type(error).__name__}: {error})") from error
+
+
+def take_in(engine: Engine, given: Iterable[str]) -> int:
+    """Import exported lines, a few hundred at a time; returns how many turns there were."""
+    count = 0
+    batch: list[_Line] = []
+    identities: dict[str, bytes] = {}
+    for n, text in enumerate(given, 1):
+        line = _parsed(text, n)
+        if line is None:
+            continue
+        if batch and (batch[0].ref != line.ref or len(batch) >= _PAGE):
+            _import_batch(engine, batch, identities)
+            if batch[0].ref != line.ref:
+                identities.clear()
+            batch = []
+        batch.append(line)
+        count += 1
+    if batch:
+        _import_batch(engine, batch, identities)
+    return count
+
+
+def _import_batch(engine: Engine, batch: Sequence[_Line], identities: dict[str, bytes]) -> None:
+    key = engine.store.key
+    turns: list[NewTurn] = []
+    for line in batch:
+        meaning = meaning_digest(key, line.message)
+        parent = ROOT if line.parent is None else identities.get(line.parent, ROOT)
+        position = identities[line.id] = identity(key, parent, meaning)
+        turns.append(
+            NewTurn(
+                identity=position,
+                parent=parent,
+                meaning=meaning,
+                payload=line.message,
+                state=line.state,
+                at=line.at,
+                saying=line.choice,
+            )
+        )
+    write = Write(ref=batch[0].ref, turns=tuple(turns))
+    engine.run(lambda: _ImportJob(write))
+
+
+class _ImportJob(Job[int]):
+    """A write that is planned already."""
+
+    def __init__(self, write: Write) -> None:
+        super().__init__()
+        self._write = write
+
+    def plan(self, forest: Forest) -> Write | None:
+        """As it is; what was forgotten here stays forgotten."""
+        _, tree = forest.tree(self._write.ref)
+        kept = tuple(t for t in self._write.turns if not ((known := tree.get(t.identity)) and known.forgotten))
+        return dataclasses.replace(self._write, turns=kept) if kept else None
+
+    def settle(self, written: Written | None) -> int:
+        """How many turns were written or there already."""
+        return len(written.ids or ()) if written is not None else 0

@@ -1,0 +1,130 @@
+"""Whose memory a call uses: headers of the call, then the context, then the wrap."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from convmem.errors import ScopeError
+from convmem.types import MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from convmem.types import Mode
+
+__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "resolve"]
+
+
+class Unset(Enum):
+    """Says that something was not given, where None would mean something."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+HEADERS = {"x-convmem-user": "user", "x-convmem-session": "session", "x-convmem-mode": "mode"}
+_MOST_CHARACTERS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose memory, which conversation, and what memory may do; each may be unset."""
+
+    user: str | None | Literal[Unset.UNSET] = UNSET
+    session: str | None | Literal[Unset.UNSET] = UNSET
+    mode: Mode | Literal[Unset.UNSET] = UNSET
+
+    def over(self, wider: Scope) -> Scope:
+        """This scope, filled up from a wider one where it says nothing."""
+        return Scope(
+            wider.user if self.user is UNSET else self.user,
+            wider.session if self.session is UNSET else self.session,
+            wider.mode if self.mode is UNSET else self.mode,
+        )
+
+
+def make_scope(
+    *,
+    user: str | None | Literal[Unset.UNSET] = UNSET,
+    session: str | None | Literal[Unset.UNSET] = UNSET,
+    mode: str | Literal[Unset.UNSET] = UNSET,
+) -> Scope:
+    """A checked scope.
+
+    Raises:
+        ScopeError: a name that is empty, too long or no text; an unknown mode.
+    """
+    for what, name in (("user", user), ("session", session)):
+        if name is not UNSET and name is not None:
+            _check_name(what, name)
+    if mode is not UNSET and mode not in MODES:
+        raise ScopeError(f"mode is one of {', '.join(MODES)}; not {mode!r}")
+    return Scope(user, session, cast("Mode | Literal[Unset.UNSET]", mode))
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise ScopeError(f"{what} is a string, not {type(name).__name__}; use str(…) for a number")
+    if not name.strip():
+        raise ScopeError(f"{what} is empty; leave it out, or give the string by which you know it")
+    if len(name) > _MOST_CHARACTERS:
+        raise ScopeError(f"{what} has {len(name)} characters; {_MOST_CHARACTERS} are the most")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ScopeError(f"{what} has a lone surrogate and cannot be stored as text") from error
+
+
+# By memory (its id), so that two memories in one context keep apart.
+_ENTERED: ContextVar[Mapping[int, Scope]] = ContextVar("convmem_scope")
+
+
+def entered(memory: object) -> Scope:
+    """The scope that the current context entered for this memory."""
+    return _ENTERED.get({}).get(id(memory), Scope())
+
+
+@contextmanager
+def enter(memory: object, scope: Scope) -> Iterator[None]:
+    """Narrow the scope within the current context; what is unset stays as it was."""
+    scopes = _ENTERED.get({})
+    token = _ENTERED.set({**scopes, id(memory): scope.over(entered(memory))})
+    try:
+        yield
+    finally:
+        _ENTERED.reset(token)
+
+
+def resolve(
+    headers: Mapping[str, object] | None, context: Scope, wrapped: Scope
+) -> tuple[Scope, dict[str, object] | None]:
+    """The scope of a call, the most specific first, and the headers without ours.
+
+    Returns:
+        The scope, and the headers to send on: None when there were none of ours, so that the caller's own
+        stay as they are.
+
+    Raises:
+        ScopeError: an empty or unknown value in one of our headers.
+    """
+    given: dict[str, str] = {}
+    kept: dict[str, object] = {}
+    for name, value in (headers or {}).items():
+        field = HEADERS.get(name.lower())
+        if field is None:
+            kept[name] = value
+        elif not isinstance(value, str) or not value.strip():
+            raise ScopeError(f"the header {name} is empty; leave it out, or give it a value")
+        else:
+            given[field] = value
+    if not given:
+        return context.over(wrapped), None
+    scope = make_scope(
+        user=given.get("user", UNSET), session=given.get("session", UNSET), mode=given.get("mode", UNSET)
+    )
+    return scope.over(context).over(wrapped), kept
