@@ -1,0 +1,47 @@
+"""Serve a local provider that echoes, until interrupted: `python -m convmem.testing.provider`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from convmem.testing.provider import LocalProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the base URL and serve until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(
+        prog="python -m convmem.testing.provider",
+        description="A local OpenAI-compatible provider that echoes the newest user message.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--dialect", choices=("deepseek", "openai"), default="openai", help="whose rules")
+    parser.add_argument("--lenient", action="store_true", help="answer illegal requests too")
+    options = parser.parse_args(arguments)
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    provider = LocalProvider(
+        strict=not options.lenient, dialect=options.dialect, host=options.host, port=options.port
+    )
+    with provider:
+        sys.stdout.write(f"{provider.base_url}\n")
+        sys.stdout.flush()
+        ended.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,109 @@
+"""`POST /chat/completions`: refuse what is illegal, else do what the script says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from convmem.testing.provider.answer import Answer, faulty_json, faulty_stream, json_answer, stream_answer
+from convmem.testing.provider.completion import Call, chunks, completion
+from convmem.testing.provider.endpoint import body_refusal, deployment_of, illegal, path_pattern
+from convmem.testing.provider.fault import Fault
+from convmem.testing.provider.legality import problems
+from convmem.testing.provider.received import ReceivedRequest
+from convmem.testing.provider.reply import Reply, echo
+from convmem.testing.provider.shapes import JsonObject, is_integer, is_object
+from convmem.testing.provider.usage import PromptCache
+
+if TYPE_CHECKING:
+    from convmem.testing.provider.dialect import Dialect, ReasoningRule
+
+__all__ = ["ChatEndpoint", "Responder"]
+
+Responder: TypeAlias = Callable[[ReceivedRequest], Reply | Fault]
+"""Decides on an answer when the request is there."""
+
+_PATHS = path_pattern("/chat/completions")
+
+
+class ChatEndpoint:
+    """The chat endpoint.
+
+    Attributes:
+        scripted: what the next requests get, in order. Refused requests take nothing from it.
+        default: what they get when the script is empty.
+    """
+
+    name = "chat"
+    method = "POST"
+
+    def __init__(self, dialect: Dialect, *, strict: bool, reasoning: ReasoningRule | None) -> None:
+        self.scripted: deque[Reply | Fault | Responder] = deque()
+        self.default: Responder = echo
+        self._dialect = dialect
+        self._strict = strict
+        self._reasoning: ReasoningRule | None = reasoning
+        self._cache = PromptCache(dialect)
+
+    def matches(self, path: str) -> bool:
+        """Say whether this is a path of chat completions."""
+        return _PATHS.fullmatch(path) is not None
+
+    def accept(self, request: ReceivedRequest) -> Callable[[], Answer]:
+        """Check the request and take the next outcome from the script."""
+        refusal = body_refusal(request, self._dialect.name)
+        body: JsonObject = request.fields
+        deployment = deployment_of(request.path)
+        if deployment is not None:
+            body = {"model": deployment, **body}
+        if refusal is None and self._strict:
+            found = problems(body, self._dialect.name, reasoning=self._reasoning)
+            refusal = illegal(found, self._dialect.name) if found else None
+        if refusal is not None:
+            refused = refusal
+            return lambda: refused
+        outcome = self.scripted.popleft() if self.scripted else self.default
+        return partial(self._answer, request, self._call(request, body), outcome)
+
+    def _call(self, request: ReceivedRequest, body: JsonObject) -> Call:
+        prompt, cached = self._cache.take(body)
+        n = body.get("n")
+        options = body.get("stream_options")
+        return Call(
+            number=request.n,
+            model=str(body.get("model", "")),
+            n=n if is_integer(n) and n > 0 else 1,
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            include_usage=is_object(options) and options.get("include_usage") is True,
+            dialect=self._dialect,
+        )
+
+    def _answer(self, request: ReceivedRequest, call: Call, outcome: Reply | Fault | Responder) -> Answer:
+        decided = outcome if isinstance(outcome, Reply | Fault) else outcome(request)
+        reply = decided.reply if isinstance(decided, Fault) else decided
+        whole = _render(reply, call, stream=request.stream)
+        if isinstance(decided, Reply):
+            return whole
+        break_off = faulty_stream if request.stream else faulty_json
+        return break_off(decided, whole, self._dialect.name)
+
+
+def _render(reply: Reply, call: Call, *, stream: bool) -> Answer:
+    if stream:
+        return stream_answer(
+            chunks(reply, call),
+            headers=reply.headers,
+            delay_s=reply.delay_s,
+            keep_alive=reply.keep_alive,
+            pause_s=reply.chunk_delay_s,
+        )
+    return json_answer(
+        completion(reply, call),
+        headers=reply.headers,
+        delay_s=reply.delay_s,
+        keep_alive=reply.keep_alive,
+        pause_s=reply.chunk_delay_s,
+    )

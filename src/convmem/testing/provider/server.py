@@ -1,0 +1,216 @@
+"""The local provider: a chat provider on this machine that does what a test tells it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from convmem.testing.provider.chat import ChatEndpoint, Responder
+from convmem.testing.provider.desk import Desk, Hold
+from convmem.testing.provider.dialect import DIALECTS, DialectName, ReasoningRule
+from convmem.testing.provider.embeddings import EmbeddingsEndpoint
+from convmem.testing.provider.models import ModelsEndpoint
+from convmem.testing.provider.transport import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from convmem.testing.provider.fault import Fault
+    from convmem.testing.provider.received import ReceivedRequest, Served
+    from convmem.testing.provider.reply import EmbeddingReply, Reply
+
+__all__ = ["LocalProvider"]
+
+_MODELS: dict[DialectName, tuple[str, ...]] = {
+    "deepseek": ("deepseek-flash", "deepseek-v4-pro"),
+    "openai": ("gpt-6-luna", "gpt-6-sol", "text-embedding-3-small"),
+}
+
+
+class LocalProvider:
+    """An OpenAI-compatible provider on loopback, speaking HTTP/1.1 and server-sent events.
+
+    It is for tests of code that talks to a chat provider: the real client, real sockets, and replies and
+    failures that are the same on every run. It starts in milliseconds and needs only the standard library.
+
+    ```python
+    with LocalProvider() as provider:
+        client = OpenAI(base_url=provider.base_url, api_key="any", max_retries=0)
+        provider.script(Reply("hello"), Fault.status(503))
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+        assert provider.requests[0].newest_user_text == "hi"
+    ```
+
+    Illegal chat requests are answered 400, with the places of what is wrong in the message, and take
+    nothing from the script. Requests without authorization are answered 401: a bearer token, or the header
+    `api-key` on Azure's paths. The prompt cache is simulated: `cached_tokens` counts how much of a prompt
+    was the start of an earlier one (see `usage.py`). All methods may be called from any thread.
+
+    Args:
+        strict: whether to refuse illegal requests; if not, anything that is a JSON object is answered.
+        dialect: whose rules, error codes and usage fields.
+        reasoning: what to do with `reasoning_content` sent back: `accept`, `refuse`, or `require` (with
+            tools, unless thinking is off); by default `refuse` for openai and `accept` for deepseek.
+        embedding_dim: the length of vectors when the request does not give one.
+        seed: other seeds give other vectors.
+        models: what the list of models says; any model is served.
+        host: the IPv4 address to listen on.
+        port: the port to listen on; 0 takes a free one.
+        clock: gives `ReceivedRequest.at`.
+
+    Raises:
+        ValueError: an unknown dialect.
+    """
+
+    def __init__(
+        self,
+        *,
+        strict: bool = True,
+        dialect: DialectName = "openai",
+        reasoning: ReasoningRule | None = None,
+        embedding_dim: int = 64,
+        seed: int = 0,
+        models: Sequence[str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if dialect not in DIALECTS:
+            raise ValueError(f"dialect must be one of {', '.join(sorted(DIALECTS))}, got {dialect!r}")
+        self._chat = ChatEndpoint(DIALECTS[dialect], strict=strict, reasoning=reasoning)
+        self._embeddings = EmbeddingsEndpoint(dialect, strict=strict, dim=embedding_dim, seed=seed)
+        listed = ModelsEndpoint(dialect, _MODELS[dialect] if models is None else models)
+        self._desk = Desk((self._chat, self._embeddings, listed), dialect, clock)
+        self._host = host
+        self._wanted_port = port
+        self._port: int | None = None
+        self._listener: Listener | None = None
+        self._lifecycle = threading.Lock()
+
+    def start(self) -> Self:
+        """Start listening; when it returns, requests are answered. Starting twice is fine.
+
+        Raises:
+            RuntimeError: the provider was closed.
+            OSError: the port is taken.
+        """
+        with self._lifecycle:
+            if self._desk.closed:
+                raise RuntimeError("this LocalProvider was closed; make a new one")
+            if self._listener is None:
+                self._listener = Listener(self._host, self._wanted_port, self._desk)
+                self._port = self._listener.port
+        return self
+
+    def close(self) -> None:
+        """Break off every answer, close every connection and wait for their threads. Twice is fine.
+
+        What was recorded stays readable, and so does `base_url`, where nobody listens any more.
+        """
+        with self._lifecycle:
+            self._desk.close()
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                listener.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as in `http://127.0.0.1:40123`; what Azure calls the endpoint.
+
+        Raises:
+            RuntimeError: the provider was not started.
+        """
+        if self._port is None:
+            raise RuntimeError(
+                "this LocalProvider is not started; use it in a with statement or call start()"
+            )
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes as `base_url`."""
+        return f"{self.origin}/v1"
+
+    @property
+    def default(self) -> Responder:
+        """What answers chat requests when the script is empty; `echo` until it is set."""
+        return self._chat.default
+
+    @default.setter
+    def default(self, responder: Responder) -> None:
+        self._chat.default = responder
+
+    def script(self, *outcomes: Reply | Fault | Responder) -> None:
+        """Say what the next chat requests get, one each, behind what is already in the script.
+
+        A function is called with the request. What it raises becomes a 500 that clients do not retry.
+        """
+        with self._desk.locked():
+            self._chat.scripted.extend(outcomes)
+
+    def script_embeddings(self, *outcomes: EmbeddingReply | Fault) -> None:
+        """Say what the next embeddings requests get, one each."""
+        with self._desk.locked():
+            self._embeddings.scripted.extend(outcomes)
+
+    @property
+    def pending(self) -> tuple[Reply | Fault | Responder, ...]:
+        """What is left in the chat script."""
+        with self._desk.locked():
+            return tuple(self._chat.scripted)
+
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """Every request so far, refused ones too, in order of arrival."""
+        return self._desk.requests()
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """How every answer ended so far, in order of ending.
+
+        The note is made after the last byte: wait with `wait_served` rather than read it at once.
+        """
+        return self._desk.served()
+
+    def wait_for(
+        self, n: int, timeout: float = 5.0, *, endpoint: str | None = None
+    ) -> tuple[ReceivedRequest, ...]:
+        """Wait until `n` requests have arrived and return all there are.
+
+        Args:
+            n: how many; 0 returns at once.
+            timeout: seconds.
+            endpoint: count and return only those to `chat`, `embeddings` or `models`.
+
+        Raises:
+            TimeoutError: they did not arrive in time.
+        """
+        return self._desk.requests(n, timeout, endpoint)
+
+    def wait_served(self, n: int, timeout: float = 5.0) -> tuple[Served, ...]:
+        """Wait until `n` answers have ended, whole or not, and return all there are.
+
+        Raises:
+            TimeoutError: they did not end in time.
+        """
+        return self._desk.served(n, timeout)
+
+    def hold(self, *endpoints: str) -> Hold:
+        """Take requests from now on, but keep the answers back until the hold is released.
+
+        A held request has already taken its reply from the script. Use it in a `with`, or call `release`.
+
+        Args:
+            *endpoints: which of `chat`, `embeddings`, `models` to hold; everything without any.
+        """
+        return self._desk.hold(frozenset(endpoints))
