@@ -1,0 +1,31 @@
+"""When to say nothing: nothing in this memory stands out for this message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convmem.recall.fuse import Floats, Mask
+
+THRESHOLD: Final = 0.0
+"""Margin under which nothing is recalled."""
+
+
+def margin(lexical: Floats, dense: Floats | None, used: Mask) -> float:
+    """How far the best turn stands above this user's others: the better of words and vectors.
+
+    In standard deviations of the user's own, so that
+    it means the same for every embedder and every size of memory.
+    """
+    best = _outstanding(lexical[used])
+    if dense is not None:
+        known = dense[used & np.isfinite(dense)]
+        best = max(best, _outstanding(known))
+    return best
+
+
+def _outstanding(scores: Floats) -> float:
+    deviation = float(scores.std()) if scores.size else 0.0
+    return (float(scores.max()) - float(scores.mean())) / deviation if deviation > 1e-12 else 0.0  # noqa: PLR2004

@@ -1,0 +1,102 @@
+"""The durable view of one turn: all that recall needs of it, so that loading reads no text again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from convmem.recall import intent
+from convmem.recall.analyze import count_terms, digest, words
+from convmem.recall.passages import cut
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+ROLES: Final = ("user", "assistant", "tool", "system", "developer", "other")
+"""Roles as they are numbered in entries and partitions; unknown ones become ``other``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a turn.
+
+    Attributes:
+        start: First character in the turn's text.
+        end: One past the last.
+        terms: Distinct term ids, ascending.
+        counts: Occurrences of each.
+    """
+
+    start: int
+    end: int
+    terms: NDArray[np.uint64]
+    counts: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One turn as recall sees it. It holds no text; `encode` makes it one row of a database.
+
+    Attributes:
+        id: The turn's id.
+        session: The session's id.
+        role: One of `ROLES`.
+        speaker: The speaker's name, empty where chats have none.
+        at: Seconds since the epoch, NaN when unknown.
+        digest: Equal for turns that say the same in the same words.
+        question: Share of the turn that asks, 0 to 1.
+        passages: At least one, in order.
+        standing: Spans of sentences that state a lasting rule (user turns only).
+    """
+
+    id: str
+    session: str
+    role: str
+    speaker: str
+    at: float
+    digest: int
+    question: float
+    passages: tuple[Passage, ...]
+    standing: tuple[tuple[int, int], ...]
+
+
+def analyze_turn(
+    text: str,
+    *,
+    id: str,  # noqa: A002  # the field's name
+    session: str,
+    role: str,
+    speaker: str | None = None,
+    at: datetime | float | None = None,
+) -> Entry:
+    """Analyse a turn once, when it is journaled.
+
+    The speaker's name counts as said in each passage: people are asked about by name, and rarely say
+    their own.
+    """
+    name = list(words(speaker)) if speaker else []
+    passages: list[Passage] = []
+    for start, end in cut(text):
+        terms, counts = count_terms(chain(name, words(text[start:end])))
+        passages.append(Passage(start, end, terms, counts))
+    return Entry(
+        id=id,
+        session=session,
+        role=role if role in ROLES else "other",
+        speaker=speaker or "",
+        at=_seconds(at),
+        digest=digest(text),
+        question=intent.question_share(text),
+        passages=tuple(passages),
+        standing=intent.standing_rules(text) if role == "user" else (),
+    )
+
+
+def _seconds(at: datetime | float | None) -> float:
+    if at is None:
+        return float("nan")
+    return float(at) if isinstance(at, int | float) else at.timestamp()

@@ -1,0 +1,245 @@
+"""From ranked turns to what fits: a token budget filled best first, shown in the order of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from convmem.recall.passages import LONGEST, WHOLE
+
+if TYPE_CHECKING:
+    from convmem.recall.query import Hit, Ranking
+
+Texts: TypeAlias = Callable[[Sequence[str]], Mapping[str, str]]
+"""Reads the texts of turns, many at once. Turns that are gone are left out."""
+CountTokens: TypeAlias = Callable[[str], int]
+"""Counts the tokens of a text as the model will."""
+
+_BATCH: Final = 64
+_RULE_SHARE: Final = 0.12
+_ELLIPSIS: Final = " … "
+_MISSES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A turn, or its best passages, as it will be shown.
+
+    Attributes:
+        id: The turn's id.
+        text: What is shown: the turn's own characters, passages joined by an ellipsis.
+        spans: Where these stand in the turn's text.
+        trimmed: Whether something of the turn was left out.
+        rule: Whether it is shown as a lasting rule.
+        label: Who said it: the speaker's name, else the role.
+        date: ISO date in the zone that was asked for; empty when unknown.
+        session, score, why: As in the hit.
+        tokens: Its own line, without headers.
+    """
+
+    id: str
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    trimmed: bool
+    rule: bool
+    label: str
+    date: str
+    session: str
+    score: float
+    why: tuple[str, ...]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What fits.
+
+    Attributes:
+        excerpts: Rules first, then turns in the order of time, a session's turns together.
+        text: The rendered excerpts.
+        tokens: Tokens of `text` and of the fence around it; 0 when there is nothing to show.
+    """
+
+    excerpts: tuple[Excerpt, ...]
+    text: str
+    tokens: int
+
+
+def render(excerpts: Iterable[Excerpt]) -> str:
+    """Return excerpts as plain lines.
+
+    Rules with their date, then a date header for each session with its lines, as in ``Alice: ...``.
+    """
+    lines: list[str] = []
+    shown: tuple[str, str] | None = None
+    for excerpt in excerpts:
+        if excerpt.rule:
+            lines.append(
+                f"[{excerpt.date}] {_line(excerpt.label, excerpt.text)}"
+                if excerpt.date
+                else _line(excerpt.label, excerpt.text)
+            )
+            continue
+        if (excerpt.session, excerpt.date) != shown:
+            shown = (excerpt.session, excerpt.date)
+            lines.append(_header(excerpt.date))
+        lines.append(_line(excerpt.label, excerpt.text))
+    return "\n".join(lines)
+
+
+def _header(date: str) -> str:
+    return f"[{date or '…'}]"
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label}: {text}"
+
+
+def pack(
+    ranking: Ranking,
+    texts: Texts,
+    budget: int,
+    count_tokens: CountTokens,
+    *,
+    fence: int = 0,
+    tz: tzinfo = UTC,
+) -> Packed:
+    """Fill a budget with the best turns.
+
+    Turns are taken in the order of the ranking while they fit; a long turn stands by its best passages,
+    for whole long turns crowd out so much that recall *falls* as the budget grows. The user's lasting
+    rules come first, within 12 % of the budget.
+
+    Args:
+        ranking: The outcome of `search`.
+        texts: Reads texts; called for some 64 turns at a time, only as far as the budget reaches.
+        budget: Tokens that text and fence may have together. Never exceeded.
+        count_tokens: Counts the tokens of a text.
+        fence: Tokens of what the caller puts around the text.
+        tz: The zone in which dates are shown.
+    """
+    if ranking.abstained or budget <= fence:
+        return Packed((), "", 0)
+    filling = _Filling(left=budget - fence, count=count_tokens, tz=tz)
+    filling.rules(ranking.standing, texts, int((budget - fence) * _RULE_SHARE))
+    filling.turns(ranking.hits, texts)
+    return filling.packed(budget - fence, fence)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A budget while it is being filled."""
+
+    left: int
+    count: CountTokens
+    tz: tzinfo
+    picked: list[tuple[int, Excerpt]] = field(default_factory=list["tuple[int, Excerpt]"])
+    headers: set[tuple[str, str]] = field(default_factory=set["tuple[str, str]"])
+
+    def rules(self, hits: Sequence[Hit], texts: Texts, share: int) -> None:
+        """Show the sentences that state rules, newest first, within their share."""
+        if not hits or share <= 0:
+            return
+        found = texts([hit.id for hit in hits])
+        for hit in hits:
+            if hit.id not in found:
+                continue
+            excerpt = self._excerpt(hit, found[hit.id], hit.rules, rule=True)
+            cost = self.count(render([excerpt]) + "\n")
+            if cost <= min(share, self.left):
+                share -= cost
+                self.left -= cost
+                self.picked.append((hit.order, excerpt))
+
+    def turns(self, hits: Sequence[Hit], texts: Texts) -> None:
+        """Show turns, best first, until nothing more fits."""
+        misses = 0
+        for begin in range(0, len(hits), _BATCH):
+            batch = hits[begin : begin + _BATCH]
+            found = texts([hit.id for hit in batch])
+            for hit in batch:
+                if hit.id not in found:
+                    continue
+                if self._take(hit, found[hit.id]):
+                    misses = 0
+                else:
+                    misses += 1
+                if misses > _MISSES:
+                    return
+
+    def _take(self, hit: Hit, text: str) -> bool:
+        spans = best_spans(hit, text)
+        excerpt = self._excerpt(hit, text, spans, rule=False)
+        place = (excerpt.session, excerpt.date)
+        cost = excerpt.tokens
+        if place not in self.headers:
+            cost += self.count(_header(excerpt.date) + "\n")
+        if cost > self.left:
+            return False
+        self.left -= cost
+        self.headers.add(place)
+        self.picked.append((hit.order, excerpt))
+        return True
+
+    def _excerpt(self, hit: Hit, text: str, spans: Sequence[tuple[int, int]], *, rule: bool) -> Excerpt:
+        shown = _ELLIPSIS.join(text[start:end] for start, end in spans)
+        label = hit.speaker or hit.role
+        return Excerpt(
+            id=hit.id,
+            text=shown,
+            spans=tuple(spans),
+            trimmed=sum(end - start for start, end in spans) < len(text.strip()),
+            rule=rule,
+            label=label,
+            date=_date(hit.at, self.tz),
+            session=hit.session,
+            score=hit.score,
+            why=hit.why,
+            tokens=self.count(_line(label, shown) + "\n"),
+        )
+
+    def packed(self, budget: int, fence: int) -> Packed:
+        """Render, count the whole, and give up the last picked while it is too much.
+
+        The parts were counted one by one; no tokenizer promises that a whole costs no more than its parts.
+        """
+        while self.picked:
+            excerpts = _in_order(self.picked)
+            text = render(excerpts)
+            tokens = self.count(text)
+            if tokens <= budget:
+                return Packed(excerpts, text, tokens + fence)
+            self.picked.pop()
+        return Packed((), "", 0)
+
+
+def best_spans(hit: Hit, text: str) -> list[tuple[int, int]]:
+    """A short turn whole; of a long one its best passages, some 600 characters, in the order of the text."""
+    if len(text) <= WHOLE:
+        return [(0, len(text))]
+    kept: list[tuple[int, int]] = []
+    size = 0
+    for start, end in hit.passages:
+        if kept and size + end - start > LONGEST:
+            break
+        kept.append((start, min(end, len(text))))
+        size += end - start
+    return sorted(kept)
+
+
+def _in_order(picked: Sequence[tuple[int, Excerpt]]) -> tuple[Excerpt, ...]:
+    """Rules, then sessions by their first picked turn, turns as they were said."""
+    rules = [excerpt for _, excerpt in sorted(picked, key=lambda item: item[0]) if excerpt.rule]
+    first: dict[str, int] = {}
+    for order, excerpt in picked:
+        first[excerpt.session] = min(order, first.get(excerpt.session, order))
+    turns = [item for item in picked if not item[1].rule]
+    turns.sort(key=lambda item: (first[item[1].session], item[0]))
+    return (*rules, *(excerpt for _, excerpt in turns))
+
+
+def _date(at: float, tz: tzinfo) -> str:
+    return "" if math.isnan(at) else datetime.fromtimestamp(at, tz).date().isoformat()

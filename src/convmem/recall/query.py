@@ -1,0 +1,319 @@
+"""Search one user's memory: from a question to ranked turns, each with the reasons for its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from convmem.recall import abstain, dates, fuse, intent
+from convmem.recall.analyze import count_terms, words
+from convmem.recall.entry import ROLES
+from convmem.recall.partition import USER, Partition
+from convmem.recall.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from convmem.recall.fuse import Floats, Mask
+
+DEFAULT: Final = Settings()
+"""The settings that are shipped."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A question to one user's memory.
+
+    Attributes:
+        text: The question, or the user's newest message.
+        vectors: Its embedding [dim], or embeddings [k, dim] of `query_texts`; None searches by words alone.
+        now: The present (aware), to which "last week" is relative; without it times are not boosted.
+        session: The running session, if any.
+        context: Texts of its last turns, newest last: they say what a short message is about.
+        context_vectors: Their embeddings [k, dim], if at hand.
+        exclude: Turns that are never returned: what stands in the window is not recalled again.
+        within: Only these sessions are searched; None searches all.
+        top_k: How many hits are wanted.
+        small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
+    """
+
+    text: str
+    vectors: NDArray[Any] | None = None
+    now: datetime | None = None
+    session: str | None = None
+    context: tuple[str, ...] = ()
+    context_vectors: NDArray[Any] | None = None
+    exclude: Collection[str] = ()
+    within: Collection[str] | None = None
+    top_k: int = 200
+    small_talk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that was found.
+
+    Attributes:
+        id: The turn's id.
+        score: In standard deviations of this user's turns; higher is better. Comparable within one
+            search only.
+        why: What spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date,
+            user, recent, rule.
+        order: The turn's place among all of the user's turns.
+        session, role, speaker, at: As journaled; `at` in seconds since the epoch, NaN when unknown.
+        passages: Spans of a long turn's passages, best first; one span for a short turn.
+        rules: Spans of sentences that state a lasting rule.
+    """
+
+    id: str
+    score: float
+    why: tuple[str, ...]
+    order: int
+    session: str
+    role: str
+    speaker: str
+    at: float
+    passages: tuple[tuple[int, int], ...]
+    rules: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The outcome of a search.
+
+    Attributes:
+        hits: Turns, best first; texts that were said twice appear once.
+        standing: The user's lasting rules, newest first. They match no query.
+        abstained: Why nothing is returned (``"small talk"``, ``"no margin"``, ``"empty"``), else an
+            empty string.
+        margin: How far the best turns stand out, see `abstain.margin`.
+    """
+
+    hits: tuple[Hit, ...]
+    standing: tuple[Hit, ...]
+    abstained: str
+    margin: float
+
+
+@dataclass(slots=True, eq=False)
+class _Evidence:
+    """What speaks for each row, by name, in the order in which the steps ran."""
+
+    parts: dict[str, Floats] = field(default_factory=dict[str, "Floats"])
+
+    def add(self, name: str, part: NDArray[np.floating[Any]]) -> None:
+        self.parts[name] = part.astype(np.float64)
+
+
+def query_texts(partition: Partition, text: str) -> list[str]:
+    """Return what to embed for a question: its text and, where that names people, also without names.
+
+    The mean of both asks as much about the matter as about the person.
+    """
+    if partition.kind == "people" and partition.named(text):
+        nameless = partition.nameless(text)
+        if nameless and nameless != text:
+            return [text, nameless]
+    return [text]
+
+
+def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> Ranking:
+    """Rank a user's turns for a question. Pure: equal inputs give equal results, to the last bit."""
+    used = _searchable(partition, query, settings)
+    if not query.small_talk and intent.is_small_talk(query.text):
+        return Ranking((), (), "small talk", 0.0)
+    if not used.any():
+        return Ranking((), _standing(partition, query), "empty", 0.0)
+    evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used)
+    score = sum(evidence.parts.values(), np.zeros(len(partition)))
+    margin = abstain.margin(lexical, dense, used)
+    if not query.small_talk and margin < abstain.THRESHOLD:
+        return Ranking((), (), "no margin", margin)
+    rows = _best(partition, score, used, query.top_k)
+    hits = tuple(
+        _hit(partition, row, float(score[row]), _why(evidence, row), by_passage) for row in rows.tolist()
+    )
+    return Ranking(hits, _standing(partition, query), "", margin)
+
+
+def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
+    used = partition.distinct_terms >= settings.shortest
+    used[[partition.row[id_] for id_ in query.exclude if id_ in partition.row]] = False
+    if query.within is not None:
+        wanted = {number for number, name in enumerate(partition.sessions) if name in query.within}
+        used &= np.isin(partition.turns.session, np.fromiter(wanted, dtype=np.int32, count=len(wanted)))
+    return used
+
+
+def _evidence(
+    partition: Partition, query: Query, settings: Settings, used: Mask
+) -> tuple[_Evidence, Floats, Floats, Floats | None]:
+    """Run the steps. Returns their parts of the score, and the raw lexical, passage and dense scores."""
+    smooth = _coherent(partition, settings)
+    own, by_passage = _lexical(partition, query, settings)
+    near = smooth * fuse.from_neighbours(np.where(used, own, 0.0), partition.by_session, settings)
+    dense = _dense(partition, query, settings)
+    lexical_z = fuse.standardise(own + near, used, settings.few)
+    evidence = _Evidence()
+    if dense is None:
+        weight_lexical, weight_dense = 1.0, 0.0
+    else:
+        weight_lexical, weight_dense = settings.lexical, settings.dense
+    share = np.divide(own, own + near, out=np.ones_like(own), where=(own + near) > 0)
+    evidence.add("lexical", weight_lexical * np.where(lexical_z > 0, lexical_z * share, lexical_z))
+    evidence.add("neighbour", weight_lexical * np.where(lexical_z > 0, lexical_z * (1 - share), 0.0))
+    session_z: Floats | None = None
+    if dense is not None:
+        known = used & np.isfinite(dense)
+        filled = np.where(known, dense, 0.0)
+        topical = fuse.session_top(filled, partition.by_session, known)
+        dense_z = fuse.standardise(filled + settings.dense_session * smooth * topical, known, settings.few)
+        # A turn whose vector is still being made stands by its words alone.
+        dense_z = np.where(known, dense_z, np.clip(lexical_z, -1, 3))
+        evidence.add("dense", weight_dense * dense_z)
+        session_z = fuse.standardise(topical, known, settings.few)
+    score = sum(evidence.parts.values(), np.zeros(len(partition)))
+    joint = fuse.session_top(score, partition.by_session, used)
+    evidence.add("session", settings.session * smooth * joint)
+    deviation = float((score + evidence.parts["session"])[used].std())
+    _by_kind(partition, query, settings, evidence, deviation=deviation, session_z=session_z)
+    _by_date(partition, query, settings, evidence, deviation)
+    return evidence, own, by_passage, dense
+
+
+def _coherent(partition: Partition, settings: Settings) -> float:
+    """How much neighbours and sessions count, 0 to 1. Without vectors, notes are taken for unordered."""
+    measured = partition.coherence
+    if np.isnan(measured):
+        return 0.0 if partition.kind == "notes" else 1.0
+    span = max(settings.coherence_high - settings.coherence_low, 1e-9)
+    return min(1.0, max(0.0, (measured - settings.coherence_low) / span))
+
+
+def _lexical(partition: Partition, query: Query, settings: Settings) -> tuple[Floats, Floats]:
+    terms, _ = count_terms(words(query.text))
+    weights = np.ones(terms.size)
+    if partition.kind == "assistant" and settings.context and query.context:
+        more, _ = count_terms(word for text in query.context for word in words(text))
+        more = np.setdiff1d(more, terms)
+        terms = np.concatenate((terms, more))
+        weights = np.concatenate((weights, np.full(more.size, settings.context)))
+    if terms.size > settings.longest_query:
+        frequency = partition.frequency(terms)
+        rarest = np.argsort(frequency / weights, kind="stable")
+        kept = np.sort(rarest[: settings.longest_query])
+        terms, weights = terms[kept], weights[kept]
+    by_pair, by_passage = fuse.bm25(partition, terms, weights, settings)
+    own = settings.pair * by_pair + (1 - settings.pair) * fuse.best_passage(by_passage, partition)
+    return own, by_passage
+
+
+def _dense(partition: Partition, query: Query, settings: Settings) -> Floats | None:
+    if query.vectors is None or not partition.vectors.count:
+        return None
+    vectors = np.atleast_2d(np.asarray(query.vectors, dtype=np.float32))
+    if vectors.shape[1] != partition.vectors.dim or not np.isfinite(vectors).all():
+        return None
+    cosines = partition.vectors.centred_cosines(vectors)
+    if partition.kind == "assistant" and settings.context and query.context_vectors is not None:
+        cosines = cosines + settings.context * partition.vectors.centred_cosines(query.context_vectors)
+    return cosines
+
+
+def _by_kind(
+    partition: Partition,
+    query: Query,
+    settings: Settings,
+    evidence: _Evidence,
+    *,
+    deviation: float,
+    session_z: Floats | None,
+) -> None:
+    """Add what holds for people only, or for user and assistant only."""
+    turns = partition.turns
+    if partition.kind == "people":
+        named = partition.named(query.text)
+        if len(named) == 1:
+            evidence.add("speaker", settings.speaker * deviation * (turns.speaker == named[0]))
+        evidence.add("asking", -settings.asking * deviation * (turns.question > _MOSTLY))
+    elif partition.kind == "assistant":
+        back = intent.looks_back(query.text)
+        weight = settings.user if back else settings.user_forward
+        evidence.add("user", weight * deviation * (turns.role == USER))
+        if not back and session_z is not None:
+            fading = np.exp(-partition.by_session.age / settings.recent_sessions)
+            evidence.add("recent", settings.recent * deviation * session_z * fading)
+
+
+_MOSTLY: Final = 0.5
+
+
+def _by_date(
+    partition: Partition, query: Query, settings: Settings, evidence: _Evidence, deviation: float
+) -> None:
+    if query.now is None or not settings.month:
+        return
+    inside = np.zeros(len(partition), dtype=np.bool_)
+    for interval in dates.intervals(query.text, query.now):
+        inside |= (partition.turns.at >= interval.start) & (partition.turns.at < interval.end)
+    if inside.any():
+        evidence.add("date", settings.month * deviation * inside)
+
+
+def _best(partition: Partition, score: Floats, used: Mask, top_k: int) -> NDArray[np.intp]:
+    """Rows by score, ties in journal order; of turns that say the same, the best one."""
+    order = np.argsort(np.where(used, -score, np.inf), kind="stable")[: np.count_nonzero(used)]
+    head = order[: max(4 * top_k, 64)]
+    _, first = np.unique(partition.turns.digest[head], return_index=True)
+    return head[np.sort(first)][:top_k]
+
+
+_REASONS: Final = ("lexical", "dense", "neighbour", "session", "speaker", "date", "user", "recent")
+_COUNTS: Final = 0.25
+
+
+def _why(evidence: _Evidence, row: int) -> tuple[str, ...]:
+    parts = [(float(evidence.parts[name][row]), name) for name in _REASONS if name in evidence.parts]
+    return tuple(name for part, name in sorted(parts, reverse=True) if part > _COUNTS)
+
+
+def _hit(partition: Partition, row: int, score: float, why: tuple[str, ...], by_passage: Floats) -> Hit:
+    turns = partition.turns
+    first = int(partition.first_passage[row])
+    last = first + int(turns.passages[row])
+    order = first + np.argsort(-by_passage[first:last], kind="stable")
+    spans = zip(turns.passage_start[order].tolist(), turns.passage_end[order].tolist(), strict=True)
+    return Hit(
+        id=partition.ids[row],
+        score=score,
+        why=why,
+        order=row,
+        session=partition.sessions[int(turns.session[row])],
+        role=ROLES[int(turns.role[row])],
+        speaker=partition.speakers[int(turns.speaker[row])],
+        at=float(turns.at[row]),
+        passages=tuple(spans),
+        rules=partition.rules(row),
+    )
+
+
+def _standing(partition: Partition, query: Query) -> tuple[Hit, ...]:
+    """The user's lasting rules, newest first, each wording once."""
+    if partition.kind == "people":
+        return ()
+    rows = np.flatnonzero(partition.turns.rules)[::-1]
+    excluded = {partition.row[id_] for id_ in query.exclude if id_ in partition.row}
+    if query.within is not None:
+        rows = rows[np.isin(np.array(partition.sessions)[partition.turns.session[rows]], list(query.within))]
+    _, first = np.unique(partition.turns.digest[rows], return_index=True)
+    kept = [row for row in rows[np.sort(first)].tolist() if row not in excluded]
+    nothing = np.zeros(partition.turns.passage_length.size)
+    return tuple(_hit(partition, row, 0.0, ("rule",), nothing) for row in kept[:_MOST_RULES])
+
+
+_MOST_RULES: Final = 32
