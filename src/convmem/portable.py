@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from convmem.errors import InputError
 from convmem.journal import Forest, Job
 from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
+from convmem.session.tree import SETTLED
 from convmem.scope import UNSET, Unset, make_scope
 from convmem.types import State
 from convmem.wire.identity import ROOT, identity, meaning_digest
@@ -44,9 +45,7 @@ def pages(store: Store, request: TurnsRequest) -> Iterator[Turn]:
 def conversation(turns: Sequence[Turn]) -> list[Turn]:
     """Of a session's turns, those on the way to its head: the conversation as it stands."""
     by_id = {turn.id: turn for turn in turns}
-    goes_on = {turn.parent for turn in turns if turn.state in {"answered", "partial"}}
-    settled = [t for t in turns if t.state in {"answered", "partial"} and t.id not in goes_on]
-    head = max((t for t in settled if not t.choice), key=lambda turn: turn.seq, default=None)
+    head = next((t for t in reversed(turns) if t.state in SETTLED and not t.choice), None)
     path: list[Turn] = []
     while head is not None:
         path.append(head)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from convmem.types import State
 
-__all__ = ["Node", "Tree"]
+__all__ = ["SETTLED", "Node", "Tree"]
 
 SETTLED: frozenset[State] = frozenset({"answered", "partial"})
 """States of turns that may be recalled, put into a window and continued."""
@@ -91,9 +91,10 @@ class Tree:
     def head(self) -> Node | None:
         """The last settled leaf by sequence: where a message without history continues.
 
-        A choice other than the first of its call is no head until somebody continued it.
+        A reply is written after what it answers, so the last settled turn is a leaf. A choice other than
+        the first of its call is no head until somebody continued it.
         """
-        return next((n for n in self.latest_first() if n.settled and not n.saying and not self._goes_on(n)), None)
+        return next((node for node in self.latest_first() if node.settled and not node.saying), None)
 
     def tips(self) -> Iterator[Node]:
         """Where a call may continue, the latest first: settled turns that no settled one follows, and leaves."""
