@@ -1,0 +1,38 @@
+"""What every test may use: a local provider, a store on disk, clients of both kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import openai
+import pytest
+
+import convmem
+from convmem.testing import LocalProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def provider() -> Iterator[LocalProvider]:
+    with LocalProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[convmem.Memory]:
+    with convmem.Memory(tmp_path / "chat.db", deadline_ms=5_000) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bare(provider: LocalProvider) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def client(memory: convmem.Memory, bare: openai.OpenAI) -> openai.OpenAI:
+    return memory.wrap(bare, user="alice", session="s")
