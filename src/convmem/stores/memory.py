@@ -6,18 +6,26 @@ import copy
 import secrets
 import threading
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from convmem.protocols import CallRow, NodesReply, SessionRef, Written
+from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
 
-    from convmem.protocols import FindRequest, NewTurn, NodesRequest, SessionsRequest, TurnsRequest, Write
+    from convmem.protocols import (
+        CallRow,
+        FindRequest,
+        NewTurn,
+        NodesRequest,
+        SessionsRequest,
+        TurnsRequest,
+        Write,
+    )
     from convmem.types import State
 
 __all__ = ["InMemoryStore"]
@@ -66,21 +74,25 @@ class InMemoryStore:
         """Nothing to let go of."""
 
     def write(self, batch: Sequence[Write]) -> Sequence[Written]:
-        """Carry out all of it."""
+        """Carry out all of it, or nothing when a turn cannot be copied."""
+        owned = [
+            [replace(turn, payload=copy.deepcopy(turn.payload)) for turn in write.turns] for write in batch
+        ]
         with self._lock:
-            return [self._write(write) for write in batch]
+            return [self._write(write, turns) for write, turns in zip(batch, owned, strict=True)]
 
-    def _write(self, write: Write) -> Written:
+    def _write(self, write: Write, turns: Sequence[NewTurn]) -> Written:
         kept = self._sessions.get(write.ref)
         generation = kept.generation if kept else 0
         if write.expect is not None and write.expect != generation:
             return Written(None, generation)
         self._generation += 1
         if kept is None:
-            said = [turn.at for turn in write.turns] + ([write.call.at] if write.call else [])
-            kept = self._sessions[write.ref] = _Kept(write.ref, said[0])
+            said = [turn.at for turn in turns] + ([write.call.at] if write.call else [])
+            created = said[0] if said else datetime.now(UTC)
+            kept = self._sessions[write.ref] = _Kept(write.ref, created)
         kept.generation = self._generation
-        ids = tuple(f"t{self._insert(kept, turn)}" for turn in write.turns)
+        ids = tuple(f"t{self._insert(kept, turn)}" for turn in turns)
         states = dict(write.states)
         for row in kept.rows.values():
             state = states.get(row.new.identity)
@@ -94,8 +106,7 @@ class InMemoryStore:
         key = (turn.parent, turn.identity, turn.saying)
         if key not in kept.rows:
             self._seq += 1
-            owned = replace(turn, payload=copy.deepcopy(turn.payload))
-            kept.rows[key] = _Row(self._seq, owned, turn.state, self._generation)
+            kept.rows[key] = _Row(self._seq, turn, turn.state, self._generation)
         return kept.rows[key].seq
 
     def nodes(self, request: NodesRequest) -> NodesReply:
@@ -117,7 +128,7 @@ class InMemoryStore:
                 if kept.ref.user == request.user
                 and any(r.new.identity in identities or r.new.meaning in meanings for r in kept.rows.values())
             ]
-        found.sort(key=lambda kept: -kept.generation)
+            found.sort(key=lambda kept: -kept.generation)
         return [kept.ref for kept in found[: request.limit]]
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
@@ -127,6 +138,7 @@ class InMemoryStore:
             return turns[: request.limit]
 
     def _selected(self, request: TurnsRequest) -> Iterator[Turn]:
+        identities = None if request.identities is None else frozenset(request.identities)
         for kept in list(self._sessions.values()):
             if request.ref is not None:
                 if kept.ref != request.ref:
@@ -137,7 +149,7 @@ class InMemoryStore:
             for row in kept.rows.values():
                 first[row.new.identity] = min(row.seq, first.get(row.new.identity, row.seq))
             for row in kept.rows.values():
-                wanted = request.identities is None or row.new.identity in request.identities
+                wanted = identities is None or row.new.identity in identities
                 if row.seq > request.after and wanted:
                     yield _turn(kept.ref, row, first.get(row.new.parent))
 
@@ -165,18 +177,12 @@ def _filled(old: CallRow | None, new: CallRow) -> CallRow:
     """The second write of a call over the first: what the second does not know stays."""
     if old is None:
         return new
-    return CallRow(
-        id=old.id,
-        at=old.at,
-        state=new.state,
-        model=new.model or old.model,
-        host=new.host or old.host,
-        settings=new.settings or old.settings,
-        end=new.end or old.end,
-        usage=old.usage if new.usage is None else new.usage,
-        response_id=new.response_id or old.response_id,
-        error=new.error or old.error,
-    )
+    known = {
+        name: value
+        for name in ("model", "host", "end", "usage", "response_id", "error")
+        if (value := getattr(new, name)) is not None
+    }
+    return replace(old, state=new.state, settings=new.settings or old.settings, **known)
 
 
 def _turn(ref: SessionRef, row: _Row, parent: int | None) -> Turn:
