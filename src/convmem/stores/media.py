@@ -43,7 +43,9 @@ def take_out(message: Message) -> tuple[Message, tuple[Medium, ...]]:
     """A message without its inline media, and those; the message itself when it has none."""
     if not isinstance(message.get("content"), list):
         return message, ()
-    media = tuple(Medium(path, text.encode(), digest_of(text.encode())) for path, text in _inline((), message))
+    media = tuple(
+        Medium(path, text.encode(), digest_of(text.encode())) for path, text in _inline((), message)
+    )
     if not media:
         return message, ()
     emptied = cast("Message", _without({medium.path for medium in media}, (), message))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,45 +22,80 @@ from convmem.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
-__all__ = ["connect", "unavailable"]
+__all__ = ["Opening", "connect", "damaged", "unavailable"]
 
 APPLICATION_ID = 0x434D454D  # "CMEM" in the file's header
 MIGRATIONS = ("m001_journal",)
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
 
-_MAGIC = b"SQLite format 3\0"
-_OPEN_WAIT_S = 5.0
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING came in 3.35
 
+# The head of a database file, https://www.sqlite.org/fileformat2.html: the magic string, the application id
+# at 68, then at 100 the root page of the schema, a leaf without cells while there is no table.
+_MAGIC = b"SQLite format 3\0"
+_HEAD_BYTES = 105
+_NO_TABLES = (b"\x0d", b"\0\0")
+
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT})
+_PASSING = {
+    sqlite3.SQLITE_CANTOPEN: "see whether too many files are open, then try again",
+    sqlite3.SQLITE_FULL: "make room on the disk",
+    sqlite3.SQLITE_INTERRUPT: "try again",
+    sqlite3.SQLITE_IOERR: "try again, and look at the disk if it stays so",
+    sqlite3.SQLITE_NOMEM: "make room in memory",
+    sqlite3.SQLITE_PROTOCOL: "try again",
+}
+"""What may pass, and what helps."""
 
 
-def connect(path: str, *, durability: str, busy_ms: int, checked: bool = False) -> sqlite3.Connection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Which database to open, and how.
+
+    Attributes:
+        path: the file, absolute, or `":memory:"`.
+        durability: `"normal"` or `"full"`.
+        busy_ms: how long statements wait for another process.
+        open_ms: how long opening waits for one.
+    """
+
+    path: str
+    durability: str = "normal"
+    busy_ms: int = 250
+    open_ms: int = 5000
+
+    @property
+    def in_memory(self) -> bool:
+        """There is no file."""
+        return self.path == ":memory:"
+
+
+def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
     """Open a connection, bringing the schema up to date.
 
     Args:
-        path: the file, or `":memory:"`.
-        durability: `"normal"` or `"full"`.
-        busy_ms: how long its statements wait for another process.
-        checked: another connection of this process has just been opened on the file.
+        opening: what and how.
+        checked: the file is known to be a current store of ours.
     """
-    if durability not in {"normal", "full"}:
-        raise StoreError(f'durability is "normal" or "full", not {durability!r}')
-    if path != ":memory:" and not checked:
+    path = opening.path
+    if opening.durability not in {"normal", "full"}:
+        raise StoreError(f'durability is "normal" or "full", not {opening.durability!r}')
+    if not opening.in_memory and not checked:
         _look_at(path)
     with unavailable(path):
-        db = sqlite3.connect(path, timeout=_OPEN_WAIT_S, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            path, timeout=opening.open_ms / 1000, isolation_level=None, check_same_thread=False
+        )
     try:
         with unavailable(path):
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
             if not checked:
-                _bring_up_to_date(db, path)
-            db.execute(f"PRAGMA synchronous = {durability}")
-            db.execute(f"PRAGMA busy_timeout = {int(busy_ms)}")
+                _bring_up_to_date(db, opening)
+            db.execute(f"PRAGMA synchronous = {opening.durability}")
+            db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
     except BaseException:
         db.close()
         raise
@@ -65,7 +103,7 @@ def connect(path: str, *, durability: str, busy_ms: int, checked: bool = False) 
 
 
 @contextmanager
-def unavailable(path: str) -> Iterator[None]:
+def unavailable(path: str) -> Generator[None]:
     """Say in convmem's words what SQLite found wrong."""
     try:
         yield
@@ -77,39 +115,69 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _BUSY:
         return StoreLockedError(f"{path}: another process holds the database; try again when it lets go")
-    if code == sqlite3.SQLITE_READONLY:
-        return StoreReadOnlyError(f"{path}: cannot be written; give write permission to the file and its folder")
+    if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and not _writable(path)):
+        return StoreReadOnlyError(
+            f"{path}: cannot be written; give write permission to the file and its folder"
+        )
     if code == sqlite3.SQLITE_NOTADB:
         return StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-    if code in _DAMAGED:
-        return StoreCorruptError(
-            f"{path}: the database is damaged ({error}); nothing was changed. Keep a copy of the file, then"
-            " recover what is readable with `sqlite3 FILE .recover`"
-        )
-    if isinstance(error, sqlite3.OperationalError):
-        return StoreUnavailableError(f"{path}: {error}")
-    return StoreError(f"{path}: {error}")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return damaged(path, error)
+    if isinstance(error, sqlite3.OperationalError) and not code:  # Python's own; its message has the words
+        return damaged(path, "a text in it is not UTF-8")
+    remedy = _PASSING.get(code)
+    return StoreUnavailableError(f"{path}: {error}; {remedy}") if remedy else StoreError(f"{path}: {error}")
+
+
+def damaged(path: str, error: object) -> StoreCorruptError:
+    """The error for a file whose content cannot be what was written."""
+    return StoreCorruptError(
+        f"{path}: the database is damaged ({error}); nothing was changed. Keep a copy of the file, then"
+        " recover what is readable with `sqlite3 FILE .recover`"
+    )
+
+
+def _writable(path: str) -> bool:
+    file = Path(path)
+    return os.access(file.parent, os.W_OK) and (os.access(file, os.W_OK) or not file.exists())
 
 
 def _look_at(path: str) -> None:
     """Refuse what is no database of ours before SQLite opens, and thereby may touch, it."""
     file = Path(path)
-    if file.is_dir():
-        raise StoreFormatError(f"{path}: is a folder; name a file in it")
-    if not file.parent.is_dir():
-        raise StoreError(f"{path}: there is no folder {file.parent}; make it first")
     try:
+        kind = file.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise StoreFormatError(f"{path}: is a folder; name a file in it")
+        if not stat.S_ISREG(kind):
+            raise StoreFormatError(f"{path}: is not a regular file; choose another path")
         with file.open("rb") as opened:
-            start = opened.read(len(_MAGIC))
-    except FileNotFoundError:
+            head = opened.read(_HEAD_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not file.parent.is_dir():
+            raise StoreError(f"{path}: there is no folder {file.parent}; make it first") from error
         return
+    except PermissionError as error:
+        raise StoreReadOnlyError(
+            f"{path}: cannot be read; give read and write permission to the file and its folder"
+        ) from error
     except OSError as error:
-        raise StoreReadOnlyError(f"{path}: cannot be read ({error.strerror}); give read permission") from error
-    if start and start != _MAGIC:
+        raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
+    if not head:
+        return
+    if not head.startswith(_MAGIC):
         raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
+    ours = int.from_bytes(head[68:72]) == APPLICATION_ID
+    if not ours and (head[100:101], head[103:105]) != _NO_TABLES:
+        raise _foreign(path)
 
 
-def _bring_up_to_date(db: sqlite3.Connection, path: str) -> None:
+def _foreign(path: str) -> StoreFormatError:
+    return StoreFormatError(f"{path}: is the SQLite database of another program; choose another path")
+
+
+def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
+    path = opening.path
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise StoreError(f"SQLite {needed} or newer is needed; this Python has {sqlite3.sqlite_version}")
@@ -128,18 +196,18 @@ def _bring_up_to_date(db: sqlite3.Connection, path: str) -> None:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
-    elif path != ":memory:":
+    elif not opening.in_memory:
         # A file that cannot be written says so now, not at the first turn.
         db.execute("BEGIN IMMEDIATE")
         db.execute("ROLLBACK")
-    _use_wal(db)
+    _use_wal(db, opening.open_ms / 1000)
 
 
 def _check_owner(db: sqlite3.Connection, path: str) -> None:
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     if tables and owner != APPLICATION_ID:
-        raise StoreFormatError(f"{path}: is the SQLite database of another program; choose another path")
+        raise _foreign(path)
     if unknown := _applied(db) - set(MIGRATIONS):
         names = ", ".join(sorted(unknown))
         raise StoreNewerError(f"{path}: was written by a newer convmem (it has {names}); upgrade convmem")
@@ -153,9 +221,9 @@ def _applied(db: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def _use_wal(db: sqlite3.Connection, wait_s: float) -> None:
     """Switch to write-ahead logging; SQLite does not wait for others here, so this does."""
-    until = time.monotonic() + _OPEN_WAIT_S
+    until = time.monotonic() + wait_s
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")

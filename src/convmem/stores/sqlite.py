@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-import threading
-import weakref
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
+from convmem.stores.connections import Connections
 from convmem.stores.media import digest_of, put_back, take_out
-from convmem.stores.opening import connect, unavailable
+from convmem.stores.opening import Opening, damaged
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import dumps, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import sqlite3
+    from collections.abc import Sequence
     from pathlib import Path
 
     from convmem.protocols import (
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteStore"]
 
-_OWNED = {None: "o.user IS NULL", True: "1"}
-
 
 class SQLiteStore:
     """A journal in a SQLite file, shared by any number of threads and processes.
@@ -46,78 +42,43 @@ class SQLiteStore:
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
         busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
+        open_ms: how long opening waits for one.
 
     Raises:
         StoreError: the file is missing its folder, is no convmem database, was written by a newer
             convmem, cannot be written, is locked or damaged. It is left as it was.
     """
 
-    def __init__(self, path: str | Path, *, durability: str = "normal", busy_ms: int = 250) -> None:
-        self._path = os.fspath(path)
-        self._durability = durability
-        self._busy_ms = busy_ms
-        self._open()
-        _STORES.add(self)
-
-    def _open(self) -> None:
-        self._write_lock = threading.RLock()
-        self._writer = connect(self._path, durability=self._durability, busy_ms=self._busy_ms)
-        if self._path == ":memory:":
-            self._reader, self._read_lock = self._writer, self._write_lock
-        else:
-            self._reader = connect(self._path, durability=self._durability, busy_ms=self._busy_ms, checked=True)
-            self._read_lock = threading.RLock()
-        self._key: bytes = self._writer.execute("SELECT key FROM store").fetchone()[0]
-        self._closed = False
+    def __init__(
+        self, path: str | Path, *, durability: str = "normal", busy_ms: int = 250, open_ms: int = 5000
+    ) -> None:
+        name = os.fspath(path)
+        # Absolute, because the file is opened again after a fork, and daemons change their folder.
+        self._path = name if name == ":memory:" else os.path.abspath(name)  # noqa: PTH100 (keeps links as given)
+        self._db = Connections(
+            Opening(path=self._path, durability=durability, busy_ms=busy_ms, open_ms=open_ms)
+        )
 
     @property
     def key(self) -> bytes:
         """32 random bytes made with the file."""
-        return self._key
+        return self._db.key
 
     def close(self) -> None:
         """Close the file; twice is fine."""
-        with self._write_lock, self._read_lock:
-            self._closed = True
-            self._reader.close()
-            self._writer.close()
-
-    def after_fork(self) -> None:
-        """Open the file anew in a forked child; SQLite's connections must not cross a fork."""
-        if self._path == ":memory:" or self._closed:
-            return
-        # The parent's connections are kept alive on purpose: closing them here would write to its file.
-        _INHERITED.extend((self._writer, self._reader))
-        self._open()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, unavailable(self._path):
-            yield self._reader
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock, unavailable(self._path):
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+        self._db.close()
 
     def write(self, batch: Sequence[Write]) -> Sequence[Written]:
         """Carry out all of it in one transaction."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             return [_write(db, write) for write in batch]
 
     def nodes(self, request: NodesRequest) -> NodesReply:
         """A session's tree, or what changed in it."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             row = db.execute(
                 "SELECT s.id, s.generation, o.redaction FROM sessions s JOIN owners o ON o.id = s.owner"
-                f" WHERE {_REF}",
+                f" WHERE {_is(request.ref)}",
                 _ref(request.ref),
             ).fetchone()
             if row is None:
@@ -136,7 +97,13 @@ class SQLiteStore:
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""
-        owned = "o.user = ?" if request.user is not None else "o.user IS NULL"
+        owned, written = "o.user = ?", "s.generation"
+        if request.user is None:  # each of these sessions counts generations of its own
+            owned = "o.user IS NULL"
+            written = (
+                "(SELECT t.seq FROM turns t WHERE t.session = s.id"
+                " ORDER BY t.generation DESC, t.seq DESC LIMIT 1)"
+            )
         arms = [
             f"SELECT session FROM turns WHERE {column} IN ({','.join('?' * len(digests))})"
             for column, digests in (("identity", request.identities), ("meaning", request.meanings))
@@ -146,11 +113,11 @@ class SQLiteStore:
             return ()
         known = [*request.identities, *request.meanings]
         scope = [request.user] if request.user is not None else []
-        with self._reading() as db:
+        with self._db.reading() as db:
             rows = db.execute(
                 "SELECT o.user, s.name FROM sessions s JOIN owners o ON o.id = s.owner"
                 f" WHERE s.id IN ({' UNION '.join(arms)}) AND {owned}"
-                " ORDER BY s.generation DESC, s.id DESC LIMIT ?",
+                f" ORDER BY {written} DESC, s.id DESC LIMIT ?",
                 (*known, *scope, request.limit),
             )
             return [SessionRef(*row) for row in rows]
@@ -158,21 +125,25 @@ class SQLiteStore:
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
         """Turns in full, in the journal's order."""
         where, values = _where(request)
-        with self._reading() as db:
+        with self._db.reading() as db:
             rows = db.execute(
-                "SELECT t.seq, s.name, o.user, t.role, t.payload, t.media, t.state, t.at, t.saying, t.identity,"
-                " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session), o.id"
+                "SELECT t.seq, s.name, o.user, t.role, t.payload, t.media, t.state, t.at, t.saying, "
+                "t.identity,"
+                " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session),"
+                " o.id"
                 " FROM turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
                 f" WHERE {where} AND t.seq > ? ORDER BY t.seq LIMIT ?",
                 (*values, request.after, request.limit),
             ).fetchall()
-            return [_turn(db, row) for row in rows]
+            try:
+                return [_turn(db, row) for row in rows]
+            except (ValueError, TypeError, LookupError) as error:
+                raise damaged(self._path, error) from error
 
     def sessions(self, request: SessionsRequest) -> Sequence[Session]:
         """Sessions, the oldest first."""
-        where = _OWNED.get(request.owner, "o.user = ?")  # type: ignore[call-overload]
-        values = (request.owner,) if isinstance(request.owner, str) else ()
-        with self._reading() as db:
+        where, values = _owned(request.owner)
+        with self._db.reading() as db:
             rows = db.execute(
                 "SELECT s.name, o.user, s.created, (SELECT count(*) FROM turns t WHERE t.session = s.id)"
                 f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {where} ORDER BY s.id",
@@ -185,31 +156,42 @@ class SQLiteStore:
 
     def stats(self) -> Stats:
         """Counts, and the size of the database in bytes."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             counts = db.execute(
-                "SELECT (SELECT count(*) FROM owners WHERE user IS NOT NULL), (SELECT count(*) FROM sessions),"
-                " (SELECT count(*) FROM turns), (SELECT count(*) FROM calls),"
+                "SELECT (SELECT count(*) FROM owners WHERE user IS NOT NULL),"
+                " (SELECT count(*) FROM sessions), (SELECT count(*) FROM turns),"
+                " (SELECT count(*) FROM calls),"
                 " (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
             ).fetchone()
         users, sessions, turns, calls, size = counts
         return Stats(users=users, sessions=sessions, turns=turns, calls=calls, bytes=size)
 
 
-# A session without a user is its own owner, named by the session.
-_REF = "o.user IS ?1 AND o.session IS ?2 AND s.name = ?3"
+def _is(ref: SessionRef) -> str:
+    """Finds a session; without a user it is its own owner, named by the session.
+
+    Two texts, because one with `IS` on both columns walks through every owner that has NULL in one of them.
+    """
+    return "o.user = ? AND s.name = ?" if ref.user is not None else "o.session = ? AND s.name = ?"
 
 
-def _ref(ref: SessionRef) -> tuple[str | None, str | None, str]:
-    return ref.user, None if ref.user is not None else ref.session, ref.session
+def _ref(ref: SessionRef) -> tuple[str, str]:
+    return ref.session if ref.user is None else ref.user, ref.session
+
+
+def _owned(owner: str | Literal[True] | None) -> tuple[str, list[Any]]:
+    """The sessions of a user, of none, or all."""
+    if owner is True:
+        return "1", []
+    return ("o.user IS NULL", []) if owner is None else ("o.user = ?", [owner])
 
 
 def _where(request: TurnsRequest) -> tuple[str, list[Any]]:
+    values: list[Any]
     if request.ref is not None:
-        user, anonymous, name = _ref(request.ref)
-        where, values = "o.user IS ? AND o.session IS ? AND s.name = ?", [user, anonymous, name]
+        where, values = _is(request.ref), [*_ref(request.ref)]
     else:
-        where = _OWNED.get(request.owner, "o.user = ?")  # type: ignore[call-overload]
-        values = [request.owner] if isinstance(request.owner, str) else []
+        where, values = _owned(request.owner)
     if request.identities is not None:
         where += f" AND t.identity IN ({','.join('?' * len(request.identities))})"
         values += request.identities
@@ -240,15 +222,17 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
 def _find_session(db: sqlite3.Connection, ref: SessionRef) -> tuple[int, int, int] | None:
     """The rows of the owner and the session, and the session's generation."""
     row: tuple[int, int, int] | None = db.execute(
-        f"SELECT o.id, s.id, s.generation FROM owners o JOIN sessions s ON s.owner = o.id WHERE {_REF}", _ref(ref)
+        f"SELECT o.id, s.id, s.generation FROM owners o JOIN sessions s ON s.owner = o.id WHERE {_is(ref)}",
+        _ref(ref),
     ).fetchone()
     return row
 
 
 def _make_session(db: sqlite3.Connection, write: Write) -> tuple[int, int, int]:
-    user, anonymous, name = _ref(write.ref)
-    db.execute("INSERT INTO owners (user, session) VALUES (?, ?) ON CONFLICT DO NOTHING", (user, anonymous))
-    (owner,) = db.execute("SELECT id FROM owners WHERE user IS ? AND session IS ?", (user, anonymous)).fetchone()
+    column = "session" if write.ref.user is None else "user"
+    owned_by, name = _ref(write.ref)
+    db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (owned_by,))
+    (owner,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (owned_by,)).fetchone()
     (session,) = db.execute(
         "INSERT INTO sessions (owner, name, created) VALUES (?, ?, ?) RETURNING id",
         (owner, name, _first_said(write).isoformat()),
@@ -265,7 +249,8 @@ def _first_said(write: Write) -> datetime:
 def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, turn: NewTurn) -> int:
     payload, media = take_out(turn.payload)
     row = db.execute(
-        "INSERT INTO turns (session, parent, identity, saying, meaning, role, state, at, payload, media, generation)"
+        "INSERT INTO turns"
+        " (session, parent, identity, saying, meaning, role, state, at, payload, media, generation)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq",
         (
             session,
@@ -281,13 +266,14 @@ def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, t
             generation,
         ),
     ).fetchone()
-    for m in media:
-        db.execute("INSERT INTO media VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (owner, m.digest, m.content))
     if row is None:
         row = db.execute(
             "SELECT seq FROM turns WHERE session = ? AND parent = ? AND identity = ? AND saying = ?",
             (session, turn.parent, turn.identity, turn.saying),
         ).fetchone()
+        return int(row[0])
+    for m in media:
+        db.execute("INSERT INTO media VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (owner, m.digest, m.content))
     return int(row[0])
 
 
@@ -295,8 +281,9 @@ def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> No
     settings = _settings(db, owner, call.settings) if call.settings else None
     db.execute(
         "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " state = excluded.state, model = coalesce(excluded.model, model), host = coalesce(excluded.host, host),"
-        " settings = coalesce(excluded.settings, settings), end = coalesce(excluded.end, end),"
+        " state = excluded.state, model = coalesce(excluded.model, model),"
+        " host = coalesce(excluded.host, host), settings = coalesce(excluded.settings, settings),"
+        " end = coalesce(excluded.end, end),"
         " usage = coalesce(excluded.usage, usage), response_id = coalesce(excluded.response_id, response_id),"
         " error = coalesce(excluded.error, error)",
         (
@@ -349,16 +336,3 @@ def _turn(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
         choice=saying,
         branch=identity.hex(),
     )
-
-
-_STORES: weakref.WeakSet[SQLiteStore] = weakref.WeakSet()
-_INHERITED: list[sqlite3.Connection] = []
-
-
-def _after_fork() -> None:
-    for store in list(_STORES):
-        store.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
