@@ -5,7 +5,7 @@ from datetime import timedelta, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memories import Memory, embed, two_friends, user_and_assistant
+from tests.recall.memories import Memory, embed, two_friends, user_and_assistant
 
 from convmem.recall import Packed, Query, pack, search
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memories import Memory, embed, two_friends, user_and_assistant
+from tests.recall.memories import Memory, embed, two_friends, user_and_assistant
 
 from convmem.recall import Partition, Query, Ranking, search
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from memories import Memory, embed, two_friends, user_and_assistant
+from tests.recall.memories import Memory, embed, two_friends, user_and_assistant
 
 from convmem.recall import Partition, Query, Settings, query_texts, search
 

@@ -54,23 +54,47 @@ def session_top(scores: Floats, sessions: Sessions, used: Mask, best: int = 3) -
     return by_row
 
 
-def from_neighbours(scores: Floats, sessions: Sessions, settings: Settings) -> Floats:
-    """What each row takes from the two turns before it and the two after it."""
+def links(partition: Partition, settings: Settings) -> Floats:
+    """How much each row has to do with the turn before it in its session, 0 to 1.
 
-    def at(index: NDArray[np.intp], values: Floats) -> Floats:
-        return np.where(index >= 0, values[index], 0.0)
+    By the coherence that this memory's answers, and its turns that go on, were measured to have.
+    Without vectors answers are taken at their word, and turns that go on only between people.
+    """
+    guess = (1.0, 1.0) if partition.kind == "people" else (1.0, 0.0)
+    span = max(settings.coherence_high - settings.coherence_low, 1e-9)
+    weights = [
+        default if np.isnan(measured) else min(1.0, max(0.0, (measured - settings.coherence_low) / span))
+        for measured, default in zip(partition.coherence, guess, strict=True)
+    ]
+    linked = np.where(partition.answers, weights[0], weights[1])
+    return np.where(partition.by_session.previous >= 0, linked, 0.0)
 
-    before, after = at(sessions.previous, scores), at(sessions.next, scores)
+
+def linked(link: Floats, sessions: Sessions) -> Floats:
+    """For each row the stronger of its links to the turns before and after it."""
+    return np.maximum(link, np.where(sessions.next >= 0, link[sessions.next], 0.0))
+
+
+def from_neighbours(scores: Floats, sessions: Sessions, link: Floats, settings: Settings) -> Floats:
+    """What each row takes from the two turns before it and the two after it, through its links to them."""
+
+    def before(values: Floats) -> Floats:
+        return np.where(sessions.previous >= 0, values[sessions.previous], 0.0) * link
+
+    def after(values: Floats) -> Floats:
+        return np.where(sessions.next >= 0, values[sessions.next] * link[sessions.next], 0.0)
+
+    one_before, one_after = before(scores), after(scores)
     return (
-        settings.previous * before
-        + settings.next * after
-        + settings.second_previous * at(sessions.previous, before)
-        + settings.second_next * at(sessions.next, after)
+        settings.previous * one_before
+        + settings.next * one_after
+        + settings.second_previous * before(one_before)
+        + settings.second_next * after(one_after)
     )
 
 
 def bm25(
-    partition: Partition, terms: NDArray[np.uint64], weights: Floats, settings: Settings
+    partition: Partition, terms: NDArray[np.uint64], weights: Floats, link: Floats, settings: Settings
 ) -> tuple[Floats, Floats]:
     """BM25 of each turn together with the one before it in its session, and of each passage.
 
@@ -91,12 +115,12 @@ def bm25(
     cells = np.bincount(
         which * turns + partition.turn_of_passage[passages], counts, minlength=terms.size * turns
     )
-    cells = cells.reshape(terms.size, turns)
-    led = np.flatnonzero(sessions.previous >= 0)
+    cells = cells.astype(np.float64).reshape(terms.size, turns)  # integers, when no posting was found
+    led = np.flatnonzero(link)
     pairs = cells.copy()
-    pairs[:, led] += cells[:, sessions.previous[led]]
+    pairs[:, led] += cells[:, sessions.previous[led]] * link[led]
     length = partition.length.astype(np.float64)
-    length[led] += partition.length[sessions.previous[led]]
+    length[led] += partition.length[sessions.previous[led]] * link[led]
     rows, columns = np.nonzero(pairs)
     found = pairs[rows, columns]
     frequency = np.bincount(rows, minlength=terms.size)

@@ -121,7 +121,7 @@ def pack(
         fence: Tokens of what the caller puts around the text.
         tz: The zone in which dates are shown.
     """
-    if ranking.abstained or budget <= fence:
+    if budget <= fence:
         return Packed((), "", 0)
     filling = _Filling(left=budget - fence, count=count_tokens, tz=tz)
     filling.rules(ranking.standing, texts, int((budget - fence) * _RULE_SHARE))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Mask = NDArray[np.bool_]
+
 Kind = Literal["people", "assistant", "notes"]
 """What a user's memory is made of: people who are named, a user and an assistant, or facts without
 replies.
@@ -270,12 +272,26 @@ class Partition:
         which, _ = self.postings.find(terms)
         return np.bincount(which, minlength=terms.size)
 
+    def passages(
+        self, row: int, by_passage: NDArray[np.float64] | None = None
+    ) -> tuple[tuple[int, int], ...]:
+        """Spans of a turn's passages, best first by the scores given."""
+        first, count = int(self.first_passage[row]), int(self.turns.passages[row])
+        places = range(first, first + count)
+        if count > 1 and by_passage is not None:
+            scores = by_passage[first : first + count].tolist()
+            places = sorted(places, key=lambda place: (-scores[place - first], place))
+        starts, ends = self.turns.passage_start, self.turns.passage_end
+        return tuple((int(starts[place]), int(ends[place])) for place in places)
+
     def rules(self, row: int) -> tuple[tuple[int, int], ...]:
         """Spans of the lasting rules in a turn."""
+        count = int(self.turns.rules[row])
+        if not count:
+            return ()
         first = int(self.turns.rules[:row].sum())
-        last = first + int(self.turns.rules[row])
-        starts, ends = self.turns.rule_start[first:last], self.turns.rule_end[first:last]
-        return tuple(zip(starts.tolist(), ends.tolist(), strict=True))
+        starts, ends = self.turns.rule_start, self.turns.rule_end
+        return tuple((int(starts[place]), int(ends[place])) for place in range(first, first + count))
 
     @cached_property
     def kind(self) -> Kind:
@@ -295,24 +311,33 @@ class Partition:
         return "assistant" if replies > 0.15 else "notes"  # noqa: PLR2004
 
     @cached_property
-    def coherence(self) -> float:
-        """How much more alike adjacent turns are than random ones, in standard deviations of random pairs.
+    def answers(self) -> Mask:
+        """Rows that another speaker or role said than the turn before them in the session."""
+        before = self.by_session.previous
+        turns = self.turns
+        other = (turns.role != turns.role[before]) | (turns.speaker != turns.speaker[before])
+        return (before >= 0) & other
 
-        About .4 for unordered facts, .8 to 1.3 for people chatting, 2 to 4 for user and assistant. NaN
-        when too few turns have vectors. At most 512 pairs, spread evenly.
+    @cached_property
+    def coherence(self) -> tuple[float, float]:
+        """How alike adjacent turns are: (answers, turns that go on from one of the same speaker).
+
+        In standard deviations of random pairs above their mean: about .4 for unordered facts, 1.3 to 2
+        for people chatting, 2 to 4 for user and assistant. NaN where too few such pairs have vectors.
         """
-        after = np.flatnonzero(self.vectors.present & (self.by_session.previous >= 0))
-        after = after[self.vectors.present[self.by_session.previous[after]]]
+        return self._coherence(self.answers), self._coherence(~self.answers & (self.by_session.previous >= 0))
+
+    def _coherence(self, rows: Mask) -> float:
+        """Of at most 512 of these rows with the turns before them, spread evenly."""
+        present, before = self.vectors.present, self.by_session.previous
+        after = np.flatnonzero(rows & present & present[before])
         if after.size < _FEWEST_PAIRS:
             return float("nan")
         after = after[np.linspace(0, after.size - 1, min(after.size, 512)).astype(np.intp)]
-        here = self.vectors.matrix[after] - self.vectors.mean
-        before = self.vectors.matrix[self.by_session.previous[after]] - self.vectors.mean
-        here /= np.linalg.norm(here, axis=1, keepdims=True) + 1e-9
-        before /= np.linalg.norm(before, axis=1, keepdims=True) + 1e-9
-        shift = max(1, after.size * 2 // 5)
-        adjacent = np.einsum("ij,ij->i", here, before)
-        random = np.einsum("ij,ij->i", here, np.roll(before, shift, axis=0))
+        here = _directions(self.vectors.matrix[after] - self.vectors.mean)
+        there = _directions(self.vectors.matrix[before[after]] - self.vectors.mean)
+        adjacent = np.einsum("ij,ij->i", here, there)
+        random = np.einsum("ij,ij->i", here, np.roll(there, after.size * 2 // 5, axis=0))
         return float((adjacent.mean() - random.mean()) / (random.std() + 1e-9))
 
     def named(self, text: str) -> list[int]:
@@ -340,6 +365,10 @@ class Partition:
 
 
 _FEWEST_PAIRS: Final = 16
+
+
+def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + np.float32(1e-9))
 
 
 def _bounded(name: str) -> str:

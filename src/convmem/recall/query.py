@@ -14,7 +14,7 @@ from convmem.recall.partition import USER, Partition
 from convmem.recall.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -89,8 +89,8 @@ class Ranking:
     Attributes:
         hits: Turns, best first; texts that were said twice appear once.
         standing: The user's lasting rules, newest first. They match no query.
-        abstained: Why nothing is returned (``"small talk"``, ``"no margin"``, ``"empty"``), else an
-            empty string.
+        abstained: Why there are no hits (``"small talk"``, ``"no margin"``, ``"empty"``), else an empty
+            string. Small talk gets no rules either.
         margin: How far the best turns stand out, see `abstain.margin`.
     """
 
@@ -132,12 +132,11 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
     margin = abstain.margin(lexical, dense, used)
-    if not query.small_talk and margin < abstain.THRESHOLD:
-        return Ranking((), (), "no margin", margin)
+    least = abstain.QUESTION if intent.is_question(query.text) else abstain.STATEMENT
+    if not query.small_talk and margin < least and np.count_nonzero(used) >= settings.few:
+        return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
-    hits = tuple(
-        _hit(partition, row, float(score[row]), _why(evidence, row), by_passage) for row in rows.tolist()
-    )
+    hits = _hits(partition, rows, score[rows], _reasons(evidence, rows), by_passage)
     return Ranking(hits, _standing(partition, query), "", margin)
 
 
@@ -154,9 +153,10 @@ def _evidence(
     partition: Partition, query: Query, settings: Settings, used: Mask
 ) -> tuple[_Evidence, Floats, Floats, Floats | None]:
     """Run the steps. Returns their parts of the score, and the raw lexical, passage and dense scores."""
-    smooth = _coherent(partition, settings)
-    own, by_passage = _lexical(partition, query, settings)
-    near = smooth * fuse.from_neighbours(np.where(used, own, 0.0), partition.by_session, settings)
+    link = fuse.links(partition, settings)
+    belongs = fuse.linked(link, partition.by_session)
+    own, by_passage = _lexical(partition, query, link, settings)
+    near = fuse.from_neighbours(np.where(used, own, 0.0), partition.by_session, link, settings)
     dense = _dense(partition, query, settings)
     lexical_z = fuse.standardise(own + near, used, settings.few)
     evidence = _Evidence()
@@ -172,30 +172,23 @@ def _evidence(
         known = used & np.isfinite(dense)
         filled = np.where(known, dense, 0.0)
         topical = fuse.session_top(filled, partition.by_session, known)
-        dense_z = fuse.standardise(filled + settings.dense_session * smooth * topical, known, settings.few)
+        topical = topical - topical[known].mean() if known.any() else topical
+        dense_z = fuse.standardise(filled + settings.dense_session * belongs * topical, known, settings.few)
         # A turn whose vector is still being made stands by its words alone.
         dense_z = np.where(known, dense_z, np.clip(lexical_z, -1, 3))
         evidence.add("dense", weight_dense * dense_z)
         session_z = fuse.standardise(topical, known, settings.few)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
     joint = fuse.session_top(score, partition.by_session, used)
-    evidence.add("session", settings.session * smooth * joint)
+    joint -= joint[used].mean()
+    evidence.add("session", settings.session * belongs * joint)
     deviation = float((score + evidence.parts["session"])[used].std())
     _by_kind(partition, query, settings, evidence, deviation=deviation, session_z=session_z)
     _by_date(partition, query, settings, evidence, deviation)
     return evidence, own, by_passage, dense
 
 
-def _coherent(partition: Partition, settings: Settings) -> float:
-    """How much neighbours and sessions count, 0 to 1. Without vectors, notes are taken for unordered."""
-    measured = partition.coherence
-    if np.isnan(measured):
-        return 0.0 if partition.kind == "notes" else 1.0
-    span = max(settings.coherence_high - settings.coherence_low, 1e-9)
-    return min(1.0, max(0.0, (measured - settings.coherence_low) / span))
-
-
-def _lexical(partition: Partition, query: Query, settings: Settings) -> tuple[Floats, Floats]:
+def _lexical(partition: Partition, query: Query, link: Floats, settings: Settings) -> tuple[Floats, Floats]:
     terms, _ = count_terms(words(query.text))
     weights = np.ones(terms.size)
     if partition.kind == "assistant" and settings.context and query.context:
@@ -208,7 +201,7 @@ def _lexical(partition: Partition, query: Query, settings: Settings) -> tuple[Fl
         rarest = np.argsort(frequency / weights, kind="stable")
         kept = np.sort(rarest[: settings.longest_query])
         terms, weights = terms[kept], weights[kept]
-    by_pair, by_passage = fuse.bm25(partition, terms, weights, settings)
+    by_pair, by_passage = fuse.bm25(partition, terms, weights, link, settings)
     own = settings.pair * by_pair + (1 - settings.pair) * fuse.best_passage(by_passage, partition)
     return own, by_passage
 
@@ -277,28 +270,47 @@ _REASONS: Final = ("lexical", "dense", "neighbour", "session", "speaker", "date"
 _COUNTS: Final = 0.25
 
 
-def _why(evidence: _Evidence, row: int) -> tuple[str, ...]:
-    parts = [(float(evidence.parts[name][row]), name) for name in _REASONS if name in evidence.parts]
-    return tuple(name for part, name in sorted(parts, reverse=True) if part > _COUNTS)
+def _reasons(evidence: _Evidence, rows: NDArray[np.intp]) -> list[tuple[str, ...]]:
+    """For each row the names of what raised its score by more than a little, the most telling first."""
+    names = [name for name in _REASONS if name in evidence.parts]
+    parts = np.stack([evidence.parts[name][rows] for name in names], axis=1)
+    order = np.argsort(-parts, axis=1, kind="stable").tolist()
+    counts = (parts > _COUNTS).sum(axis=1).tolist()
+    return [tuple(names[n] for n in ranks[:count]) for ranks, count in zip(order, counts, strict=True)]
 
 
-def _hit(partition: Partition, row: int, score: float, why: tuple[str, ...], by_passage: Floats) -> Hit:
+def _hits(
+    partition: Partition,
+    rows: NDArray[np.intp],
+    scores: Floats,
+    why: Iterable[tuple[str, ...]],
+    by_passage: Floats | None = None,
+) -> tuple[Hit, ...]:
     turns = partition.turns
-    first = int(partition.first_passage[row])
-    last = first + int(turns.passages[row])
-    order = first + np.argsort(-by_passage[first:last], kind="stable")
-    spans = zip(turns.passage_start[order].tolist(), turns.passage_end[order].tolist(), strict=True)
-    return Hit(
-        id=partition.ids[row],
-        score=score,
-        why=why,
-        order=row,
-        session=partition.sessions[int(turns.session[row])],
-        role=ROLES[int(turns.role[row])],
-        speaker=partition.speakers[int(turns.speaker[row])],
-        at=float(turns.at[row]),
-        passages=tuple(spans),
-        rules=partition.rules(row),
+    columns = zip(
+        rows.tolist(),
+        scores.tolist(),
+        why,
+        turns.session[rows].tolist(),
+        turns.role[rows].tolist(),
+        turns.speaker[rows].tolist(),
+        turns.at[rows].tolist(),
+        strict=True,
+    )
+    return tuple(
+        Hit(
+            id=partition.ids[row],
+            score=score,
+            why=reasons,
+            order=row,
+            session=partition.sessions[session],
+            role=ROLES[role],
+            speaker=partition.speakers[speaker],
+            at=at,
+            passages=partition.passages(row, by_passage),
+            rules=partition.rules(row),
+        )
+        for row, score, reasons, session, role, speaker, at in columns
     )
 
 
@@ -311,9 +323,8 @@ def _standing(partition: Partition, query: Query) -> tuple[Hit, ...]:
     if query.within is not None:
         rows = rows[np.isin(np.array(partition.sessions)[partition.turns.session[rows]], list(query.within))]
     _, first = np.unique(partition.turns.digest[rows], return_index=True)
-    kept = [row for row in rows[np.sort(first)].tolist() if row not in excluded]
-    nothing = np.zeros(partition.turns.passage_length.size)
-    return tuple(_hit(partition, row, 0.0, ("rule",), nothing) for row in kept[:_MOST_RULES])
+    kept = [row for row in rows[np.sort(first)].tolist() if row not in excluded][:_MOST_RULES]
+    return _hits(partition, np.array(kept, dtype=np.intp), np.zeros(len(kept)), [("rule",)] * len(kept))
 
 
 _MOST_RULES: Final = 32

@@ -51,8 +51,8 @@ class Settings:
     dense_session: float = 0.5
     session: float = 0.3
     few: int = 20
-    coherence_low: float = 0.4
-    coherence_high: float = 0.8
+    coherence_low: float = 0.6
+    coherence_high: float = 1.2
     speaker: float = 1.0
     month: float = 2.0
     asking: float = 1.0

@@ -38,23 +38,24 @@ STOP_CJK: Final = frozenset(
 
 SMALL_TALK_ENGLISH: Final = _listed(
     """
-    afternoon agree agreed ah aha alright amazing appreciate appreciated awesome aww bye care cheers
-    clear congrats congratulations continue cool correct course cya day deal enjoy enough evening
-    exactly excellent fair fantastic fine fun funny glad gladly good goodbye goodnight gotcha great
-    guess ha hah haha hahaha happy hehe hello help helpful helps hey heya hi hiya hm hmm hmmm howdy
-    interesting k kidding kk later like lol love loved lovely luck makes meet morning na nah neat nice
-    night nope noted nothing np omg ooh perfect please pleasure problem proceed rofl see sense soon
-    sorry sound sounds spot sup super sweet ta talk thank thanks thankyou thanx thx tomorrow tonight
-    totally true try ty tysm understand understood weekend welcome whoa wonderful worries wow xd yay yea
-    yo yup
+    afternoon agree agreed ah aha all alright amazing appreciate appreciated awesome aww beautiful best
+    brilliant buddy bye care cheers clear congrats congratulations continue cool correct course cya day
+    deal dreams dude enjoy enough evening everyone exactly excellent fair fantastic fine fun funny glad
+    gladly good goodbye goodnight gotcha great guess guys ha hah haha hahaha happy hehe hello help
+    helpful helps hey heya hi hilarious hiya hm hmm hmmm howdy hugs impressive interesting k kidding kk
+    later like lol love loved lovely luck makes man mate meet morning na nah neat nice night nope noted
+    nothing np omg ooh perfect please pleasure problem proceed rest rofl safe same see sense sleep soon
+    sorry sound sounds spot sup super sweet sweetheart ta talk thank thanks thankyou thanx thx tomorrow
+    tonight totally true try ty tysm understand understood weekend welcome whoa wonderful work works
+    worries wow xd yay yea yo yup
     """
 )
 """What small talk is made of, besides stop words: a message of nothing else asks for nothing."""
 
 SMALL_TALK_CJK: Final = (
-    "早上好|上午好|中午好|下午好|晚上好|早安|午安|晚安|你好|您好|大家好|哈喽|哈啰|嗨|嘿|喂|在吗|在不在"
+    "早上好|上午好|中午好|下午好|晚上好|早安|早|午安|晚安|你好|您好|大家好|哈喽|哈啰|嗨|嘿|喂|在吗|在不在"
     "|好的|好吧|好呀|好啊|好嘞|好滴|好哒|好了|好棒|太好了|太棒了|真棒|棒棒|厉害|不错|可以的|可以|没问题"
-    "|没事|没关系|不客气|不用谢|谢谢|多谢|感谢|非常感谢|辛苦了|辛苦|麻烦了|麻烦你了|知道了|明白了|明白"
+    "|没事|没关系|不客气|不用谢|谢谢|多谢|感谢|非常感谢|辛苦了|辛苦|麻烦了|麻烦你了|知道[了啦]|明白了|明白"
     "|了解了|了解|懂了|收到|行吧|行的|行|嗯+|恩+|哦+|噢+|喔+|啊+|呀|哈+|呵+|嘻+|嘿+|哎+|唉+|哇+|再见|拜拜"
     "|回见|回头见|明天见|下次见|改天聊|先这样|就这样|是的|是啊|对的|对啊|对呀|没错|有道理|原来如此|加油"
     "|继续|继续吧|请继续|开始吧|祝你好运|祝你|愉快|周末|开心|笑死|有意思|真有趣|随便|算了|那就好|那好|好"
