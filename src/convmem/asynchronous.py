@@ -50,8 +50,8 @@ class AsyncMemory:
     def scope(
         self,
         *,
-        user: str | None | Literal[Unset.UNSET] = UNSET,
-        session: str | None | Literal[Unset.UNSET] = UNSET,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        session: str | Literal[Unset.UNSET] | None = UNSET,
         mode: Mode | Literal[Unset.UNSET] = UNSET,
     ) -> AbstractContextManager[None]:
         """See `Memory.scope`."""
@@ -79,7 +79,7 @@ class AsyncMemory:
             self.memory.record, messages, user=user, session=session, at=at, append=append
         )
 
-    async def sessions(self, *, user: str | None | Literal[Unset.UNSET] = UNSET) -> list[Session]:
+    async def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """See `Memory.sessions`."""
         return await asyncio.to_thread(self.memory.sessions, user=user)
 
@@ -90,7 +90,7 @@ class AsyncMemory:
         return await asyncio.to_thread(self.memory.turns, session=session, user=user, branches=branches)
 
     async def export(
-        self, *, user: str | None | Literal[Unset.UNSET] = UNSET, session: str | None = None
+        self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
     ) -> AsyncIterator[str]:
         """See `Memory.export`."""
         lines = self.memory.export(user=user, session=session)

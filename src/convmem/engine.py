@@ -6,25 +6,29 @@ import asyncio
 import threading
 import time
 import uuid
+import weakref
 from concurrent.futures import Future, wait
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from convmem.errors import ClosedError, JournalError, StoreLockedError
 from convmem.exchange import BeginJob, Call, EndJob
 from convmem.hooks import Event, emit
 from convmem.journal import Journal
+from convmem.receipts import Receipts
+from convmem.scope import UNSET, entered, resolve
 from convmem.types import Receipt
 from convmem.wire.chat import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from convmem.exchange import Placement
     from convmem.hooks import EventKind, Hook
     from convmem.journal import Job
     from convmem.protocols import Store
-    from convmem.exchange import Placement
-    from convmem.types import Message, Mode, State
+    from convmem.scope import Scope
+    from convmem.types import Message
     from convmem.wire.chat import ChatRequest
 
 __all__ = ["Engine", "Exchange", "OnError"]
@@ -32,6 +36,7 @@ __all__ = ["Engine", "Exchange", "OnError"]
 T = TypeVar("T")
 
 _PATIENCE_S = 5.0
+_PAUSE_S = 0.01
 _SILENCE_S = 30.0
 
 OnError = Literal["pass_through", "raise"]
@@ -40,6 +45,18 @@ OnError = Literal["pass_through", "raise"]
 def utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
+
+
+class OpenStream(Protocol):
+    """A streamed reply on its way."""
+
+    def stop_soon(self) -> None:
+        """Keep what arrived so far, waiting for nobody."""
+        ...
+
+    def abandon(self) -> None:
+        """It belongs to another process."""
+        ...
 
 
 class Engine:
@@ -67,27 +84,54 @@ class Engine:
         self.deadline_s = deadline_ms / 1_000
         self.hooks = hooks
         self.clock = clock
+        self.receipts = Receipts()
+        self.streams: weakref.WeakSet[OpenStream] = weakref.WeakSet()
         self.journal = Journal(
             store,
             on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
-            on_healed=lambda n: emit(hooks, Event(kind="healed", detail=f"{n} waiting writes are journaled")),
+            on_healed=lambda n: emit(
+                hooks,
+                Event(
+                    kind="healed",
+                    detail=f"the journal can be written again; {n} waiting writes are journaled",
+                ),
+            ),
         )
 
-    def exchange(
-        self, request: ChatRequest, *, user: str | None, session: str | None, mode: Mode, host: str | None
-    ) -> Exchange:
-        """A call about to be made."""
+    def resolve(
+        self, headers: Mapping[str, object] | None, wrapped: Scope
+    ) -> tuple[Scope, dict[str, object] | None]:
+        """The scope of a call, and its headers without ours; see `convmem.scope.resolve`."""
+        return resolve(headers, entered(self), wrapped)
+
+    def exchange(self, request: ChatRequest, scope: Scope, host: str | None) -> Exchange:
+        """A call about to be made in this context."""
         call = Call(
             id=uuid.uuid4().hex,
             at=self.clock(),
-            user=user,
-            session=session,
+            user=None if scope.user is UNSET else scope.user,
+            session=None if scope.session is UNSET else scope.session,
             fresh_session=f"session-{uuid.uuid4().hex[:12]}",
-            mode=mode,
+            mode="on" if scope.mode is UNSET else scope.mode,
             host=host,
             request=request,
         )
-        return Exchange(self, call)
+        exchange = Exchange(self, call)
+        self.receipts.begin(exchange)
+        return exchange
+
+    def close(self, timeout: float | None) -> bool:
+        """Keep what open streams brought, and end the writer; False when that took longer."""
+        for stream in list(self.streams):
+            stream.stop_soon()
+        return self.journal.close(timeout)
+
+    def after_fork(self) -> None:
+        """In a forked child: what was under way is the parent's to finish."""
+        for stream in list(self.streams):
+            stream.abandon()
+        self.streams.clear()
+        self.journal.after_fork()
 
     def run(self, make: Callable[[], Job[T]]) -> T:
         """Do a job for the direct API: wait out other processes, and raise what goes wrong.
@@ -109,6 +153,7 @@ class Engine:
             except StoreLockedError:
                 if time.monotonic() > until:
                     raise
+                time.sleep(_PAUSE_S)
             except TimeoutError as error:
                 raise JournalError(f"the store has not answered for {_SILENCE_S:.0f} s") from error
 
@@ -141,7 +186,13 @@ class Exchange:
     def begin(self) -> None:
         """Align and journal, at most for the deadline."""
         started = time.perf_counter()
-        self._has_begun(started, _outcome(self._submit(self._begun), self._engine.deadline_s))
+        future = self._submit(self._begun)
+        try:
+            error = _outcome(future, self._engine.deadline_s)
+        except BaseException as stopped:
+            self._end(Reply(complete=False), error=type(stopped).__name__)
+            raise
+        self._has_begun(started, error)
 
     async def abegin(self) -> None:
         """`begin`, without blocking the event loop."""
@@ -182,7 +233,8 @@ class Exchange:
         else:
             self._update(ms=ms)
             try:
-                self._degraded(f"the call goes out unjournaled: {error}", error)
+                missing = "unjournaled" if placement is None else "without its history"
+                self._degraded(f"the call goes out {missing}: {error}", error)
             except JournalError as raised:
                 self.stop_soon(Reply(complete=False), raised)
                 raise
@@ -191,7 +243,8 @@ class Exchange:
 
     def _degraded(self, detail: str, error: BaseException | None) -> None:
         self._note(detail)
-        self._emit("degraded", detail)
+        if not self._engine.journal.in_trouble:  # that was told when it began, once for all calls
+            self._emit("degraded", detail)
         if self._engine.on_error == "raise":
             raise JournalError(detail) from error
 
@@ -223,9 +276,12 @@ class Exchange:
         """`stopped`, waiting for nobody: for event loops and finalizers."""
         self._end(reply, error=type(error).__name__ if error is not None else None)
 
+    def abandon(self) -> None:
+        """The call belongs to the process this one was forked from, which journals its end."""
+        self._ended = True
+
     def _end(self, reply: Reply, *, error: str | None = None) -> Future[tuple[str, ...]] | None:
         """Submit the end of the call, once; None when it has ended already."""
-        state: State = "answered" if reply.complete else "partial" if reply.choices else "failed"
         with self._lock:
             if self._ended:
                 return None
@@ -233,10 +289,8 @@ class Exchange:
             ms = {**self.receipt.ms}
             if self._sent_at:
                 ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
-            self.receipt = self.receipt.with_(state=state, usage=reply.usage, journaled=False, ms=ms)
-        job = EndJob(
-            self._begun, reply, state, at=self._engine.clock(), error=error, written=self._reply_written
-        )
+            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, journaled=False, ms=ms)
+        job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
         future = self._submit(job)
         self._emit("answered" if reply.choices else "failed", error or "")
         return future
@@ -275,8 +329,14 @@ class Exchange:
 
 def _outcome(future: Future[Any], seconds: float) -> BaseException | None:
     """What went wrong, waiting at most so long; None when all is well."""
-    done, _ = wait((future,), timeout=seconds)
-    return future.exception() if done else TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
+    wait((future,), timeout=seconds)
+    return _said(future, seconds)
+
+
+def _said(future: Future[Any], seconds: float) -> BaseException | None:
+    if future.done():
+        return future.exception()
+    return TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
 
 
 async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
@@ -290,4 +350,4 @@ async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None
     watched = asyncio.wrap_future(future, loop=loop)
     watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
     await asyncio.wait((watched,), timeout=seconds)
-    return _outcome(future, 0)
+    return _said(future, seconds)

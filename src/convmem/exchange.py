@@ -6,6 +6,7 @@ The wrap drives it: `begin` (align, journal, put history back) before the provid
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from convmem.find import find_session
 from convmem.journal import Forest, Job, NotYetError
 from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
 from convmem.session.align import Alignment, Incoming, align
-
 from convmem.wire.identity import identity, meaning_digest
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class BeginJob(Job[Placement]):
     def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
         super().__init__()
         self.call = call
+        self.user = call.user
         self._tell = written
         self.placement: Placement | None = None
         self.dead = False
@@ -89,6 +90,15 @@ class BeginJob(Job[Placement]):
         self._found: SessionRef | None = None
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
         self._new = 0
+
+    @property
+    def ref(self) -> SessionRef | None:
+        """The session named, found, or begun; None while it has to be looked for."""
+        if self.placement is not None:
+            return self.placement.ref
+        if self.call.session is not None:
+            return SessionRef(self.call.user, self.call.session)
+        return None
 
     def plan(self, forest: Forest) -> Write | None:
         """Append what the session does not know."""
@@ -123,14 +133,14 @@ class BeginJob(Job[Placement]):
         if self._aligned is None:
             raise JournalError("a call was settled before it was aligned")
         ref, tree, place = self._aligned
-        earlier: list[Message] = []
-        if self.call.mode != "write":
-            path = [n for n in tree.path(place.base) if n.settled]
-            room = room_for_history(self.call.request) if path else 0
-            earlier = self._read(ref, path, room)
         ids = written.ids if written is not None and written.ids is not None else ()
-        self.placement = Placement(ref, place, ids, window(self.call.request, earlier))
+        # Told first: whatever comes of the reading, the turns are journaled and the reply has its place.
+        self.placement = Placement(ref, place, ids, window(self.call.request, ()))
         self._tell(self.placement)
+        path = [n for n in tree.path(place.base) if n.settled] if self.call.mode != "write" else []
+        if path:
+            earlier = self._read(ref, path, room_for_history(self.call.request))
+            self.placement = dataclasses.replace(self.placement, window=window(self.call.request, earlier))
         return self.placement
 
     def _read(self, ref: SessionRef, path: Sequence[Node], room: int) -> list[Message]:
@@ -178,7 +188,7 @@ def _new_turns(
 
 
 def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
-    """Known turns whose state this call changes: unanswered ones that history shows answered, and retried ones."""
+    """Known turns whose state changes: unanswered ones that history shows answered, and retried ones."""
     answered = _answered(turns)
     states: list[tuple[bytes, State]] = []
     for i, identity_ in enumerate(place.identities[: place.known]):
@@ -203,19 +213,23 @@ class EndJob(Job[tuple[str, ...]]):
         self,
         begun: BeginJob,
         reply: Reply,
-        state: State,
         *,
         at: datetime,
         error: str | None,
         written: Callable[[tuple[str, ...]], None],
     ) -> None:
         super().__init__()
+        self.user = begun.user
         self._begun = begun
         self._tell = written
         self._reply = reply
-        self._state = state
         self._at = at
         self._error = error
+
+    @property
+    def ref(self) -> SessionRef | None:
+        """The session of its call."""
+        return self._begun.ref
 
     def plan(self, forest: Forest) -> Write | None:
         """Append the choices under the last turn that was sent."""
@@ -223,23 +237,42 @@ class EndJob(Job[tuple[str, ...]]):
             raise JournalError("the call was not journaled, so its reply cannot be")
         placement = self._begun.placement
         if placement is None:
+            if self._begun.finished:
+                raise JournalError("the call was never placed, so its reply cannot be")
             raise NotYetError
         if self._begun.call.mode == "read":
             return None
-        key = forest.store.key
-        state: State = "answered" if self._reply.complete else "partial"
         _, tree = forest.tree(placement.ref)
-        end = placement.alignment.end
-        choices: list[NewTurn] = []
-        same: list[bytes] = []
+        new, known = self._choices(forest.store.key, tree, placement.alignment.end)
+        return Write(
+            ref=placement.ref,
+            turns=new,
+            states=(*self._states(tree, placement.alignment), *known),
+            call=CallRow(
+                id=self._begun.call.id,
+                at=self._begun.call.at,
+                state=self._reply.state,
+                usage=self._reply.usage,
+                response_id=self._reply.response_id,
+                error=self._error,
+            ),
+        )
+
+    def _choices(
+        self, key: bytes, tree: Tree, end: bytes
+    ) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
+        """The choices to append, and the states of those that were said there before."""
+        state = self._reply.state
+        new: list[NewTurn] = []
+        known: list[tuple[bytes, State]] = []
         for i, payload in enumerate(self._reply.choices):
             meaning = meaning_digest(key, payload)
             position = identity(key, end, meaning)
-            known = tree.get(position)
-            if known is not None and not known.forgotten:
-                same.append(position)
+            node = tree.get(position)
+            if node is not None and not node.forgotten:
+                known.append((position, state))
                 continue
-            choices.append(
+            new.append(
                 NewTurn(
                     identity=position,
                     parent=end,
@@ -247,22 +280,10 @@ class EndJob(Job[tuple[str, ...]]):
                     payload=payload,
                     state=state,
                     at=self._at,
-                    saying=i if known is None else known.saying + 1 + i,
+                    saying=i if node is None else node.saying + 1 + i,
                 )
             )
-        return Write(
-            ref=placement.ref,
-            turns=tuple(choices),
-            states=(*self._states(tree, placement.alignment), *((turn, state) for turn in same)),
-            call=CallRow(
-                id=self._begun.call.id,
-                at=self._begun.call.at,
-                state=self._state,
-                usage=self._reply.usage,
-                response_id=self._reply.response_id,
-                error=self._error,
-            ),
-        )
+        return tuple(new), tuple(known)
 
     def _states(self, tree: Tree, place: Alignment) -> tuple[tuple[bytes, State], ...]:
         """The turns that were waiting for this reply, from the last backwards."""

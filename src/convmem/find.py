@@ -21,7 +21,9 @@ _LOOKED_UP = 64
 _LEAST_KNOWN = 2
 
 
-def find_session(forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming]) -> SessionRef | None:
+def find_session(
+    forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming]
+) -> SessionRef | None:
     """The session whose chain these turns continue: two turns or more of it, or None.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a

@@ -35,6 +35,7 @@ _BATCH = 64
 _SPILL_LIMIT = 1_000
 _FIRST_RETRY_S = 0.02
 _LAST_RETRY_S = 1.0
+_PATIENCE_S = 5.0  # with other processes, of those who flush or close
 _CONFLICT_ROUNDS = 100
 _CACHED_SESSIONS = 256
 
@@ -76,15 +77,22 @@ class Job(ABC, Generic[T]):
             spill may have failed its outcome and still be written later.
         patient: whoever waits would rather have the error than the spill (the direct API, where the
             caller still holds the data).
+        user: whose memory it is about.
         finished: it was written, or never will be.
     """
 
     patient = False
+    user: str | None = None
 
     def __init__(self) -> None:
         self.outcome: Future[T] = Future()
         self.outcome.set_running_or_notify_cancel()  # a caller who stops waiting cancels nothing
         self.finished = False
+
+    @property
+    @abstractmethod
+    def ref(self) -> SessionRef | None:
+        """The session it writes to; None while only planning can tell which of the user's it is."""
 
     @abstractmethod
     def plan(self, forest: Forest) -> Write | None:
@@ -98,7 +106,7 @@ class Job(ABC, Generic[T]):
     def settle(self, written: Written | None) -> T:
         """What the job is for, once its write is committed; runs on the writer thread."""
 
-    def lost(self) -> None:  # noqa: B027 (most jobs have nothing to undo)
+    def lost(self) -> None:
         """It will never be written."""
 
     def finish(self, written: Written | None) -> None:
@@ -148,16 +156,23 @@ class Journal:
         self._spill: deque[Job[Any]] = deque()
         self._busy = False
         self._closing = False
+        self._give_up_at = 0.0
         self._retry_at = 0.0
         self._retry_s = _FIRST_RETRY_S
         self._trouble: StoreError | None = None
         self._tries = 0
+        self._written = 0
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: the thread is gone, and what was queued is the parent's to write."""
         self.forest.clear()
         self._reset()
+
+    @property
+    def in_trouble(self) -> bool:
+        """Whether writing fails, and `on_trouble` has been told so."""
+        return self._trouble is not None
 
     @property
     def waiting(self) -> int:
@@ -189,26 +204,39 @@ class Journal:
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._retry_at = 0.0
-            tried = self._tries
+            tried, patience = self._tries, time.monotonic() + _PATIENCE_S
             self._changed.notify_all()
             while self._queue or self._busy or self._spill:
-                if self._spill and not self._queue and not self._busy and self._tries > tried:
+                hopeless = self._trouble is not None or time.monotonic() > patience
+                if hopeless and self._spill and not self._queue and not self._busy and self._tries > tried:
                     raise JournalError(
-                        f"{len(self._spill)} writes are waiting: {self._trouble}; they are tried again"
+                        f"{len(self._spill)} writes are waiting:"
+                        f" {self._trouble or 'another process holds the store'}; they are tried again"
                     ) from self._trouble
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     raise JournalError(f"{timeout} s were not enough to write what is queued")
                 self._changed.wait(left)
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Write what is queued, try the spill once more, and end the thread; twice is fine."""
+    def close(self, timeout: float | None = None) -> bool:
+        """Write what is queued, try the spill once more, and end the thread; twice is fine.
+
+        When all that is wrong is that another process holds the store, the spill is tried for most of
+        `timeout` seconds, or a few without one.
+
+        Returns:
+            Whether the thread has ended; else the store is still in use after `timeout` seconds.
+        """
         with self._changed:
-            self._closing = True
+            if not self._closing:
+                self._closing = True
+                self._give_up_at = time.monotonic() + (_PATIENCE_S if timeout is None else 0.75 * timeout)
             thread = self._thread
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+            return not thread.is_alive()
+        return True
 
     def _run(self) -> None:
         while True:
@@ -224,6 +252,9 @@ class Journal:
                 self._busy = True
             self._work(jobs, last=last)
             if last:
+                while self._spill and self._trouble is None and time.monotonic() < self._give_up_at:
+                    time.sleep(_FIRST_RETRY_S)
+                    self._work((), last=True)
                 self._end()
                 return
 
@@ -247,96 +278,117 @@ class Journal:
     def _work(self, jobs: Sequence[Job[Any]], *, last: bool) -> None:
         """Write the jobs, and before them what waits in the spill, when that is due."""
         if self._spill and not last and time.monotonic() < self._retry_at:
-            for job in jobs:  # order is kept: nothing overtakes what waits
-                self._put_off(job, self._trouble or StoreLockedError("another process holds the store"))
+            # Order is kept: nothing overtakes what waits, nor makes it wait longer.
+            self._put_off(jobs, self._trouble or StoreLockedError("another process holds the store"))
             return
-        waiting = len(self._spill)
+        waiting, written = len(self._spill), self._written
         everything = [*self._spill, *jobs]
         self._spill.clear()
-        self._commit(everything)
-        if waiting:
-            self._tries += 1
-        if waiting and not self._spill:
+        self._tries += 1
+        error = self._commit(everything)
+        if error is not None:
+            self._retry_at = time.monotonic() + self._retry_s
+            if not isinstance(error, StoreLockedError):
+                self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+            self._put_off([job for job in everything if not job.finished], error)
+        elif waiting or self._written > written:
             self._retry_s = _FIRST_RETRY_S
             if self._trouble is not None:
                 self._trouble = None
                 self._on_healed(waiting)
 
-    def _commit(self, jobs: Sequence[Job[Any]]) -> None:
-        """Plan and write, at most one job per session at a time, until all are written or put off."""
+    def _commit(self, jobs: Sequence[Job[Any]]) -> StoreError | None:
+        """Plan and write until all are written; returns what kept the rest from it."""
         left = list(jobs)
-        for _ in range(_CONFLICT_ROUNDS):
-            if not left:
-                return
+        idle = 0
+        while left:
             try:
-                left = self._round(left)
+                self._round(left)
             except StoreError as error:
-                for job in left:
-                    if not job.finished:
-                        self._put_off(job, error)
-                return
-        for job in left:
-            self._put_off(job, StoreLockedError("other processes keep changing the session"))
+                return error
+            before, left = len(left), [job for job in left if not job.finished]
+            idle = idle + 1 if len(left) == before else 0
+            if idle > _CONFLICT_ROUNDS:
+                return StoreLockedError("other processes keep changing the session")
+        return None
 
-    def _round(self, jobs: Sequence[Job[Any]]) -> list[Job[Any]]:
-        """One transaction; returns the jobs that need another."""
+    def _round(self, jobs: Sequence[Job[Any]]) -> None:
+        """One transaction, with at most one job per session.
+
+        Jobs of a session keep their order. One that has yet to find its session is planned when everything
+        of its user's before it is written, and holds up what comes after it.
+        """
         planned: list[tuple[Job[Any], Write]] = []
-        again: list[Job[Any]] = []
         taken: set[SessionRef] = set()
+        users: set[str | None] = set()
+        unsettled: set[str | None] = set()
         for job in jobs:
-            try:
-                write = job.plan(self.forest)
-            except NotYetError:
-                again.append(job)
-            except StoreError:
-                raise
-            except Exception as error:  # noqa: BLE001 (one job's defect must not end the thread)
-                job.fail(error)
+            ref = job.ref
+            ready = job.user not in users if ref is None else ref not in taken and job.user not in unsettled
+            write = self._planned(job) if ready else None
+            if write is not None:
+                planned.append((job, write))
+                ref = write.ref
+            if job.finished:
+                continue
+            users.add(job.user)
+            if ref is None:
+                unsettled.add(job.user)
             else:
-                if write is None:
-                    job.finish(None)
-                elif write.ref in taken:
-                    again.append(job)
-                else:
-                    taken.add(write.ref)
-                    planned.append((job, write))
-        return again + self._write(planned) if planned else again
+                taken.add(ref)
+        if planned:
+            self._write(planned)
 
-    def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> list[Job[Any]]:
-        """Write what is planned; returns the jobs whose session had moved on."""
+    def _planned(self, job: Job[Any]) -> Write | None:
+        """What to write for a job; None when there is nothing, or not yet."""
+        try:
+            write = job.plan(self.forest)
+        except NotYetError:
+            return None
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 (one job's defect must not end the thread)
+            job.fail(error)
+            return None
+        if write is None:
+            job.finish(None)
+        return write
+
+    def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> None:
+        """Write what is planned, less the jobs whose session has moved on."""
         try:
             results = self.store.write([write for _, write in planned])
         except StoreUnavailableError:
             raise
         except Exception as error:
             if len(planned) > 1:  # which of them cannot be written?
-                return [job for pair in planned for job in self._write([pair])]
+                for pair in planned:
+                    self._write([pair])
+                return
             if isinstance(error, StoreError):
                 raise
             planned[0][0].fail(error)
-            return []
-        moved: list[Job[Any]] = []
+            return
         for (job, _), written in zip(planned, results, strict=True):
-            if written.ids is None:
-                moved.append(job)
-            else:
+            if written.ids is not None:
+                self._written += 1
                 job.finish(written)
-        return moved
 
-    def _put_off(self, job: Job[Any], error: StoreError) -> None:
-        """Keep a job for later, or fail it when its caller would rather know or the spill is full."""
+    def _put_off(self, jobs: Sequence[Job[Any]], error: StoreError) -> None:
+        """Keep jobs for later, or fail them when their caller would rather know or the spill is full.
+
+        Whoever waits for another process goes on waiting; of other trouble they are told.
+        """
         locked = isinstance(error, StoreLockedError)
-        self._retry_at = time.monotonic() + self._retry_s
-        if not locked:
-            self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
-        if job.patient:
-            job.fail(error)
-        elif len(self._spill) >= _SPILL_LIMIT:
-            job.fail(JournalError(f"{_SPILL_LIMIT} writes are waiting already: {error}"))
-        else:
-            self._spill.append(job)
-            if not locked:
-                job.refuse(error)
         if not locked and self._trouble is None:
             self._trouble = error
             self._on_trouble(f"the journal cannot be written: {error}; turns wait and are tried again")
+        for job in jobs:
+            if job.patient:
+                job.fail(error)
+            elif len(self._spill) >= _SPILL_LIMIT:
+                job.fail(JournalError(f"{_SPILL_LIMIT} writes are waiting already: {error}"))
+            else:
+                self._spill.append(job)
+                if not locked:
+                    job.refuse(error)

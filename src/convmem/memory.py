@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
+import time
 import uuid
 import weakref
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,26 +16,22 @@ from convmem.engine import Engine, utc_now
 from convmem.errors import InputError
 from convmem.past import RecordJob, checked_messages, checked_times
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
-from convmem.scope import UNSET, Scope, Unset, enter, entered, make_scope, resolve
+from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.wrap.openai import wrap_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
 
-    from convmem.engine import Exchange, OnError
+    from convmem.engine import OnError
     from convmem.hooks import Hook
     from convmem.types import Mode, Receipt, Session, Stats, Turn
-    from convmem.wire.chat import ChatRequest
 
 __all__ = ["Memory"]
 
 ClientT = TypeVar("ClientT")
-
-# The exchange of the last call in this context, by memory (its id).
-_LAST: ContextVar[Mapping[int, Exchange]] = ContextVar("convmem_last")
 
 _EXIT_WAIT_S = 2.0
 _PAGE = 500
@@ -82,8 +77,6 @@ class Memory:
         self._engine = Engine(
             self._store, on_error=on_error, deadline_ms=deadline_ms, hooks=tuple(hooks), clock=clock
         )
-        self._receipts = _Receipts()
-        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         self._closed = False
         _OPEN.add(self)
 
@@ -97,7 +90,8 @@ class Memory:
         Args:
             client: an `openai.OpenAI` or `openai.AsyncOpenAI`, or one of a subclass such as `AzureOpenAI`.
             user: the owner of the memory. Without one, memory stays inside the session.
-            session: the conversation. Without one, the session whose history a call continues, else a new one.
+            session: the conversation. Without one, the session whose history a call
+                continues, else a new one.
             mode: what memory may do: `on`, `off`, `read` (journal nothing), `write` (add nothing).
 
         Returns:
@@ -108,18 +102,20 @@ class Memory:
             ScopeError: a user, session or mode that cannot be one.
         """
         scope = make_scope(
-            user=user if user is not None else UNSET, session=session if session is not None else UNSET, mode=mode
+            user=user if user is not None else UNSET,
+            session=session if session is not None else UNSET,
+            mode=mode,
         )
-        return wrap_client(client, self, scope)
+        return wrap_client(client, self._engine, scope)
 
     @contextmanager
     def scope(
         self,
         *,
-        user: str | None | Literal[Unset.UNSET] = UNSET,
-        session: str | None | Literal[Unset.UNSET] = UNSET,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        session: str | Literal[Unset.UNSET] | None = UNSET,
         mode: Mode | Literal[Unset.UNSET] = UNSET,
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Within this block, calls of this context use this user, session or mode.
 
         More specific than the arguments of `wrap`, less than the headers of a call. What is not given
@@ -128,7 +124,7 @@ class Memory:
         Raises:
             ScopeError: a user, session or mode that cannot be one.
         """
-        with enter(self, make_scope(user=user, session=session, mode=mode)):
+        with enter(self._engine, make_scope(user=user, session=session, mode=mode)):
             yield
 
     def last_receipt(self) -> Receipt | None:
@@ -136,12 +132,12 @@ class Memory:
 
         Each task has its own context: after `asyncio.gather` or `wait_for`, ask `receipt_for(response)`.
         """
-        exchange = _LAST.get({}).get(id(self))
+        exchange = self._engine.receipts.last()
         return exchange.receipt if exchange is not None else None
 
     def receipt_for(self, response: object) -> Receipt | None:
         """The receipt of the call that returned this response or stream; None when it was none of ours."""
-        exchange = self._receipts.get(response)
+        exchange = self._engine.receipts.get(response)
         return exchange.receipt if exchange is not None else None
 
     # Without a wrapper.
@@ -186,13 +182,13 @@ class Memory:
         )
         return list(ids)
 
-    def sessions(
-        self, *, user: str | None | Literal[Unset.UNSET] = UNSET
-    ) -> list[Session]:
+    def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
         return list(self._store.sessions(SessionsRequest(owner=True if user is UNSET else user)))
 
-    def turns(self, *, session: str | None = None, user: str | None = None, branches: bool = False) -> list[Turn]:
+    def turns(
+        self, *, session: str | None = None, user: str | None = None, branches: bool = False
+    ) -> list[Turn]:
         """Read back turns, in the journal's order.
 
         Args:
@@ -203,14 +199,16 @@ class Memory:
         """
         if session is None:
             names = [row.name for row in self.sessions(user=user)]
-            found = [turn for name in names for turn in self.turns(session=name, user=user, branches=branches)]
+            found = [
+                turn for name in names for turn in self.turns(session=name, user=user, branches=branches)
+            ]
             return sorted(found, key=lambda turn: turn.seq)
         ref = SessionRef(user, session)
         turns = list(portable.pages(self._store, TurnsRequest(ref=ref, limit=_PAGE)))
         return turns if branches else portable.conversation(turns)
 
     def export(
-        self, *, user: str | None | Literal[Unset.UNSET] = UNSET, session: str | None = None
+        self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
     ) -> Iterator[str]:
         """The journal as JSON Lines, one string per line: every turn of every branch, verbatim.
 
@@ -222,7 +220,9 @@ class Memory:
             InputError: a session without a word on its user.
         """
         if session is not None and user is UNSET:
-            raise InputError("a session's name is unique per user only; give user= (None for none) with session=")
+            raise InputError(
+                "a session's name is unique per user only; give user= (None for none) with session="
+            )
         yield from portable.lines(self._store, user, session)
 
     def import_(self, lines: Iterable[str]) -> int:
@@ -259,12 +259,14 @@ class Memory:
         if self._closed:
             return
         self._closed = True
-        for stream in list(self._streams):
-            stream.stop_soon()
-        self._engine.journal.close(timeout)
-        if self._owns_store:
+        ended = self._engine.close(timeout)
+        if self._owns_store and ended:  # a store that hangs would keep whoever closes it
             self._store.close()
         _OPEN.discard(self)
+
+    def _after_fork(self) -> None:
+        """In a forked child: what was under way is the parent's to finish."""
+        self._engine.after_fork()
 
     def __enter__(self) -> Self:
         return self
@@ -273,45 +275,6 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # For the wrap.
-
-    def _resolve(
-        self, headers: Mapping[str, object] | None, wrapped: Scope
-    ) -> tuple[Scope, dict[str, object] | None]:
-        return resolve(headers, entered(self), wrapped)
-
-    def _exchange(self, request: ChatRequest, scope: Scope, host: str | None) -> Exchange:
-        exchange = self._engine.exchange(
-            request,
-            user=None if scope.user is UNSET else scope.user,
-            session=None if scope.session is UNSET else scope.session,
-            mode="on" if scope.mode is UNSET else scope.mode,
-            host=host,
-        )
-        _LAST.set({**_LAST.get({}), id(self): exchange})
-        return exchange
-
-
-class _Receipts:
-    """Exchanges by the response they ended in, for as long as that lives. Responses need not be hashable."""
-
-    def __init__(self) -> None:
-        self._by_id: dict[int, tuple[weakref.ref[object], Exchange]] = {}
-        self._lock = threading.Lock()
-
-    def put(self, response: object, exchange: Exchange) -> None:
-        name = id(response)
-        try:
-            ref = weakref.ref(response, lambda _: self._by_id.pop(name, None))
-        except TypeError:
-            return  # a plain string, when the provider sent no JSON
-        with self._lock:
-            self._by_id[name] = (ref, exchange)
-
-    def get(self, response: object) -> Exchange | None:
-        ref, exchange = self._by_id.get(id(response), (None, None))
-        return exchange if ref is not None and ref() is response else None
 
 
 def _opened(store: str | Path | Store, durability: str) -> Store:
@@ -324,7 +287,9 @@ def _opened(store: str | Path | Store, durability: str) -> Store:
             return SQLiteStore(store.removeprefix("sqlite:///"), durability=durability)
         if "://" in store:
             kind = store.split("://", 1)[0]
-            raise InputError(f"there is no store for {kind}:// URLs; give a path, sqlite:///path or a Store object")
+            raise InputError(
+                f"there is no store for {kind}:// URLs; give a path, sqlite:///path or a Store object"
+            )
         if not store:
             raise InputError('the store\'s path is empty; give a path, or ":memory:"')
         return SQLiteStore(store, durability=durability)
@@ -337,13 +302,14 @@ _OPEN: weakref.WeakSet[Memory] = weakref.WeakSet()
 
 
 def _at_exit() -> None:
+    until = time.monotonic() + _EXIT_WAIT_S
     for memory in list(_OPEN):
-        memory._close(_EXIT_WAIT_S)  # noqa: SLF001 (the same module)
+        memory._close(max(0.0, until - time.monotonic()))  # noqa: SLF001 (the same module)  # pyright: ignore[reportPrivateUsage]
 
 
 def _after_fork() -> None:
     for memory in list(_OPEN):
-        memory._engine.journal.after_fork()  # noqa: SLF001 (the same module)
+        memory._after_fork()  # noqa: SLF001 (the same module)  # pyright: ignore[reportPrivateUsage]
 
 
 atexit.register(_at_exit)

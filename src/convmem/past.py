@@ -33,7 +33,9 @@ def checked_messages(messages: object) -> list[Message]:
     for i, item in enumerate(cast("Iterable[object]", messages)):
         message = plain(item, where=f"messages[{i}]")
         if not isinstance(message, dict):
-            raise InputError(f"messages[{i}] is {type(item).__name__}, not a mapping with `role` and `content`")
+            raise InputError(
+                f"messages[{i}] is {type(item).__name__}, not a mapping with `role` and `content`"
+            )
         fields = cast("Message", message)
         role = fields.get("role")
         if not isinstance(role, str) or not role:
@@ -85,11 +87,17 @@ class RecordJob(Job[tuple[str, ...]]):
         super().__init__()
         self._store = store
         self._ref = ref
+        self.user = ref.user
         self._settings, self._turns = split(messages)
         self._times = times[len(self._settings) :]
         self._began = times[0]
         self._call_id = call_id
         self._append = append
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session named."""
+        return self._ref
 
     def plan(self, forest: Forest) -> Write | None:
         """Place the turns and append the new ones."""

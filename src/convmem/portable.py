@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from convmem.errors import InputError
+from convmem.errors import ConvmemError, InputError
 from convmem.journal import Forest, Job
 from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
-from convmem.session.tree import SETTLED
 from convmem.scope import UNSET, Unset, make_scope
+from convmem.session.tree import SETTLED
 from convmem.types import State
 from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convmem.engine import Engine
     from convmem.protocols import Store, Written
@@ -58,10 +57,10 @@ def with_waiting(stats: Stats, waiting: int) -> Stats:
     return dataclasses.replace(stats, waiting=waiting)
 
 
-def lines(store: Store, user: str | None | Literal[Unset.UNSET], session: str | None) -> Iterator[str]:
+def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Iterator[str]:
     """A header line, then one line per turn, session by session, parents before children."""
     yield dumps(_HEADER)
-    owner: str | None | Literal[True] = True if user is UNSET else user
+    owner: str | Literal[True] | None = True if user is UNSET else user
     for row in store.sessions(SessionsRequest(owner=owner)):
         if session is not None and row.name != session:
             continue
@@ -95,21 +94,22 @@ def _parsed(text: str, n: int) -> _Line | None:
     if not text.strip():
         return None
     try:
-        row = json.loads(text)
-        if row.get("convmem") == "journal":
-            if row["version"] != _HEADER["version"]:
-                raise InputError(f"line {n}: an export of version {row['version']}; upgrade convmem to read it")
-            return None
-        scope = make_scope(user=row["user"], session=row["session"])
-        at = datetime.fromisoformat(row["at"])
-        if row["state"] not in _STATES or at.utcoffset() is None or not isinstance(row["message"]["role"], str):
-            raise InputError(f"line {n}: not a line of an export")
-        ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
-        return _Line(row["id"], row["parent"], ref, at, row["state"], row.get("choice", 0), row["message"])
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"line {n}: not a line of an export ({type(error).__name__}: {error})") from error
+        return _read(json.loads(text))
+    except (ConvmemError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"line {n} is not one of an export: {type(error).__name__}: {error}") from error
+
+
+def _read(row: dict[str, Any]) -> _Line | None:
+    if row.get("convmem") == "journal":
+        if row["version"] != _HEADER["version"]:
+            raise InputError(f"it is of version {row['version']}; upgrade convmem to read it")
+        return None
+    scope = make_scope(user=row["user"], session=row["session"])
+    at = datetime.fromisoformat(row["at"])
+    if row["state"] not in _STATES or at.utcoffset() is None or not isinstance(row["message"]["role"], str):
+        raise InputError("the state, the time zone or the role is missing")
+    ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
+    return _Line(row["id"], row["parent"], ref, at, row["state"], row.get("choice", 0), row["message"])
 
 
 def take_in(engine: Engine, given: Iterable[str]) -> int:
@@ -161,11 +161,19 @@ class _ImportJob(Job[int]):
     def __init__(self, write: Write) -> None:
         super().__init__()
         self._write = write
+        self.user = write.ref.user
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session of its lines."""
+        return self._write.ref
 
     def plan(self, forest: Forest) -> Write | None:
         """As it is; what was forgotten here stays forgotten."""
         _, tree = forest.tree(self._write.ref)
-        kept = tuple(t for t in self._write.turns if not ((known := tree.get(t.identity)) and known.forgotten))
+        kept = tuple(
+            t for t in self._write.turns if not ((known := tree.get(t.identity)) and known.forgotten)
+        )
         return dataclasses.replace(self._write, turns=kept) if kept else None
 
     def settle(self, written: Written | None) -> int:

@@ -124,7 +124,8 @@ class NodesReply:
 
     Attributes:
         generation: raised by every write to the session; 0 when there is no such session.
-        redaction: raised whenever something of the owner was forgotten; a cache that holds another value is void.
+        redaction: raised whenever something of the owner was forgotten; a cache that holds another value
+            is void.
         nodes: turns and tombstones changed since the generation asked, in the journal's order.
     """
 
@@ -163,7 +164,7 @@ class TurnsRequest:
     """
 
     ref: SessionRef | None = None
-    owner: str | None | Literal[True] = True
+    owner: str | Literal[True] | None = True
     identities: tuple[bytes, ...] | None = None
     after: int = 0
     limit: int = 500
@@ -173,7 +174,7 @@ class TurnsRequest:
 class SessionsRequest:
     """Ask for sessions: of one user (None: those without a user), or of all (True)."""
 
-    owner: str | None | Literal[True] = True
+    owner: str | Literal[True] | None = True
 
 
 @runtime_checkable

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from convmem.errors import ScopeError
 from convmem.types import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from convmem.types import Mode
 
@@ -35,8 +35,8 @@ _MOST_CHARACTERS = 512
 class Scope:
     """Whose memory, which conversation, and what memory may do; each may be unset."""
 
-    user: str | None | Literal[Unset.UNSET] = UNSET
-    session: str | None | Literal[Unset.UNSET] = UNSET
+    user: str | Literal[Unset.UNSET] | None = UNSET
+    session: str | Literal[Unset.UNSET] | None = UNSET
     mode: Mode | Literal[Unset.UNSET] = UNSET
 
     def over(self, wider: Scope) -> Scope:
@@ -50,8 +50,8 @@ class Scope:
 
 def make_scope(
     *,
-    user: str | None | Literal[Unset.UNSET] = UNSET,
-    session: str | None | Literal[Unset.UNSET] = UNSET,
+    user: str | Literal[Unset.UNSET] | None = UNSET,
+    session: str | Literal[Unset.UNSET] | None = UNSET,
     mode: str | Literal[Unset.UNSET] = UNSET,
 ) -> Scope:
     """A checked scope.
@@ -64,7 +64,7 @@ def make_scope(
             _check_name(what, name)
     if mode is not UNSET and mode not in MODES:
         raise ScopeError(f"mode is one of {', '.join(MODES)}; not {mode!r}")
-    return Scope(user, session, cast("Mode | Literal[Unset.UNSET]", mode))
+    return Scope(user, session, mode)
 
 
 def _check_name(what: str, name: object) -> None:
@@ -90,7 +90,7 @@ def entered(memory: object) -> Scope:
 
 
 @contextmanager
-def enter(memory: object, scope: Scope) -> Iterator[None]:
+def enter(memory: object, scope: Scope) -> Generator[None]:
     """Narrow the scope within the current context; what is unset stays as it was."""
     scopes = _ENTERED.get({})
     token = _ENTERED.set({**scopes, id(memory): scope.over(entered(memory))})

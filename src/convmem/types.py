@@ -156,14 +156,16 @@ class Receipt:
 
     def __str__(self) -> str:
         who = f"user {self.user}, " if self.user is not None else ""
-        head = f"{self.state}: {who}session {self.session or '–'}, mode {self.mode}, model {self.model or '–'}"
+        head = (
+            f"{self.state}: {who}session {self.session or '–'}, mode {self.mode}, model {self.model or '–'}"
+        )
+        tokens = self.tokens
         rows = [
             head,
             f"  journaled {'yes' if self.journaled else 'NO'}"
             + (f", turns {' '.join(self.turns)}" if self.turns else ""),
-            f"  sent ~{self.tokens.total} tokens: system {self.tokens.system},"
-            f" window {self.tokens.window}, new {self.tokens.new};"
-            f" {self.restored} messages put back, {self.dropped} left out",
+            f"  sent ~{tokens.total}: system {tokens.system}, window {tokens.window}, new {tokens.new}",
+            f"  {self.restored} messages put back, {self.dropped} left out",
         ]
         if self.ms:
             rows.append("  ms: " + ", ".join(f"{step} {ms:.1f}" for step, ms in self.ms.items()))

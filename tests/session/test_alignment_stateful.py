@@ -74,10 +74,18 @@ class Oracle:
         """Whether what was sent could also be the end, or a middle, of another branch: then no rule can know."""
         keys = tuple(map(key_of, sent))
         true_start = len(meant) - len(keys)
-        true_known = max((n for n in range(len(keys) + 1) if meant[: true_start + n] in {(), *self.said}), default=0)
+        true_known = max(
+            (n for n in range(len(keys) + 1) if meant[: true_start + n] in {(), *self.said}), default=0
+        )
         for path in self.said:
             for start in range(len(path)):
-                known = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(path[start:], keys, strict=False))))
+                known = len(
+                    list(
+                        itertools.takewhile(
+                            lambda pair: pair[0] == pair[1], zip(path[start:], keys, strict=False)
+                        )
+                    )
+                )
                 elsewhere = path[:start] != meant[:true_start]
                 if elsewhere and known and known >= true_known - 1:
                     return True
@@ -119,7 +127,13 @@ class Apps(RuleBasedStateMachine):
     def end(self, index: int, replies: list[Message], *, complete: bool = True) -> None:
         job, meant = self.flying.pop(index)
         self.run_job(
-            EndJob(job, Reply(tuple(replies), complete=complete), "answered", at=NOW, error=None, written=lambda _: None)
+            EndJob(
+                job,
+                Reply(tuple(replies), complete=complete),
+                at=NOW,
+                error=None,
+                written=lambda _: None,
+            )
         )
         if replies:
             self.oracle.settle(meant)
@@ -127,7 +141,11 @@ class Apps(RuleBasedStateMachine):
                 self.oracle.settle(self.oracle.say(meant, [reply], settled=True))
 
     def answered_paths(self) -> list[Path]:
-        return [p for p, settled in self.oracle.said.items() if settled and p[-1][0] == "assistant" and not p[-1][2]]
+        return [
+            p
+            for p, settled in self.oracle.said.items()
+            if settled and p[-1][0] == "assistant" and not p[-1][2]
+        ]
 
     # Sending.
 
@@ -209,7 +227,11 @@ class Apps(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     def call_tools(self, data, n) -> None:
         calls = [
-            {"id": f"call-{next(self.numbers)}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            {
+                "id": f"call-{next(self.numbers)}",
+                "type": "function",
+                "function": {"name": "f", "arguments": "{}"},
+            }
             for _ in range(n)
         ]
         reply = {"role": "assistant", "content": None, "tool_calls": calls}

@@ -6,7 +6,20 @@ import random
 
 import openai.types.chat as chat_types
 
-WORDS = ["Kyoto", "京都", "好的", "ok", "ticket", "14:05", "🍵", "résumé", "第二天", "thanks", "\u0000", "a\nb"]
+WORDS = [
+    "Kyoto",
+    "京都",
+    "好的",
+    "ok",
+    "ticket",
+    "14:05",
+    "🍵",
+    "résumé",
+    "第二天",
+    "thanks",
+    "\u0000",
+    "a\nb",
+]
 TOOLS = [
     {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}},
 ]
@@ -29,7 +42,8 @@ def user_content(rng: random.Random) -> object:
 def tool_round(rng: random.Random, n: int) -> list[object]:
     ids = [f"call_{n}_{i}" for i in range(rng.randint(1, 3))]
     calls = [
-        {"id": i, "type": "function", "function": {"name": "look_up", "arguments": '{"q": "京都"}'}} for i in ids
+        {"id": i, "type": "function", "function": {"name": "look_up", "arguments": '{"q": "京都"}'}}
+        for i in ids
     ]
     asking: object = {"role": "assistant", "content": None, "tool_calls": calls}
     if rng.random() < 0.4:  # as an SDK object, the way samples append it

@@ -8,11 +8,10 @@ import random
 
 import openai
 import pytest
+from tests.wrap.conversations import arguments, messages
 
 import convmem
 from convmem.errors import WrapError
-
-from tests.wrap.conversations import arguments, messages
 
 
 def test_the_server_receives_the_same_bytes(provider, bare, memory):
@@ -149,7 +148,12 @@ def test_a_tracer_around_the_twin_keeps_working(bare, memory):
 
 @pytest.mark.parametrize(
     ("thing", "remedy"),
-    [(openai, "make a client first"), (openai.OpenAI, "make a client first"), (object(), "memory.record"), (None, "memory.record")],
+    [
+        (openai, "make a client first"),
+        (openai.OpenAI, "make a client first"),
+        (object(), "memory.record"),
+        (None, "memory.record"),
+    ],
 )
 def test_what_is_no_client_says_what_to_do(memory, thing, remedy):
     with pytest.raises(WrapError, match=remedy):

@@ -11,7 +11,9 @@ import convmem
 from convmem.testing import Fault, LocalProvider, Reply, ToolCall
 
 CALLS = 40
-TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}]
+TOOLS = [
+    {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+]
 SYSTEM = {"role": "system", "content": "Answer briefly. 简短回答。"}
 
 
@@ -20,7 +22,10 @@ def answer(request) -> Reply:
     last = request.messages[-1]
     if last["role"] == "user" and last["content"].startswith("look up"):
         word = last["content"].split()[-1]
-        asked = [ToolCall("look_up", {"q": word}, id=f"a-{word}"), ToolCall("look_up", {"q": "京都"}, id=f"b-{word}")]
+        asked = [
+            ToolCall("look_up", {"q": word}, id=f"a-{word}"),
+            ToolCall("look_up", {"q": "京都"}, id=f"b-{word}"),
+        ]
         return Reply(tool_calls=asked)
     said = last["content"] if last["role"] == "user" else "found it"
     return Reply(f"{said}, 好的" if len(said) % 2 else "ok")
@@ -52,7 +57,9 @@ class App:
 
     def request(self) -> list:
         last = self.said[-1] if self.said else {}
-        self.new = results_for(last) if last.get("tool_calls") else [{"role": "user", "content": next(self.texts)}]
+        self.new = (
+            results_for(last) if last.get("tool_calls") else [{"role": "user", "content": next(self.texts)}]
+        )
         self.said += self.new
         turns = {
             "full": self.said,
@@ -84,7 +91,9 @@ def from_chunks(chunks) -> dict:
                     function = {"name": call.function.name, "arguments": call.function.arguments or ""}
                     message["tool_calls"].append({"id": call.id, "type": "function", "function": function})
                 else:
-                    message["tool_calls"][call.index]["function"]["arguments"] += call.function.arguments or ""
+                    message["tool_calls"][call.index]["function"]["arguments"] += (
+                        call.function.arguments or ""
+                    )
     if message["tool_calls"]:
         return {**message, "content": message["content"] or None}
     return {"role": "assistant", "content": message["content"]}
@@ -107,7 +116,9 @@ async def converse(app: App, way: str, sync_client, async_client, check, fail=No
             elif way == "stream":
                 message = from_chunks(list(sync_client.chat.completions.create(**given, stream=True)))
             elif way == "async":
-                message = (await async_client.chat.completions.create(**given)).choices[0].message.model_dump()
+                message = (
+                    (await async_client.chat.completions.create(**given)).choices[0].message.model_dump()
+                )
             else:
                 stream = await async_client.chat.completions.create(**given, stream=True)
                 message = from_chunks([chunk async for chunk in stream])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from convmem.wire.message import dumps, text_of
 
@@ -40,9 +40,14 @@ def estimate_message(message: Message) -> int:
             tokens += estimate(dumps(value))
     if isinstance(reasoning := message.get("reasoning_content"), str):
         tokens += estimate(reasoning)
-    if isinstance(content := message.get("content"), list):
-        tokens += _PER_MEDIUM * sum(1 for part in content if isinstance(part, dict) and part.get("type") != "text")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    content: object = message.get("content")
+    if isinstance(content, list):
+        tokens += _PER_MEDIUM * sum(map(_is_medium, cast("list[object]", content)))
     return tokens
+
+
+def _is_medium(part: object) -> bool:
+    return isinstance(part, dict) and cast("Message", part).get("type") not in {"text", "refusal"}
 
 
 def estimate_messages(messages: Iterable[Message]) -> int:

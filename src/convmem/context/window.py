@@ -21,7 +21,7 @@ __all__ = ["Window", "room_for_history", "window"]
 
 _REPLY_TOKENS = 4_096
 _SURELY = 0.75
-"""Estimates run high: the caller's messages are cut only when this share of the estimate is still too much."""
+"""Estimates run high: the caller's messages are cut only when this share of theirs is still too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,10 @@ def room_for_history(request: ChatRequest) -> int:
 
 
 def window(request: ChatRequest, earlier: Sequence[Message]) -> Window:
-    """Put as many of the `earlier` messages back as fit, whole rounds from the newest; and when the caller's
-    own are more than the model takes, leave out their oldest rounds.
+    """Choose what is sent: the caller's messages, and before them the `earlier` ones that fit.
+
+    Whole rounds from the newest. When the caller's own are more than the model takes, their oldest rounds
+    are left out.
 
     Rounds with a tool call that was never answered stay out: no provider takes them. The newest round goes
     out whole whatever its size, and nothing is left out for a model whose limit is not known.
@@ -66,7 +68,9 @@ def window(request: ChatRequest, earlier: Sequence[Message]) -> Window:
         # The caller's first messages may continue the last of the earlier rounds: those two are one.
         *whole, last = rounds(earlier) or [[]]
         open_round = bool(request.turns) and request.turns[0].get("role") != "user"
-        fitting, _ = _newest([*(r for r in whole if legal(r)), *([last] if open_round or legal(last) else [])], room)
+        fitting, _ = _newest(
+            [*(r for r in whole if legal(r)), *([last] if open_round or legal(last) else [])], room
+        )
         back = [sendable(message) for r in fitting for message in r]
     dropped = sum(map(len, own)) - sum(map(len, kept))
     sent = [*back, *(message for r in kept for message in r)]

@@ -76,10 +76,10 @@ def align(key: bytes, tree: Tree, turns: Sequence[Incoming], *, recording: bool 
     if bare and not (recording and len(turns) > 1):
         base = _bare_base(key, tree, meanings)
     else:
-        base = _history_base(key, tree, meanings)
-        if base is None:
-            head = tree.head() if recording else None
-            base = head.identity if head is not None else ROOT
+        head = tree.head() if recording else None
+        unknown = head.identity if head is not None else ROOT
+        found = _history_base(key, tree, meanings)
+        base = unknown if found is None else found
     return place(key, tree, base, turns)
 
 

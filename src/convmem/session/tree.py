@@ -97,7 +97,7 @@ class Tree:
         return next((node for node in self.latest_first() if node.settled and not node.saying), None)
 
     def tips(self) -> Iterator[Node]:
-        """Where a call may continue, the latest first: settled turns that no settled one follows, and leaves."""
+        """Where a call may continue, the latest first: settled turns no settled one follows, and leaves."""
         for node in self.latest_first():
             if node.seq and not (self._goes_on(node) if node.settled else self._children.get(node.identity)):
                 yield node
@@ -105,7 +105,8 @@ class Tree:
     def _goes_on(self, node: Node) -> bool:
         """Whether a settled turn follows, be it behind forgotten ones."""
         return any(
-            child.settled or (child.forgotten and self._goes_on(child)) for child in self.children(node.identity)
+            child.settled or (child.forgotten and self._goes_on(child))
+            for child in self.children(node.identity)
         )
 
     def path(self, identity: bytes, *, limit: int | None = None) -> list[Node]:

@@ -10,7 +10,7 @@ from convmem.errors import InputError
 from convmem.wire.message import SETTINGS_ROLES, plain
 
 if TYPE_CHECKING:
-    from convmem.types import Message
+    from convmem.types import Message, State
 
 __all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "sendable", "split"]
 
@@ -51,6 +51,13 @@ class Reply:
     usage: Mapping[str, Any] | None = None
     response_id: str | None = None
     complete: bool = True
+
+    @property
+    def state(self) -> State:
+        """What became of the turns that waited for it."""
+        if self.complete:
+            return "answered"
+        return "partial" if self.choices else "failed"
 
 
 def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -102,7 +109,7 @@ _SENDABLE = ("role", "content", "name", "tool_calls", "function_call", "refusal"
 
 
 def sendable(message: Message) -> Message:
-    """The form in which a journaled message goes back to a provider; the caller's own are left as they are."""
+    """The form in which a journaled message goes back to a provider; a user's is left as it is."""
     if message.get("role") != "assistant":
         return message
     kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}

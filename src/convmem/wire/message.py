@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from convmem.errors import InputError
-
-if TYPE_CHECKING:
-    from convmem.types import Message
 
 __all__ = ["SETTINGS_ROLES", "calls_of", "dumps", "meaning_of", "plain", "text_of"]
 
@@ -87,8 +84,10 @@ def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:
     calls: object = message.get("tool_calls")
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         return ()
-    ids = (call.get("id") for call in cast("Sequence[object]", calls) if isinstance(call, Mapping))  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return tuple(call_id for call_id in ids if isinstance(call_id, str))
+    made = (
+        cast("Mapping[str, object]", c) for c in cast("Sequence[object]", calls) if isinstance(c, Mapping)
+    )
+    return tuple(call_id for call in made if isinstance(call_id := call.get("id"), str))
 
 
 def _meant_arguments(arguments: object) -> object:

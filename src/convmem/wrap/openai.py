@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     import openai
 
-    from convmem.engine import Exchange
-    from convmem.memory import Memory
+    from convmem.engine import Engine, Exchange
     from convmem.scope import Scope
     from convmem.wire.chat import Reply
 
@@ -40,30 +39,32 @@ _OWN = frozenset({_BINDING, "post", "copy", "with_options"})
 class Binding(NamedTuple):
     """Which memory a twin is bound to, and with which scope."""
 
-    memory: Memory
+    engine: Engine
     scope: Scope
 
 
-def wrap_client(client: ClientT, memory: Memory, scope: Scope) -> ClientT:
-    """A twin of the client, bound to the memory.
+def wrap_client(client: ClientT, engine: Engine, scope: Scope) -> ClientT:
+    """A twin of the client, bound to the memory of that engine.
 
     Raises:
         WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.
     """
     _check(client)
-    return _twin(client, Binding(memory, scope))
+    return _twin(client, Binding(engine, scope))
 
 
 def _check(client: object) -> None:
     if isinstance(client, types.ModuleType):
         raise WrapError(f"{client.__name__} is a module; make a client first: memory.wrap(openai.OpenAI())")
     if isinstance(client, type):
-        raise WrapError(f"{client.__name__} is a class; make a client first: memory.wrap({client.__name__}())")
+        raise WrapError(
+            f"{client.__name__} is a class; make a client first: memory.wrap({client.__name__}())"
+        )
     sdk = sys.modules.get("openai")
     if sdk is None or not isinstance(client, sdk.OpenAI | sdk.AsyncOpenAI):
         raise WrapError(
-            f"a {type(client).__module__}.{type(client).__qualname__} cannot be wrapped; pass an openai.OpenAI or"
-            " openai.AsyncOpenAI client, or use memory.record() with another SDK"
+            f"a {type(client).__module__}.{type(client).__qualname__} cannot be wrapped; pass an"
+            " openai.OpenAI or openai.AsyncOpenAI client, or use memory.record() with another SDK"
         )
     if patched := _patched(client):
         raise WrapError(
@@ -116,7 +117,9 @@ def _twin(client: ClientT, binding: Binding) -> ClientT:
     def copy(**options: Any) -> ClientT:  # noqa: ANN401 (the SDK's own, passed through)
         return _twin(cast("ClientT", cast("Any", cls).copy(twin, **options)), binding)
 
-    vars(twin).update({_BINDING: binding, "post": types.MethodType(post, twin), "copy": copy, "with_options": copy})
+    vars(twin).update(
+        {_BINDING: binding, "post": types.MethodType(post, twin), "copy": copy, "with_options": copy}
+    )
     return twin
 
 
@@ -168,33 +171,31 @@ async def _async_post(client: openai.AsyncOpenAI, path: str, **given: Any) -> An
 
 def _start(client: Any, path: str, given: dict[str, Any]) -> Exchange | None:  # noqa: ANN401 (either client)
     """The exchange of this call; None when it goes straight through. Takes our headers out of `given`."""
-    memory, wrapped = vars(client)[_BINDING]
+    engine, wrapped = cast("Binding", vars(client)[_BINDING])
     options: Mapping[str, Any] = given.get("options") or {}
     headers = options.get("headers")
-    scope, kept = memory._resolve(headers if isinstance(headers, Mapping) else None, wrapped)  # noqa: SLF001 (the wrap is part of Memory)
+    given_headers = cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None
+    scope, kept = engine.resolve(given_headers, wrapped)
     if kept is not None:
         given["options"] = {**options, "headers": kept}
     if path != chat.PATH or scope.mode == "off":
         return None
     try:
         request = chat.parse(_whole_body(given))
-        host = client.base_url.host
     except InputError as error:
-        detail = f"the call goes straight through: {error}"
-        emit(memory._engine.hooks, Event(kind="degraded", detail=detail))  # noqa: SLF001 (the wrap is part of Memory)
+        emit(engine.hooks, Event(kind="degraded", detail=f"the call goes straight through: {error}"))
         return None
-    if not request.turns:
-        return None
-    return cast("Exchange", memory._exchange(request, scope, host))  # noqa: SLF001 (the wrap is part of Memory)
+    return engine.exchange(request, scope, client.base_url.host) if request.turns else None
 
 
 def _whole_body(given: Mapping[str, Any]) -> object:
     """The body as it will be sent: `extra_body` merged over it, as the SDK does below `post`."""
     body: object = given.get("body")
-    extra: object = (given.get("options") or {}).get("extra_json")
+    options: Mapping[str, object] = given.get("options") or {}
+    extra = options.get("extra_json")
     if isinstance(body, Mapping) and isinstance(extra, Mapping):
         return {**cast("Mapping[str, Any]", body), **cast("Mapping[str, Any]", extra)}
-    return body
+    return body  # pyright: ignore[reportUnknownVariableType]
 
 
 class _Request:
@@ -207,7 +208,7 @@ class _Request:
 
     def __init__(self, client: object, exchange: Exchange, given: dict[str, Any], stream_cls: Any) -> None:  # noqa: ANN401 (a generic class)
         self._exchange = exchange
-        self._memory: Memory = vars(client)[_BINDING].memory
+        self._engine = cast("Binding", vars(client)[_BINDING]).engine
         self._stream_cls = stream_cls
         self._reply: Reply | None = None
         options = dict(given.get("options") or {})
@@ -230,9 +231,9 @@ class _Request:
         from convmem.wrap.streams import Tee  # noqa: PLC0415 (needs the SDK, which is there by now)
 
         if isinstance(parsed, self._stream_cls):
-            parsed._tee = Tee(self._exchange)  # noqa: SLF001 (our own stream)
-            self._memory._streams.add(parsed._tee)  # noqa: SLF001 (the wrap is part of Memory)
-            self._memory._receipts.put(parsed, self._exchange)  # noqa: SLF001 (the wrap is part of Memory)
+            parsed.tee = Tee(self._exchange)
+            self._engine.streams.add(parsed.tee)
+            self._engine.receipts.put(parsed, self._exchange)
         elif hasattr(parsed, "model_dump"):
             self._reply = chat.reply_of(parsed)
         return self._parse(parsed) if callable(self._parse) else parsed
@@ -243,7 +244,7 @@ class _Request:
 
     def returned(self, response: object) -> Reply | None:
         """The reply to journal now; None when a stream will bring it."""
-        self._memory._receipts.put(response, self._exchange)  # noqa: SLF001 (the wrap is part of Memory)
+        self._engine.receipts.put(response, self._exchange)
         if self._reply is not None:
             return self._reply
         if self.given.get("stream"):

@@ -50,6 +50,10 @@ class Tee:
         """The stream was closed or broke before its end."""
         self.exchange.stopped(self._reply.reply(complete=False), error)
 
+    def abandon(self) -> None:
+        """The stream belongs to the process this one was forked from."""
+        self.exchange.abandon()
+
     def stop_soon(self, error: BaseException | None = None) -> None:
         """`stop`, waiting for nobody."""
         self.exchange.stop_soon(self._reply.reply(complete=False), error)
@@ -58,44 +62,44 @@ class Tee:
 class MemoryStream(Stream[ItemT]):
     """A stream whose reply is journaled."""
 
-    _tee: Tee | None = None
+    tee: Tee | None = None
 
     def _iter_events(self) -> Iterator[Any]:
         for event in super()._iter_events():
-            if self._tee is not None and not event.data.startswith("[DONE]"):
-                self._tee.take(event.data)
+            if self.tee is not None and not event.data.startswith("[DONE]"):
+                self.tee.take(event.data)
             yield event
 
     def __stream__(self) -> Iterator[ItemT]:
         try:
             yield from super().__stream__()
         except GeneratorExit:
-            if self._tee is not None:
-                self._tee.stop_soon()
+            if self.tee is not None:
+                self.tee.stop_soon()
             raise
         except BaseException as error:
-            if self._tee is not None:
-                self._tee.stop(error)
+            if self.tee is not None:
+                self.tee.stop(error)
             raise
-        if self._tee is not None:
-            self._tee.complete()
+        if self.tee is not None:
+            self.tee.complete()
 
     def close(self) -> None:
         """Close the response; what arrived is journaled as partial unless the stream had ended."""
         super().close()
-        if self._tee is not None:
-            self._tee.stop()
+        if self.tee is not None:
+            self.tee.stop()
 
 
 class AsyncMemoryStream(AsyncStream[ItemT]):
     """An async stream whose reply is journaled."""
 
-    _tee: Tee | None = None
+    tee: Tee | None = None
 
     async def _iter_events(self) -> AsyncIterator[Any]:
         async for event in super()._iter_events():
-            if self._tee is not None and not event.data.startswith("[DONE]"):
-                self._tee.take(event.data)
+            if self.tee is not None and not event.data.startswith("[DONE]"):
+                self.tee.take(event.data)
             yield event
 
     async def __stream__(self) -> AsyncIterator[ItemT]:
@@ -103,14 +107,14 @@ class AsyncMemoryStream(AsyncStream[ItemT]):
             async for item in super().__stream__():
                 yield item
         except BaseException as error:
-            if self._tee is not None:
-                self._tee.stop_soon(None if isinstance(error, GeneratorExit) else error)
+            if self.tee is not None:
+                self.tee.stop_soon(None if isinstance(error, GeneratorExit) else error)
             raise
-        if self._tee is not None:
-            await self._tee.acomplete()
+        if self.tee is not None:
+            await self.tee.acomplete()
 
     async def close(self) -> None:
         """Close the response; what arrived is journaled as partial unless the stream had ended."""
-        if self._tee is not None:
-            self._tee.stop_soon()
+        if self.tee is not None:
+            self.tee.stop_soon()
         await super().close()
