@@ -1,0 +1,244 @@
+"""What a store may be able to do beyond keeping the journal, one protocol each.
+
+A store that lacks one still works: views are then built in memory from the journal, epochs end with the
+process, and `forget` says that this store cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from convmem.protocols import SessionRef
+    from convmem.types import State, Turn
+
+__all__ = [
+    "Epoch",
+    "EpochRef",
+    "Epochs",
+    "ForgetRequest",
+    "Forgets",
+    "Forgotten",
+    "NewView",
+    "OwnerRef",
+    "Pin",
+    "Pins",
+    "UnindexedRequest",
+    "ViewRow",
+    "Views",
+    "ViewsReply",
+    "ViewsRequest",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRef:
+    """Whose memory: a user's, or that of one session without a user. Exactly one of the two is given."""
+
+    user: str | None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewsRequest:
+    """Ask for everything recall needs of an owner's turns, or for what changed since a generation.
+
+    Attributes:
+        owner: whose.
+        fingerprint: only vectors made by this embedder are given; None gives none.
+        since: the owner's generation that the asker knows; 0 asks for everything.
+    """
+
+    owner: OwnerRef
+    fingerprint: str | None
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRow:
+    """What recall needs of one turn.
+
+    Attributes:
+        seq: its place in the journal's order; its id is `f"t{seq}"`.
+        session: its session.
+        identity: its identity in the tree of the session.
+        parent: the identity of the turn before it.
+        role: the message's role.
+        state: what became of it.
+        choice: 0, or which of several replies it was.
+        entry: what `convmem.recall.encode` made of it; None when it was not analyzed yet.
+        vector: its embedding as float16, little endian; None when there is none by this embedder.
+    """
+
+    seq: int
+    session: str
+    identity: bytes
+    parent: bytes
+    role: str
+    state: State
+    choice: int
+    entry: bytes | None = field(repr=False)
+    vector: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewsReply:
+    """An owner's turns as recall sees them.
+
+    Attributes:
+        generation: the owner's; raised by every write of the owner's, of views too.
+        redaction: raised whenever something of the owner was forgotten: what was known before is void.
+        rows: in the journal's order; pending and failed turns too, as their state may change.
+    """
+
+    generation: int
+    redaction: int
+    rows: Sequence[ViewRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewView:
+    """A view of one turn. What is None stays as it was; a turn that is gone is passed over."""
+
+    seq: int
+    entry: bytes | None = None
+    fingerprint: str | None = None
+    vector: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnindexedRequest:
+    """Ask for turns, of any owner, that were not analyzed yet or have no vector by this embedder.
+
+    Attributes:
+        fingerprint: the embedder; None asks only for turns that were not analyzed.
+        after: only turns with a greater `seq`.
+        limit: at most so many, in the journal's order.
+    """
+
+    fingerprint: str | None
+    after: int = 0
+    limit: int = 64
+
+
+@runtime_checkable
+class Views(Protocol):
+    """Keeps what was derived from turns beside them, and drops it with them."""
+
+    def views(self, request: ViewsRequest) -> ViewsReply:
+        """An owner's turns as recall sees them."""
+        ...
+
+    def put_views(self, batch: Sequence[NewView]) -> None:
+        """Keep views, in one transaction; raises the generations of their owners."""
+        ...
+
+    def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
+        """Turns that still need a view."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRef:
+    """Which epoch: requests of one session to one model of one host."""
+
+    ref: SessionRef
+    host: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Where the window of a session begins until the next cut.
+
+    Attributes:
+        start: the identity of the window's first turn.
+        summary: what stands for the rounds before it; a view, empty when there is none.
+    """
+
+    start: bytes
+    summary: str = field(repr=False)
+
+
+@runtime_checkable
+class Epochs(Protocol):
+    """Remembers where windows begin, so that a restart does not move them."""
+
+    def epoch(self, which: EpochRef) -> Epoch | None:
+        """The epoch that is running, or None before the first cut."""
+        ...
+
+    def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
+        """A cut; None ends the epoch. A session that is gone is passed over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A text that is always in context."""
+
+    id: str
+    text: str
+    at: datetime
+
+
+@runtime_checkable
+class Pins(Protocol):
+    """Keeps pinned texts per user."""
+
+    def pins(self, owner: OwnerRef) -> Sequence[Pin]:
+        """An owner's pins, the oldest first."""
+        ...
+
+    def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
+        """Pin a text; the same text again is the same pin. Raises the owner's generation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetRequest:
+    """Ask for turns to be forgotten.
+
+    Attributes:
+        owner: whose.
+        session: this whole session.
+        seqs: these turns; None means all of the session, or of the owner when no session is given.
+        pins: ids of pins to drop with them; None drops all of the owner's when the whole owner is forgotten.
+    """
+
+    owner: OwnerRef
+    session: str | None = None
+    seqs: tuple[int, ...] | None = None
+    pins: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was forgotten.
+
+    Attributes:
+        seqs: the turns that are gone.
+        pins: how many pins are gone.
+        pending: how many copies an open reader or a file still holds; 0 when nothing is left.
+    """
+
+    seqs: tuple[int, ...]
+    pins: int
+    pending: int
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """Forgets for good: rows, views, media, settings and the pages of the file they stood on."""
+
+    def forget(self, request: ForgetRequest) -> Forgotten:
+        """Delete turns and everything derived from them, leave tombstones, raise generation and redaction."""
+        ...
+
+    def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
+        """How many traces of these turns are left; tries again to rid the file of what `forget` could not."""
+        ...
