@@ -1,0 +1,67 @@
+# Every target sets up what it needs in .venv, with pip alone.
+#
+#   make demo     the main job, offline
+#   make test     the tests
+#   make lint     style and types
+#   make check    what CI runs
+#
+# PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 another place for it, EXTRAS=openai what is
+# installed of the optional dependencies, ARGS="-k name" goes on to pytest or the demo.
+
+EXTRAS ?= all
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The first of these that is new enough and can make a virtual environment.
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
+endif
+
+.PHONY: help demo test lint format wheel-check check clean
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
+
+$(BIN)/python:
+	@'$(PYTHON)' -c '$(SUITABLE)' 2>/dev/null || { \
+	echo "convmem needs Python 3.11 or newer with venv; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.main: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
+	@touch $@
+
+$(VENV)/.test $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
+	$(PIP) install --quiet --group $*
+	@touch $@
+
+demo: $(VENV)/.main
+	@if [ -x $(BIN)/convmem ]; then $(BIN)/convmem demo $(ARGS); else $(BIN)/python examples/quickstart.py; fi
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+# The types of the tests are looked at too, so they need what the tests need.
+lint: $(VENV)/.lint $(VENV)/.test
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format
+
+wheel-check: $(VENV)/.build
+	VENV=$(VENV) tests/packaging/check.sh
+
+check:
+	.ci/run
+
+clean:
+	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,21 @@
+"""Look into a built wheel: `python contents.py WHEEL`."""
+
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+WANTED = {
+    "convmem/__init__.py",
+    "convmem/py.typed",
+    "convmem/context/limits.toml",
+    "convmem/testing/provider/server.py",
+}
+
+with ZipFile(sys.argv[1]) as wheel:
+    names = set(wheel.namelist())
+missing = WANTED - names
+assert not missing, f"the wheel lacks {sorted(missing)}"
+assert any(name.endswith("/licenses/LICENSE") for name in names), "the wheel lacks the licence"
+tops = {Path(name).parts[0] for name in names}
+assert all(top == "convmem" or top.endswith(".dist-info") for top in tops), f"the wheel holds {sorted(tops)}"
+assert not any(name.endswith((".pyc", ".db")) for name in names), "the wheel holds what was left over"
