@@ -75,6 +75,21 @@ def test_short_turns_are_verbatim_and_long_ones_trimmed_to_what_matters():
     assert not excerpts[short].trimmed
 
 
+def test_the_best_long_turns_stand_in_full_where_there_is_room():
+    memory = Memory()
+    for number in range(30):
+        memory.say(
+            f"Report {number} says that the harbour crane number {number} is fine. " * 14, role="assistant"
+        )
+        memory.say("And the next one?")
+    ranking = found(memory, "What does report 17 say about crane 17?")
+    for budget, in_full in ((1_000, 0), (10_000, 4)):
+        packed = pack(ranking, memory.read, budget, len)
+        whole = [e for e in packed.excerpts if not e.trimmed and len(e.text) > 640]
+        assert len(whole) == in_full
+        assert all(memory.texts[e.id] == e.text for e in whole)
+
+
 def test_rules_come_first_within_their_share():
     packed = pack(found(ASSISTANT, "How should I bake the bread?"), ASSISTANT.read, 1_500, len)
     rules = [e for e in packed.excerpts if e.rule]

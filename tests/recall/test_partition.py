@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.recall.memories import Memory, embed, two_friends, user_and_assistant
 
-from convmem.recall import Partition, Query, Ranking, search
+from convmem.recall import Partition, Query, Ranking, Settings, fuse, search
 
 QUESTIONS = (
     "Where did the van break down?",
@@ -148,3 +148,15 @@ def test_kind_is_found_from_the_turns():
         notes.say(text)
     assert notes.partition().kind == "notes"
     assert Partition.from_entries([]).kind == "assistant"
+
+
+def test_unordered_facts_are_not_smoothed_and_answers_are():
+    facts, chat = Memory(), Memory()
+    for number in range(40):
+        facts.say(f"Fact {number}: box {number * 7} holds item {number * 13}.", session="s")
+        topic = f"kettle{number} harbour{number} violin{number}"
+        chat.say(f"Tell me of {topic}", session="s")
+        chat.say(f"Here is all of {topic}", session="s", role="assistant")
+    assert fuse.links(facts.partition(vectors=False), Settings()).tolist() == [0.0] * 40
+    assert fuse.links(chat.partition(), Settings())[1::2].min() == 1.0
+    assert fuse.links(chat.partition(), Settings())[0] == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,11 +22,12 @@ def margin(lexical: Floats, dense: Floats | None, used: Mask) -> float:
     In standard deviations of the user's own scores, divided by what the best of as many random ones
     would reach, sqrt(2 ln n): so that it means the same for every embedder and every size of memory.
     """
+    rows = max(2, int(np.count_nonzero(used)))
     best = _outstanding(lexical[used])
     if dense is not None:
         known = dense[used & np.isfinite(dense)]
         best = max(best, _outstanding(known))
-    return best / float(np.sqrt(2 * np.log(max(2, np.count_nonzero(used)))))
+    return best / math.sqrt(2 * math.log(rows))
 
 
 def _outstanding(scores: Floats) -> float:

@@ -9,8 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from convmem.recall.partition import Partition, Sessions
+    from convmem.recall.partition import Partition
     from convmem.recall.settings import Settings
+    from convmem.recall.turns import Sessions
 
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -112,12 +113,10 @@ def bm25(
     saturated = counts * (settings.k1 + 1) / (counts + norm[passages])
     by_passage = np.bincount(passages, idf[which] * saturated, minlength=lengths.size)
 
-    cells = np.bincount(
-        which * turns + partition.turn_of_passage[passages], counts, minlength=terms.size * turns
-    )
-    cells = cells.astype(np.float64).reshape(terms.size, turns)  # integers, when no posting was found
+    places = which * turns + partition.turn_of_passage[passages]
+    cells = np.bincount(places, counts, minlength=terms.size * turns).reshape(terms.size, turns)
+    pairs = cells.astype(np.float64)  # bincount of nothing gives integers
     led = np.flatnonzero(link)
-    pairs = cells.copy()
     pairs[:, led] += cells[:, sessions.previous[led]] * link[led]
     length = partition.length.astype(np.float64)
     length[led] += partition.length[sessions.previous[led]] * link[led]

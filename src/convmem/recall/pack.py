@@ -22,6 +22,8 @@ _BATCH: Final = 64
 _RULE_SHARE: Final = 0.12
 _ELLIPSIS: Final = " … "
 _MISSES: Final = 24
+_WHOLE_HITS: Final = 4
+_WHOLE_SHARE: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def pack(
 ) -> Packed:
     """Fill a budget with the best turns.
 
-    Turns are taken in the order of the ranking while they fit; a long turn stands by its best passages,
+    Turns are taken in the order of the ranking while they fit. The best four stand in full where that takes
+    no more than two fifths of the budget for one of them; other long turns stand by their best passages,
     for whole long turns crowd out so much that recall *falls* as the budget grows. The user's lasting
     rules come first, within 12 % of the budget.
 
@@ -157,22 +160,26 @@ class _Filling:
     def turns(self, hits: Sequence[Hit], texts: Texts) -> None:
         """Show turns, best first, until nothing more fits."""
         misses = 0
+        whole = int(self.left * _WHOLE_SHARE)
         for begin in range(0, len(hits), _BATCH):
             batch = hits[begin : begin + _BATCH]
             found = texts([hit.id for hit in batch])
-            for hit in batch:
+            for place, hit in enumerate(batch, start=begin):
                 if hit.id not in found:
                     continue
-                if self._take(hit, found[hit.id]):
+                if self._take(hit, found[hit.id], whole if place < _WHOLE_HITS else 0):
                     misses = 0
                 else:
                     misses += 1
                 if misses > _MISSES:
                     return
 
-    def _take(self, hit: Hit, text: str) -> bool:
-        spans = best_spans(hit, text)
-        excerpt = self._excerpt(hit, text, spans, rule=False)
+    def _take(self, hit: Hit, text: str, whole: int) -> bool:
+        """Take a turn if it fits: in full when that costs `whole` tokens at most, else trimmed."""
+        excerpt = self._excerpt(hit, text, best_spans(hit, text), rule=False)
+        if excerpt.trimmed and whole:
+            full = self._excerpt(hit, text, [(0, len(text))], rule=False)
+            excerpt = full if full.tokens <= whole else excerpt
         place = (excerpt.session, excerpt.date)
         cost = excerpt.tokens
         if place not in self.headers:

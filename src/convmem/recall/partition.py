@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,6 +13,7 @@ from convmem.recall.analyze import CJK, fold, words
 from convmem.recall.codec import Columns, decode_many, encode
 from convmem.recall.entry import ROLES, Entry
 from convmem.recall.postings import Postings
+from convmem.recall.turns import Sessions, Turns
 from convmem.recall.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -29,84 +30,6 @@ replies.
 
 USER: Final = ROLES.index("user")
 ASSISTANT: Final = ROLES.index("assistant")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Turns:
-    """Columns over turns (rows) and over their passages and rules (flat, in row order)."""
-
-    session: NDArray[np.int32]
-    speaker: NDArray[np.int32]
-    role: NDArray[np.uint8]
-    at: NDArray[np.float64]
-    digest: NDArray[np.uint64]
-    question: NDArray[np.float32]
-    passages: NDArray[np.int64]
-    rules: NDArray[np.int64]
-    passage_start: NDArray[np.int32]
-    passage_end: NDArray[np.int32]
-    passage_length: NDArray[np.int32]
-    rule_start: NDArray[np.int32]
-    rule_end: NDArray[np.int32]
-
-    def append(self, other: Turns) -> Turns:
-        """Return both, one after the other."""
-        return Turns(*(np.concatenate((getattr(self, f.name), getattr(other, f.name))) for f in fields(self)))
-
-    def select(self, kept: NDArray[np.bool_]) -> Turns:
-        """Return the marked rows with what belongs to them."""
-        by_passage, by_rule = np.repeat(kept, self.passages), np.repeat(kept, self.rules)
-
-        def part(name: str) -> NDArray[Any]:
-            column: NDArray[Any] = getattr(self, name)
-            mask = (
-                by_passage if name.startswith("passage_") else by_rule if name.startswith("rule_") else kept
-            )
-            return column[mask]
-
-        return Turns(*(part(f.name) for f in fields(self)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sessions:
-    """Rows grouped by session.
-
-    Attributes:
-        order: Rows, session by session, each in order.
-        starts: Where each session begins in `order`.
-        of: The session (position in `starts`) of each place in `order`.
-        previous: The turn before in the same session, for each row; -1 for the first.
-        next: The turn after; -1 for the last.
-        age: How many sessions were active later than this row's, for each row.
-    """
-
-    order: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    of: NDArray[np.intp]
-    previous: NDArray[np.intp]
-    next: NDArray[np.intp]
-    age: NDArray[np.float64]
-
-    @staticmethod
-    def group(session: NDArray[np.int32]) -> Sessions:
-        """Group rows by their session number."""
-        order = np.argsort(session, kind="stable")
-        grouped = session[order]
-        new = np.ones(order.size, dtype=np.bool_)
-        new[1:] = grouped[1:] != grouped[:-1]
-        starts = np.flatnonzero(new)
-        of = np.cumsum(new) - 1
-        previous = np.full(order.size, -1, dtype=np.intp)
-        following = np.full(order.size, -1, dtype=np.intp)
-        inner = np.flatnonzero(~new)
-        previous[order[inner]] = order[inner - 1]
-        following[order[inner - 1]] = order[inner]
-        last = order[np.append(starts[1:], order.size) - 1] if order.size else order
-        age = np.empty(starts.size, dtype=np.float64)
-        age[np.argsort(last)] = np.arange(starts.size - 1, -1, -1)
-        by_row = np.empty(order.size, dtype=np.float64)
-        by_row[order] = age[of]
-        return Sessions(order, starts, of, previous, following, by_row)
 
 
 class Partition:
@@ -172,7 +95,16 @@ class Partition:
         Raises:
             ValueError: when a turn is there already, or the vectors come from a model of another dimension.
         """
-        columns = decode_many([encode(entry) for entry in entries])
+        return self.append_encoded([encode(entry) for entry in entries], vectors)
+
+    def append_encoded(self, blobs: Sequence[bytes], vectors: NDArray[Any] | None = None) -> Partition:
+        """`append`, from encoded entries.
+
+        Raises:
+            DamagedEntryError: naming the entries to analyse again.
+            ValueError: as `append`.
+        """
+        columns = decode_many(blobs)
         twice = self.row.keys() & set(columns.ids)
         if twice or len(set(columns.ids)) != len(columns.ids):
             raise ValueError(f"a turn was given twice: {sorted(twice) or columns.ids}")
@@ -186,7 +118,7 @@ class Partition:
             speakers=list(speakers),
             turns=self.turns.append(turns),
             postings=self.postings.append(*_triples(columns, first_passage)),
-            vectors=self.vectors.append(vectors, len(entries)),
+            vectors=self.vectors.append(vectors, len(blobs)),
         )
 
     def remove(self, ids: Collection[str]) -> Partition:
@@ -277,10 +209,10 @@ class Partition:
     ) -> tuple[tuple[int, int], ...]:
         """Spans of a turn's passages, best first by the scores given."""
         first, count = int(self.first_passage[row]), int(self.turns.passages[row])
-        places = range(first, first + count)
+        places = list(range(first, first + count))
         if count > 1 and by_passage is not None:
             scores = by_passage[first : first + count].tolist()
-            places = sorted(places, key=lambda place: (-scores[place - first], place))
+            places.sort(key=lambda place: (-scores[place - first], place))
         starts, ends = self.turns.passage_start, self.turns.passage_end
         return tuple((int(starts[place]), int(ends[place])) for place in places)
 
@@ -316,7 +248,8 @@ class Partition:
         before = self.by_session.previous
         turns = self.turns
         other = (turns.role != turns.role[before]) | (turns.speaker != turns.speaker[before])
-        return (before >= 0) & other
+        result: Mask = np.logical_and(before >= 0, other)
+        return result
 
     @cached_property
     def coherence(self) -> tuple[float, float]:
@@ -368,7 +301,9 @@ _FEWEST_PAIRS: Final = 16
 
 
 def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + np.float32(1e-9))
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) + np.float32(1e-9)
+    result: NDArray[np.float32] = rows / lengths[:, None]
+    return result
 
 
 def _bounded(name: str) -> str:

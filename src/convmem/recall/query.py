@@ -274,8 +274,8 @@ def _reasons(evidence: _Evidence, rows: NDArray[np.intp]) -> list[tuple[str, ...
     """For each row the names of what raised its score by more than a little, the most telling first."""
     names = [name for name in _REASONS if name in evidence.parts]
     parts = np.stack([evidence.parts[name][rows] for name in names], axis=1)
-    order = np.argsort(-parts, axis=1, kind="stable").tolist()
-    counts = (parts > _COUNTS).sum(axis=1).tolist()
+    order: list[list[int]] = np.argsort(-parts, axis=1, kind="stable").tolist()
+    counts: list[int] = np.count_nonzero(parts > _COUNTS, axis=1).tolist()
     return [tuple(names[n] for n in ranks[:count]) for ranks, count in zip(order, counts, strict=True)]
 
 
@@ -287,30 +287,22 @@ def _hits(
     by_passage: Floats | None = None,
 ) -> tuple[Hit, ...]:
     turns = partition.turns
-    columns = zip(
-        rows.tolist(),
-        scores.tolist(),
-        why,
-        turns.session[rows].tolist(),
-        turns.role[rows].tolist(),
-        turns.speaker[rows].tolist(),
-        turns.at[rows].tolist(),
-        strict=True,
-    )
+    places: list[int] = rows.tolist()
+    values: list[float] = scores.tolist()
     return tuple(
         Hit(
             id=partition.ids[row],
             score=score,
             why=reasons,
             order=row,
-            session=partition.sessions[session],
-            role=ROLES[role],
-            speaker=partition.speakers[speaker],
-            at=at,
+            session=partition.sessions[int(turns.session[row])],
+            role=ROLES[int(turns.role[row])],
+            speaker=partition.speakers[int(turns.speaker[row])],
+            at=float(turns.at[row]),
             passages=partition.passages(row, by_passage),
             rules=partition.rules(row),
         )
-        for row, score, reasons, session, role, speaker, at in columns
+        for row, score, reasons in zip(places, values, why, strict=True)
     )
 
 
