@@ -1,4 +1,4 @@
-"""Two conversations with a remembered client, a restart in between; offline, against a provider on this machine.
+"""Two conversations and a restart, offline: the provider runs on this machine.
 
 Run it with `make demo`, or with `python examples/quickstart.py` where convmem and openai are installed.
 """
@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, LocalProvider() as provider:
         file = Path(folder) / "chat.db"
         openai = OpenAI(base_url=provider.base_url, api_key="unused")
-        provider.script(Reply("Have a good trip!"), Reply("早上好！"), Reply("You arrive in Kyoto on 3 April."))
+        provider.script(Reply("Have a good trip!"), Reply("早上好！"), Reply("On 3 April."))
 
         with convmem.Memory(file) as memory:
             kyoto = memory.wrap(openai, user="alice", session="kyoto")

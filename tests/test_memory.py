@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import convmem
 from convmem.errors import ClosedError, InputError, ScopeError, StoreError
+from convmem.stores.sqlite import SQLiteStore
 
 ROUND = [{"role": "user", "content": "I moved to 泉州"}, {"role": "assistant", "content": "Noted."}]
 NEXT = [{"role": "user", "content": "ok"}, {"role": "assistant", "content": "好的"}]
@@ -192,7 +193,7 @@ def test_a_journal_moves_whole_and_only_once(memory, client, provider, tmp_path)
     ],
 )
 def test_a_line_of_something_else_is_named(memory, line):
-    with pytest.raises(InputError, match="line 2|session is empty"):
+    with pytest.raises(InputError, match=r"line 2|session is empty"):
         memory.import_(['{"convmem": "journal", "version": 1}', line])
 
 
@@ -206,8 +207,6 @@ def test_what_is_no_store(store):
 
 
 def test_a_store_by_url_path_and_object(tmp_path):
-    from convmem.stores.sqlite import SQLiteStore
-
     for store in (f"sqlite:///{tmp_path}/u.db", tmp_path / "p.db", ":memory:"):
         with convmem.Memory(store) as memory:
             assert memory.record(ROUND)
@@ -256,7 +255,8 @@ def test_the_async_api_is_the_same(tmp_path):
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, convmem; heavy = {'numpy', 'faiss', 'openai', 'sqlite_utils', 'tiktoken'} & set(sys.modules);"
+        "import sys, convmem;"
+        "heavy = {'numpy', 'faiss', 'openai', 'sqlite_utils', 'tiktoken'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)  # noqa: S603 (our own words)

@@ -1,4 +1,4 @@
-"""Apps of every habit against an oracle that knows what they meant: no turn twice, none lost, order and head right."""
+"""Apps of every habit against an oracle: no turn twice, none lost, order and head right."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Oracle:
         return (*head, key_of(message))
 
     def explains(self, sent: list[Message], meant: Path) -> bool:
-        """Whether what was sent could also be the end, or a middle, of another branch: then no rule can know."""
+        """Whether what was sent could also be the end or a middle of another branch: no rule can know."""
         keys = tuple(map(key_of, sent))
         true_start = len(meant) - len(keys)
         true_known = max(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 import openai.types.chat as chat_types
+
+if TYPE_CHECKING:
+    import random
 
 WORDS = [
     "Kyoto",
@@ -76,8 +79,8 @@ def messages(rng: random.Random) -> list[object]:
 
 def arguments(rng: random.Random) -> dict[str, object]:
     """What else a call may say."""
-    given: dict[str, object] = {"model": rng.choice(["deepseek-flash", "gpt-4o", "nobody-knows"])}
-    for name, value in (
+    model = rng.choice(["deepseek-flash", "gpt-4o", "nobody-knows"])
+    optional = (
         ("temperature", 0.3),
         ("max_tokens", 64),
         ("tools", TOOLS),
@@ -87,7 +90,5 @@ def arguments(rng: random.Random) -> dict[str, object]:
         ("response_format", {"type": "text"}),
         ("extra_headers", {"X-Trace": "7"}),
         ("timeout", 30.0),
-    ):
-        if rng.random() < 0.3:
-            given[name] = value
-    return given
+    )
+    return {"model": model} | {name: value for name, value in optional if rng.random() < 0.3}

@@ -195,7 +195,8 @@ def test_provider_errors_pass_unchanged_and_the_retry_is_the_same_turn(
     assert failed.state == "failed"
     assert memory.turns(user="alice", session="s") == []
     say(client, "again")
-    assert [(t.id, t.state) for t in memory.turns(user="alice", session="s")][0] == (failed.id, "answered")
+    first = memory.turns(user="alice", session="s")[0]
+    assert (first.id, first.state) == (failed.id, "answered")
     assert memory.stats().turns == 2
 
 

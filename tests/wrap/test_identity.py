@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import random
 
 import openai
@@ -127,7 +128,7 @@ def test_wrapping_a_twin_binds_it_anew(bare, memory, tmp_path):
 
 def test_a_client_patched_in_place_says_the_right_order(bare, memory):
     inner = bare.chat.completions.create
-    bare.chat.completions.create = lambda **given: inner(**given)
+    bare.chat.completions.create = functools.partial(inner)
     with pytest.raises(WrapError, match=r"client\.chat\.completions\.create.*wrap first"):
         memory.wrap(bare)
 

@@ -8,6 +8,7 @@ import gc
 import openai
 import pytest
 
+import convmem
 from convmem.testing import Fault, Reply, ToolCall
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "tell me"}]}
@@ -93,8 +94,6 @@ def test_a_dropped_stream_is_kept_too(provider, client, memory):
 
 
 def test_closing_memory_keeps_what_open_streams_brought(provider, bare, tmp_path):
-    import convmem
-
     memory = convmem.Memory(tmp_path / "x.db")
     provider.script(LONG)
     stream = memory.wrap(bare, user="alice", session="s").chat.completions.create(**ASKED, stream=True)

@@ -99,30 +99,27 @@ def from_chunks(chunks) -> dict:
     return {"role": "assistant", "content": message["content"]}
 
 
-async def converse(app: App, way: str, sync_client, async_client, check, fail=None) -> None:
+async def reply(way: str, sync_client, async_client, **given) -> dict:
+    """The reply as a message, asked for in one of four ways."""
+    if way == "sync":
+        return sync_client.chat.completions.create(**given).choices[0].message.model_dump()
+    if way == "stream":
+        return from_chunks(list(sync_client.chat.completions.create(**given, stream=True)))
+    if way == "async":
+        return (await async_client.chat.completions.create(**given)).choices[0].message.model_dump()
+    stream = await async_client.chat.completions.create(**given, stream=True)
+    return from_chunks([chunk async for chunk in stream])
+
+
+async def converse(app: App, way: str, sync_client, async_client, *, check, fail=None) -> None:
     for _ in range(CALLS):
         given = {"model": "gpt-4o", "messages": app.request(), "tools": TOOLS}
-        for failing in (True, False) if app.habit == "retried" else (False,):
-            if failing:
-                fail()
-                with pytest.raises(openai.InternalServerError):
-                    if "async" in way:
-                        await async_client.chat.completions.create(**given)
-                    else:
-                        sync_client.chat.completions.create(**given)
-                continue
-            if way == "sync":
-                message = sync_client.chat.completions.create(**given).choices[0].message.model_dump()
-            elif way == "stream":
-                message = from_chunks(list(sync_client.chat.completions.create(**given, stream=True)))
-            elif way == "async":
-                message = (
-                    (await async_client.chat.completions.create(**given)).choices[0].message.model_dump()
-                )
-            else:
-                stream = await async_client.chat.completions.create(**given, stream=True)
-                message = from_chunks([chunk async for chunk in stream])
-            check(app)
+        if app.habit == "retried":
+            fail()
+            with pytest.raises(openai.InternalServerError):
+                await reply(way, sync_client, async_client, **given)
+        message = await reply(way, sync_client, async_client, **given)
+        check(app)
         app.hear(message)
 
 
@@ -137,7 +134,7 @@ def expected() -> list[tuple]:
     app = App("full")
     with LocalProvider() as provider, openai.OpenAI(base_url=provider.base_url, api_key="x") as bare:
         provider.default = answer
-        asyncio.run(converse(app, "sync", bare, None, lambda _: None))
+        asyncio.run(converse(app, "sync", bare, None, check=lambda _: None))
     return [meant(message) for message in app.said]
 
 
@@ -156,7 +153,9 @@ def test_every_request_is_whole_and_the_journal_the_same(habit, way, expected, p
     async def run() -> None:
         async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare:
             wrapped = memory.wrap(bare, user="alice", session="s")
-            await converse(app, way, client, wrapped, check, lambda: provider.script(Fault.status(500)))
+            await converse(
+                app, way, client, wrapped, check=check, fail=lambda: provider.script(Fault.status(500))
+            )
 
     with (
         convmem.Memory(tmp_path / "chat.db", deadline_ms=10_000) as memory,
