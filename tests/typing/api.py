@@ -1,0 +1,210 @@
+"""The public API as users type it: checked by mypy and pyright in strict mode, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, assert_type
+
+from openai import AsyncAzureOpenAI, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+import convmem
+from convmem import (
+    AsyncMemory,
+    ClosedError,
+    ConvmemError,
+    Event,
+    Hook,
+    InputError,
+    JournalError,
+    Memory,
+    Message,
+    MissingExtraError,
+    Mode,
+    Receipt,
+    ScopeError,
+    Session,
+    State,
+    Stats,
+    Store,
+    StoreCorruptError,
+    StoreError,
+    StoreFormatError,
+    StoreLockedError,
+    StoreNewerError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+    Tokens,
+    Turn,
+    WrapError,
+)
+from convmem.testing import LocalProvider, Reply
+
+
+class OurClient(OpenAI):
+    """A subclass keeps its own type, and with it its own methods."""
+
+    def team(self) -> str:
+        """Something openai.OpenAI has not."""
+        return "ours"
+
+
+def opening(store: Store) -> None:
+    """A path, a URL or a store, and the options."""
+    Memory("chat.db")
+    Memory(Path("chat.db"), durability="full", on_error="raise", deadline_ms=500)
+    Memory(store, hooks=[noted, print], clock=lambda: datetime.now(UTC))
+    with Memory(":memory:") as memory:
+        assert_type(memory, Memory)
+    memory.close()
+
+
+def noted(event: Event) -> None:
+    """A hook."""
+    assert_type(event.detail, str)
+    assert_type(event.call, str | None)
+    if event.kind == "degraded":
+        assert_type((event.user, event.session), tuple[str | None, str | None])
+
+
+def wrapping(memory: Memory, azure: AzureOpenAI, async_azure: AsyncAzureOpenAI) -> None:
+    """What comes out has the type of what went in."""
+    assert_type(memory.wrap(OpenAI()), OpenAI)
+    assert_type(memory.wrap(AsyncOpenAI(), user="alice"), AsyncOpenAI)
+    assert_type(memory.wrap(azure, user="alice", session="s"), AzureOpenAI)
+    assert_type(memory.wrap(async_azure, mode="read"), AsyncAzureOpenAI)
+    ours = memory.wrap(OurClient())
+    assert_type(ours, OurClient)
+    assert_type(ours.team(), str)
+    assert_type(ours.with_options(timeout=3), OurClient)
+
+
+def calling(memory: Memory) -> None:
+    """Calls are typed as the SDK types them; receipts come from the response."""
+    client = memory.wrap(OpenAI())
+    reply = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+    assert_type(reply, ChatCompletion)
+    assert_type(memory.receipt_for(reply), Receipt | None)
+    stream = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+    )
+    assert_type(stream, Stream[ChatCompletionChunk])
+    assert_type(memory.last_receipt(), Receipt | None)
+
+
+async def calling_async(memory: AsyncMemory) -> None:
+    """The same, awaited."""
+    client = memory.wrap(AsyncOpenAI())
+    stream = await client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+    )
+    assert_type(stream, AsyncStream[ChatCompletionChunk])
+    assert_type(memory.receipt_for(stream), Receipt | None)
+
+
+def scoping(memory: Memory, mode: Mode) -> None:
+    """Each of the three, alone or together; None takes one away."""
+    with memory.scope(user="alice", session="s", mode=mode) as entered:
+        assert_type(entered, None)
+    with memory.scope(user=None), memory.scope(mode="off"):
+        pass
+
+
+def recording(memory: Memory, messages: list[Message], at: datetime) -> None:
+    """Messages as mappings of any kind, one time or one each."""
+    assert_type(memory.record(messages), list[str])
+    memory.record([{"role": "user", "content": "hi"}], user="alice", session="s", at=at)
+    memory.record(iter(messages), at=[at, at], append=True)
+    frozen: tuple[Mapping[str, object], ...] = ({"role": "user", "content": "hi"},)
+    memory.record(frozen)
+
+
+def reading(memory: Memory) -> None:
+    """Sessions, turns and counts."""
+    assert_type(memory.sessions(), list[Session])
+    assert_type(memory.sessions(user=None), list[Session])
+    assert_type(memory.turns(user="alice"), list[Turn])
+    assert_type(memory.turns(user="alice", session="s", branches=True), list[Turn])
+    assert_type(memory.stats(), Stats)
+    assert_type(memory.flush(timeout=1.0), None)
+
+
+def moving(memory: Memory) -> None:
+    """Out and in."""
+    lines = memory.export(user="alice", session="s")
+    assert_type(lines, Iterator[str])
+    assert_type(memory.import_(lines), int)
+    with Path("journal.jsonl").open(encoding="utf-8") as file:
+        assert_type(memory.import_(file), int)
+
+
+def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None:
+    """What the frozen results hold."""
+    assert_type(turn.id, str)
+    assert_type(turn.seq, int)
+    assert_type(turn.user, str | None)
+    assert_type(turn.parent, str | None)
+    assert_type(turn.payload, Message)
+    assert_type(turn.state, State)
+    assert_type(turn.at, datetime)
+    assert_type(turn.name, str | None)
+    assert_type(session.created, datetime)
+    assert_type(receipt.journaled, bool)
+    assert_type(receipt.turns, tuple[str, ...])
+    assert_type(receipt.tokens, Tokens)
+    assert_type(receipt.tokens.total, int)
+    assert_type(receipt.ms, Mapping[str, float])
+    assert_type(receipt.usage, Mapping[str, Any] | None)
+    assert_type(stats.bytes, int | None)
+
+
+async def awaiting(memory: AsyncMemory, messages: list[Message]) -> None:
+    """`AsyncMemory` has the same verbs."""
+    async with AsyncMemory("chat.db", on_error="raise") as opened:
+        assert_type(opened, AsyncMemory)
+    assert_type(AsyncMemory.of(memory.memory), AsyncMemory)
+    assert_type(await memory.record(messages, user="alice"), list[str])
+    assert_type(await memory.sessions(), list[Session])
+    assert_type(await memory.turns(user="alice"), list[Turn])
+    assert_type(memory.export(user="alice"), AsyncIterator[str])
+    assert_type(await memory.import_([line async for line in memory.export()]), int)
+    assert_type(await memory.stats(), Stats)
+    assert_type(memory.scope(user="alice"), AbstractContextManager[None])
+    await memory.flush()
+    await memory.close()
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """One root, and Python's own kinds beside it."""
+    python: tuple[type[ValueError], type[TypeError], type[ImportError]]
+    python = InputError, WrapError, MissingExtraError
+    assert_type(JournalError("no", response=None).response, object)
+    return (
+        *python,
+        ConvmemError,
+        ClosedError,
+        JournalError,
+        ScopeError,
+        StoreError,
+        StoreCorruptError,
+        StoreFormatError,
+        StoreLockedError,
+        StoreNewerError,
+        StoreReadOnlyError,
+        StoreUnavailableError,
+    )
+
+
+def testing() -> None:
+    """The kit for tests."""
+    with LocalProvider(dialect="deepseek") as provider:
+        provider.script(Reply("hello"), lambda request: Reply(request.newest_user_text))
+        assert_type(provider.base_url, str)
+        assert_type(provider.requests[0].messages, list[dict[str, Any]])
+
+
+HOOK: Hook = noted
+VERSION: str = convmem.__version__
