@@ -19,7 +19,7 @@ class Vectors:
     the same buffer, so a turn more costs its own row and not a copy of all.
     """
 
-    __slots__ = ("_buffer", "present", "total")
+    __slots__ = ("_buffer", "_lengths", "present", "total")
 
     def __init__(
         self, buffer: NDArray[np.float32], present: NDArray[np.bool_], total: NDArray[np.int64]
@@ -27,6 +27,7 @@ class Vectors:
         self._buffer = buffer
         self.total = total
         self.present = present
+        self._lengths: NDArray[np.float64] | None = None  # of the rows less their mean, once asked for
 
     @staticmethod
     def build(rows: NDArray[Any] | None, count: int) -> Vectors:
@@ -133,10 +134,12 @@ class Vectors:
         centred = _unit(np.atleast_2d(queries))[0] - mean
         centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
         direction = centred.mean(axis=0)
-        products = (self.matrix @ np.stack((direction, mean), axis=1)).astype(np.float64)
-        square = float(mean.astype(np.float64) @ mean)
-        length = np.sqrt(np.maximum(1.0 - 2.0 * products[:, 1] + square, 1e-6))
-        cosines = (products[:, 0] - float(direction.astype(np.float64) @ mean)) / length
+        if self._lengths is None:
+            square = float(mean.astype(np.float64) @ mean)
+            self._lengths = np.sqrt(
+                np.maximum(1.0 - 2.0 * (self.matrix @ mean).astype(np.float64) + square, 1e-6)
+            )
+        cosines = ((self.matrix @ direction) - float(direction.astype(np.float64) @ mean)) / self._lengths
         return np.where(self.present, cosines, np.nan)
 
 
