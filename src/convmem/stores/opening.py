@@ -116,9 +116,7 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
     if code in _BUSY:
         return StoreLockedError(f"{path}: another process holds the database; try again when it lets go")
     if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and not _writable(path)):
-        return StoreReadOnlyError(
-            f"{path}: cannot be written; give write permission to the file and its folder"
-        )
+        return _read_only(path)
     if code == sqlite3.SQLITE_NOTADB:
         return StoreFormatError(f"{path}: is not a SQLite database; choose another path")
     if code == sqlite3.SQLITE_CORRUPT:
@@ -135,6 +133,10 @@ def damaged(path: str, error: object) -> StoreCorruptError:
         f"{path}: the database is damaged ({error}); nothing was changed. Keep a copy of the file, then"
         " recover what is readable with `sqlite3 FILE .recover`"
     )
+
+
+def _read_only(path: str) -> StoreReadOnlyError:
+    return StoreReadOnlyError(f"{path}: cannot be written; give write permission to the file and its folder")
 
 
 def _writable(path: str) -> bool:
@@ -156,20 +158,20 @@ def _look_at(path: str) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         if not file.parent.is_dir():
             raise StoreError(f"{path}: there is no folder {file.parent}; make it first") from error
-        return
+        head = b""
     except PermissionError as error:
         raise StoreReadOnlyError(
             f"{path}: cannot be read; give read and write permission to the file and its folder"
         ) from error
     except OSError as error:
         raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
-    if not head:
-        return
-    if not head.startswith(_MAGIC):
+    if head and (not head.startswith(_MAGIC) or len(head) < _HEAD_BYTES):
         raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
     ours = int.from_bytes(head[68:72]) == APPLICATION_ID
-    if not ours and (head[100:101], head[103:105]) != _NO_TABLES:
+    if head and not ours and (head[100:101], head[103:105]) != _NO_TABLES:
         raise _foreign(path)
+    if not _writable(path):  # SQLite would find out after it made files beside it that others cannot use
+        raise _read_only(path)
 
 
 def _foreign(path: str) -> StoreFormatError:
@@ -198,8 +200,12 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
             raise
     elif not opening.in_memory:
         # A file that cannot be written says so now, not at the first turn.
+        # BEGIN IMMEDIATE alone is content to read from a file opened read-only.
         db.execute("BEGIN IMMEDIATE")
-        db.execute("ROLLBACK")
+        try:
+            db.execute("DELETE FROM store WHERE 0")
+        finally:
+            db.execute("ROLLBACK")
     _use_wal(db, opening.open_ms / 1000)
 
 

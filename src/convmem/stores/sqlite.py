@@ -99,7 +99,7 @@ class SQLiteStore:
         """The sessions that know a turn, the last written first."""
         owned, written = "o.user = ?", "s.generation"
         if request.user is None:  # each of these sessions counts generations of its own
-            owned = "o.user IS NULL"
+            owned = "+o.user IS NULL"  # the plus keeps SQLite from walking through all that have no user
             written = (
                 "(SELECT t.seq FROM turns t WHERE t.session = s.id"
                 " ORDER BY t.generation DESC, t.seq DESC LIMIT 1)"
