@@ -97,7 +97,7 @@ class Payloads(StoreTests):
         examples: how many messages the property test makes up.
     """
 
-    examples: ClassVar[int] = 60
+    examples: ClassVar[int] = 40
 
     def test_odd_payloads_come_back_verbatim(self) -> None:
         """Each alone, and all of them in one session."""
