@@ -11,22 +11,35 @@ from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from convmem.composer import Composed, Composer
+from convmem.context.tokens import LearnedRatios
 from convmem.errors import ClosedError, JournalError, StoreLockedError
 from convmem.exchange import BeginJob, Call, EndJob
 from convmem.hooks import Event, emit
 from convmem.journal import Journal
+from convmem.pool import Pool
+from convmem.recaller import Recaller
 from convmem.receipts import Receipts
 from convmem.scope import UNSET, entered, resolve
 from convmem.types import Receipt
 from convmem.wire.chat import Reply
+from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import tzinfo
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convmem.compress.protocol import Compressor
+    from convmem.embed.protocol import Embedder
     from convmem.exchange import Placement
     from convmem.hooks import EventKind, Hook
     from convmem.journal import Job
+    from convmem.policy import Policy
     from convmem.protocols import Store
+    from convmem.recall import Settings
     from convmem.scope import Scope
     from convmem.types import Message
     from convmem.wire.chat import ChatRequest
@@ -35,6 +48,7 @@ __all__ = ["Engine", "Exchange", "OnError"]
 
 T = TypeVar("T")
 
+_COMPOSE_THREADS = 4
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
 _SILENCE_S = 30.0
@@ -68,6 +82,11 @@ class Engine:
         deadline_ms: how long a call waits for the journal, before and after the provider.
         hooks: told of every event.
         clock: the time as an aware datetime.
+        policy: what to send, unless the wrap says otherwise.
+        embedder: makes vectors; None for recall by words alone.
+        compressor: writes what stands for rounds that left the window.
+        settings: weights of the ranking; None for those shipped.
+        tz: the zone in which dates are shown and meant.
     """
 
     def __init__(
@@ -78,12 +97,30 @@ class Engine:
         deadline_ms: float = 300,
         hooks: tuple[Hook, ...] = (),
         clock: Callable[[], datetime] = utc_now,
+        policy: Policy,
+        embedder: Embedder | None = None,
+        compressor: Compressor,
+        settings: Settings | None = None,
+        tz: tzinfo = UTC,
     ) -> None:
         self.store = store
+        self.policy = policy
+        self.embed_s = deadline_ms / 2_000
+        self.ratios = LearnedRatios()
+        self.recaller = Recaller(
+            store,
+            embedder,
+            settings=settings,
+            on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
+            on_healed=lambda detail: emit(hooks, Event(kind="healed", detail=detail)),
+        )
+        self.composer = Composer(store, self.recaller, compressor, self.ratios, tz=tz)
+        self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000
         self.hooks = hooks
         self.clock = clock
+        self.owner: object = None  # the Memory: a wrapped client keeps it alive, to be closed at exit
         self.receipts = Receipts()
         self.streams: weakref.WeakSet[OpenStream] = weakref.WeakSet()
         self.journal = Journal(
@@ -104,7 +141,9 @@ class Engine:
         """The scope of a call, and its headers without ours; see `convmem.scope.resolve`."""
         return resolve(headers, entered(self), wrapped)
 
-    def exchange(self, request: ChatRequest, scope: Scope, host: str | None) -> Exchange:
+    def exchange(
+        self, request: ChatRequest, scope: Scope, host: str | None, policy: Policy | None = None
+    ) -> Exchange:
         """A call about to be made in this context."""
         call = Call(
             id=uuid.uuid4().hex,
@@ -116,7 +155,7 @@ class Engine:
             host=host,
             request=request,
         )
-        exchange = Exchange(self, call)
+        exchange = Exchange(self, call, policy or self.policy)
         self.receipts.begin(exchange)
         return exchange
 
@@ -124,7 +163,11 @@ class Engine:
         """Keep what open streams brought, and end the writer; False when that took longer."""
         for stream in list(self.streams):
             stream.stop_soon()
-        return self.journal.close(timeout)
+        self.pool.close()
+        until = None if timeout is None else time.monotonic() + timeout
+        written = self.journal.close(timeout)
+        left = None if until is None else max(0.0, until - time.monotonic())
+        return self.recaller.close(left) and written
 
     def after_fork(self) -> None:
         """In a forked child: what was under way is the parent's to finish."""
@@ -132,6 +175,14 @@ class Engine:
             stream.abandon()
         self.streams.clear()
         self.journal.after_fork()
+        self.recaller.after_fork()
+        self.composer.after_fork()
+        self.pool.after_fork()
+
+    def forgotten(self) -> None:
+        """Something was forgotten: nothing derived from it may be used again."""
+        self.composer.forget()
+        self.recaller.forget()
 
     def run(self, make: Callable[[], Job[T]]) -> T:
         """Do a job for the direct API: wait out other processes, and raise what goes wrong.
@@ -166,9 +217,11 @@ class Exchange:
         messages: what to send instead of the caller's messages, or None to send those.
     """
 
-    def __init__(self, engine: Engine, call: Call) -> None:
+    def __init__(self, engine: Engine, call: Call, policy: Policy) -> None:
         self._engine = engine
         self._call = call
+        self._policy = policy
+        self._until = 0.0
         self._begun = BeginJob(call, engine.store, written=self._begin_written)
         self._ended = False
         self._end_written = False
@@ -184,26 +237,75 @@ class Exchange:
     # Before the provider call.
 
     def begin(self) -> None:
-        """Align and journal, at most for the deadline."""
-        started = time.perf_counter()
-        future = self._submit(self._begun)
+        """Align and journal, then compose the request; at most for the deadline."""
+        started, future, embedding = self._begin()
         try:
             error = _outcome(future, self._engine.deadline_s)
+            self._has_begun(started, error)
+            if (composing := self._compose(embedding)) is not None:
+                self._has_composed(composing, _outcome(composing, self._left()))
+        except JournalError:
+            raise
         except BaseException as stopped:
             self._end(Reply(complete=False), error=type(stopped).__name__)
             raise
-        self._has_begun(started, error)
+        self._goes_out()
 
     async def abegin(self) -> None:
         """`begin`, without blocking the event loop."""
-        started = time.perf_counter()
-        future = self._submit(self._begun)
+        started, future, embedding = self._begin()
         try:
             error = await _aoutcome(future, self._engine.deadline_s)
+            self._has_begun(started, error)
+            if (composing := self._compose(embedding)) is not None:
+                self._has_composed(composing, await _aoutcome(composing, self._left()))
+        except JournalError:
+            raise
         except BaseException as stopped:
             self._end(Reply(complete=False), error=type(stopped).__name__)
             raise
-        self._has_begun(started, error)
+        self._goes_out()
+
+    def _begin(self) -> tuple[float, Future[Placement], Future[NDArray[np.float32]] | None]:
+        """Submit what runs side by side: the journal step, and the embedding of the question."""
+        started = time.perf_counter()
+        self._until = time.monotonic() + self._engine.deadline_s
+        embedding = None
+        if self._call.mode != "write":
+            asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
+            text = text_of(asked) if asked is not None else ""
+            embedding = self._engine.recaller.embed_soon([text]) if text.strip() else None
+        return started, self._submit(self._begun), embedding
+
+    def _left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def _compose(self, embedding: Future[NDArray[np.float32]] | None) -> Future[Composed] | None:
+        """Begin to compose the request; None when it goes out as the caller made it."""
+        placement = self._begun.placement
+        if placement is None or self._call.mode == "write":
+            return None
+        engine = self._engine
+        embed_s = min(engine.embed_s, 0.8 * self._left())
+        return engine.pool.submit(
+            lambda: engine.composer.compose(
+                self._call, placement, self._policy, embedding=embedding, embed_s=embed_s
+            )
+        )
+
+    def _has_composed(self, composing: Future[Composed], error: BaseException | None) -> None:
+        if error is not None:
+            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
+            return
+        composed = composing.result()
+        self.messages = composed.messages
+        self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
+        for note in composed.notes:
+            self._degraded(note, None, serious=False)
+
+    def _goes_out(self) -> None:
+        self._emit("sent")
+        self._sent_at = time.perf_counter()
 
     def _submit(self, job: Job[T]) -> Future[T]:
         try:
@@ -222,30 +324,24 @@ class Exchange:
             )
 
     def _has_begun(self, started: float, error: BaseException | None) -> None:
-        ms = {"journal": (time.perf_counter() - started) * 1_000}
+        self._update(ms={"journal": (time.perf_counter() - started) * 1_000})
         placement = self._begun.placement
         if error is None and placement is not None:
-            window = placement.window
-            self.messages = window.messages
-            self._update(ms=ms, restored=window.restored, dropped=window.dropped, tokens=window.tokens)
             if self._call.mode != "read":
                 self._emit("journaled", f"{len(placement.ids)} turns")
-        else:
-            self._update(ms=ms)
-            try:
-                missing = "unjournaled" if placement is None else "without its history"
-                self._degraded(f"the call goes out {missing}: {error}", error)
-            except JournalError as raised:
-                self.stop_soon(Reply(complete=False), raised)
-                raise
-        self._emit("sent")
-        self._sent_at = time.perf_counter()
+            return
+        try:
+            self._degraded(f"the call goes out unjournaled: {error}", error)
+        except JournalError as raised:
+            self.stop_soon(Reply(complete=False), raised)
+            raise
 
-    def _degraded(self, detail: str, error: BaseException | None) -> None:
+    def _degraded(self, detail: str, error: BaseException | None, *, serious: bool = True) -> None:
+        """Note trouble; a serious one is an error for those who asked for it."""
         self._note(detail)
-        if not self._engine.journal.in_trouble:  # that was told when it began, once for all calls
+        if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
             self._emit("degraded", detail)
-        if self._engine.on_error == "raise":
+        if serious and self._engine.on_error == "raise":
             raise JournalError(detail) from error
 
     # After it.
@@ -299,6 +395,7 @@ class Exchange:
         """On the writer thread, in time or late."""
         with self._lock:
             self._end_written = True
+            self._engine.recaller.indexer.wake()
             turns = (*self.receipt.turns, *ids)
             self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
 

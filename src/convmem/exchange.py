@@ -6,21 +6,18 @@ The wrap drives it: `begin` (align, journal, put history back) before the provid
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convmem.context.tokens import estimate_message
-from convmem.context.window import Window, room_for_history, window
 from convmem.errors import JournalError
 from convmem.find import find_session
 from convmem.journal import Forest, Job, NotYetError
-from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
+from convmem.protocols import CallRow, NewTurn, SessionRef, Write
 from convmem.session.align import Alignment, Incoming, align
 from convmem.wire.identity import identity, meaning_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from convmem.protocols import Store, Written
@@ -29,9 +26,6 @@ if TYPE_CHECKING:
     from convmem.wire.chat import ChatRequest, Reply
 
 __all__ = ["BeginJob", "Call", "EndJob", "Placement"]
-
-_READ_TURNS = 200
-"""Turns read at a time when history is put back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +55,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a call stands in the journal, and what is to be sent.
+    """Where a call stands in the journal.
 
     Attributes:
         ref: its session.
         alignment: the place of its turns.
         ids: the ids of the turns it added.
-        window: what to send.
+        before: the turns that lead to its first one, oldest first: the history it did not send.
+        seqs: of those of its own turns that were known, by identity.
     """
 
     ref: SessionRef
     alignment: Alignment
     ids: tuple[str, ...]
-    window: Window
+    before: tuple[Node, ...]
+    seqs: Mapping[bytes, int]
 
 
 class BeginJob(Job[Placement]):
-    """Align the incoming turns, append the new ones as pending, and read the history to put back."""
+    """Align the incoming turns and append the new ones as pending."""
 
     def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
         super().__init__()
@@ -129,32 +125,16 @@ class BeginJob(Job[Placement]):
         return Write(ref=ref, expect=generation, turns=new, states=_states(place, tree, turns), call=row)
 
     def settle(self, written: Written | None) -> Placement:
-        """The call is journaled; read what goes in front of it."""
+        """The call is journaled."""
         if self._aligned is None:
             raise JournalError("a call was settled before it was aligned")
         ref, tree, place = self._aligned
         ids = written.ids if written is not None and written.ids is not None else ()
-        # Told first: whatever comes of the reading, the turns are journaled and the reply has its place.
-        self.placement = Placement(ref, place, ids, window(self.call.request, ()))
+        known = (tree.get(identity_) for identity_ in place.identities)
+        seqs = {node.identity: node.seq for node in known if node is not None}
+        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), seqs)
         self._tell(self.placement)
-        path = [n for n in tree.path(place.base) if n.settled] if self.call.mode != "write" else []
-        if path:
-            earlier = self._read(ref, path, room_for_history(self.call.request))
-            self.placement = dataclasses.replace(self.placement, window=window(self.call.request, earlier))
         return self.placement
-
-    def _read(self, ref: SessionRef, path: Sequence[Node], room: int) -> list[Message]:
-        """The messages of a path, the newest of them, as many as may fit in `room` tokens."""
-        messages: list[Message] = []
-        while path and room > 0:
-            path, piece = path[:-_READ_TURNS], path[-_READ_TURNS:]
-            wanted = tuple(node.identity for node in piece)
-            rows = self._store.turns(TurnsRequest(ref=ref, identities=wanted, limit=2 * len(wanted)))
-            by_identity = {row.branch: row.payload for row in reversed(rows)}
-            read = [by_identity[branch] for node in piece if (branch := node.identity.hex()) in by_identity]
-            messages = [*read, *messages]
-            room -= sum(map(estimate_message, read))
-        return messages
 
     def lost(self) -> None:
         """The call will never be journaled, so neither will its reply."""

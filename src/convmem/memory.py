@@ -8,26 +8,33 @@ import time
 import uuid
 import weakref
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from convmem import portable
+from convmem import direct, portable
+from convmem.compress.extractive import Extractive
+from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
-from convmem.errors import InputError
+from convmem.errors import InputError, JournalError
 from convmem.past import RecordJob, checked_messages, checked_times
+from convmem.policy import resolve_policy
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.wrap.openai import wrap_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import tzinfo
     from types import TracebackType
     from typing import Self
 
+    from convmem.compress.protocol import Compressor
+    from convmem.embed.protocol import Embedder
     from convmem.engine import OnError
     from convmem.hooks import Hook
-    from convmem.types import Mode, Receipt, Session, Stats, Turn
+    from convmem.policy import Policy
+    from convmem.types import ForgetReport, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["Memory"]
 
@@ -52,6 +59,12 @@ class Memory:
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
         hooks: called with each `Event`.
         clock: the time as an aware datetime; for tests and simulations.
+        policy: what is sent: `"full"`, `"window"`, `"lean"`, `"balanced"`, `"thorough"`, a TOML file, or a
+            `Policy`.
+        embedder: `"auto"` (the `local` extra when it is installed, else words alone), `"none"`, `"local"`,
+            `"sentence-transformers:MODEL"`, an entry point's name, or an `Embedder`.
+        compressor: writes what stands for rounds that left the window; extracts sentences when left out.
+        tz: the zone in which dates are meant and shown; this machine's when left out.
 
     Raises:
         StoreError: the store cannot be opened; it is left as it was.
@@ -62,9 +75,13 @@ class Memory:
         self,
         store: str | Path | Store,
         *,
+        policy: str | Path | Policy = "balanced",
+        embedder: str | Embedder | None = "auto",
+        compressor: Compressor | None = None,
         on_error: OnError = "pass_through",
         deadline_ms: float = 300,
         durability: Literal["normal", "full"] = "normal",
+        tz: tzinfo | None = None,
         hooks: Sequence[Hook] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -72,18 +89,36 @@ class Memory:
             raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
         if deadline_ms <= 0:
             raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
+        chosen = resolve_policy(policy)
+        made = resolve_embedder(embedder)
         self._owns_store = isinstance(store, str | Path)
         self._store = _opened(store, durability)
         self._engine = Engine(
-            self._store, on_error=on_error, deadline_ms=deadline_ms, hooks=tuple(hooks), clock=clock
+            self._store,
+            on_error=on_error,
+            deadline_ms=deadline_ms,
+            hooks=tuple(hooks),
+            clock=clock,
+            policy=chosen,
+            embedder=made,
+            compressor=compressor if compressor is not None else Extractive(),
+            tz=tz if tz is not None else datetime.now().astimezone().tzinfo or UTC,
         )
+        self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
+        self._engine.owner = self
         self._closed = False
         _OPEN.add(self)
 
     # Around a client.
 
     def wrap(
-        self, client: ClientT, *, user: str | None = None, session: str | None = None, mode: Mode = "on"
+        self,
+        client: ClientT,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        policy: str | Path | Policy | None = None,
+        mode: Mode = "on",
     ) -> ClientT:
         """A client of the same type, with memory. The one handed in is not touched.
 
@@ -92,6 +127,7 @@ class Memory:
             user: the owner of the memory. Without one, memory stays inside the session.
             session: the conversation. Without one, the session whose history a call
                 continues, else a new one.
+            policy: what is sent, instead of the Memory's policy.
             mode: what memory may do: `on`, `off`, `read` (journal nothing), `write` (add nothing).
 
         Returns:
@@ -106,7 +142,9 @@ class Memory:
             session=session if session is not None else UNSET,
             mode=mode,
         )
-        return wrap_client(client, self._engine, scope)
+        return wrap_client(
+            client, self._engine, scope, resolve_policy(policy) if policy is not None else None
+        )
 
     @contextmanager
     def scope(
@@ -149,6 +187,7 @@ class Memory:
         user: str | None = None,
         session: str | None = None,
         at: datetime | Sequence[datetime] | None = None,
+        prepared: Prepared | None = None,
         append: bool = False,
     ) -> list[str]:
         """Journal messages that were exchanged without a wrapped client; the way to import a past.
@@ -162,6 +201,7 @@ class Memory:
             user: the owner of the memory.
             session: the conversation; without one, a new one.
             at: when they were said: one aware datetime, or one per message. Now, when left out.
+            prepared: what `prepare` gave for them: its user and session are meant.
             append: they were said now, whatever was said before: append all of them.
 
         Returns:
@@ -172,6 +212,8 @@ class Memory:
             StoreError: the store cannot take them; nothing is recorded.
         """
         checked = checked_messages(messages)
+        if prepared is not None:
+            user, session = prepared.receipt.user, prepared.receipt.session
         scope = make_scope(user=user, session=session)
         times = checked_times(at, len(checked), self._engine.clock())
         name = f"session-{uuid.uuid4().hex[:12]}" if scope.session in {None, UNSET} else str(scope.session)
@@ -180,7 +222,125 @@ class Memory:
         ids = self._engine.run(
             lambda: RecordJob(self._store, ref, checked, times, call_id=call_id, append=append)
         )
+        self._engine.recaller.indexer.wake()
         return list(ids)
+
+    def prepare(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        model: str | None = None,
+        policy: str | Path | Policy | None = None,
+        budget: int | None = None,
+    ) -> Prepared:
+        """Build what a wrapped call with these messages would send, and journal nothing.
+
+        For other SDKs: send `prepared.messages`, then `record([*messages, reply], prepared=prepared)`.
+
+        Args:
+            messages: chat messages as the app would send them.
+            user: the owner of the memory.
+            session: the conversation.
+            model: the model they go to: its limit and its tokens count.
+            policy: what is sent, instead of the Memory's policy.
+            budget: the most tokens recall may add, instead of the policy's.
+
+        Raises:
+            InputError: messages that cannot be.
+            StoreError: the store cannot be read.
+        """
+        make_scope(user=user, session=session)
+        if budget is not None and budget < 0:
+            raise InputError(f"budget is a number of tokens, 0 or more, not {budget}")
+        chosen = resolve_policy(policy) if policy is not None else None
+        return direct.prepare(
+            self._engine,
+            checked_messages(messages),
+            user=user,
+            session=session,
+            model=model,
+            policy=chosen,
+            budget=budget,
+        )
+
+    def recall(
+        self,
+        query: str,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        top_k: int = 10,
+        budget: int | None = None,
+    ) -> list[Hit]:
+        """Search a user's memory.
+
+        Args:
+            query: what to look for, in any words.
+            user: whose memory; without one, `session` names a session without a user.
+            session: only this session.
+            top_k: the most hits.
+            budget: the most tokens their texts may have together.
+
+        Returns:
+            The best turns, best first.
+
+        Raises:
+            InputError: nobody's memory, an empty query, no hits wanted.
+            StoreError: the store cannot be read.
+        """
+        make_scope(user=user, session=session)
+        return direct.search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
+
+    def pin(self, text: str, *, user: str) -> str:
+        """Keep a text always in this user's context; returns the pin's id. The same text is the same pin.
+
+        Raises:
+            InputError: an empty text.
+            StoreError: the store keeps no pins.
+        """
+        make_scope(user=user)
+        return direct.pin(self._engine, text, user=user)
+
+    def forget(
+        self,
+        *,
+        user: str | None,
+        session: str | None = None,
+        turn_ids: Sequence[str] | None = None,
+        text: str | None = None,
+        dry_run: bool = False,
+    ) -> ForgetReport:
+        """Forget for good: turns, and everything derived from them.
+
+        What was forgotten is not journaled again when an app re-sends its old history; the same words said
+        anew are. Without `turn_ids` and `text`, everything of the user or session, pins of the user too.
+
+        Args:
+            user: whose memory; None for a session without a user.
+            session: only this session.
+            turn_ids: only these turns.
+            text: only turns and pins that hold this text, upper and lower case and widths alike; replies
+                included.
+            dry_run: only say what would be forgotten.
+
+        Raises:
+            InputError: nobody's memory, an empty text.
+            StoreError: the store cannot forget; nothing was changed.
+        """
+        make_scope(user=user, session=session)
+        return direct.forget(
+            self._engine, user=user, session=session, turn_ids=turn_ids, text=text, dry_run=dry_run
+        )
+
+    def verify_forgotten(self, report: ForgetReport) -> bool:
+        """Whether nothing is left of what a report names; rids the file of what an open reader still held."""
+        return direct.residue(self._engine, report) == 0
+
+    def reindex(self, timeout: float | None = None) -> bool:
+        """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
+        return self._engine.recaller.indexer.wait(timeout, vectors=True)
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
@@ -240,12 +400,16 @@ class Memory:
         return portable.with_waiting(self._store.stats(), self._engine.journal.waiting)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until everything journaled so far, what was spilled too, is committed.
+        """Wait until everything journaled so far, what was spilled too, is committed and has its views.
 
         Raises:
             JournalError: it cannot be written now (it is kept and tried again), or `timeout` seconds passed.
         """
+        until = None if timeout is None else time.monotonic() + timeout
         self._engine.journal.flush(timeout)
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if not self._engine.recaller.indexer.wait(left, vectors=True):
+            raise JournalError("everything is journaled, but not all views are made; they are tried again")
 
     def close(self) -> None:
         """Journal what open streams brought so far, write what is queued, and let go of the store.

@@ -159,6 +159,7 @@ class TurnsRequest:
         ref: of this session.
         owner: of this user, all sessions; ignored when `ref` is given.
         identities: only these turns of the session.
+        seqs: only these turns.
         after: only turns with a greater `seq`.
         limit: at most so many.
     """
@@ -166,6 +167,7 @@ class TurnsRequest:
     ref: SessionRef | None = None
     owner: str | Literal[True] | None = True
     identities: tuple[bytes, ...] | None = None
+    seqs: tuple[int, ...] | None = None
     after: int = 0
     limit: int = 500
 

@@ -10,7 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["MODES", "Message", "Mode", "Receipt", "Session", "State", "Stats", "Tokens", "Turn"]
+__all__ = [
+    "MODES",
+    "ForgetReport",
+    "Hit",
+    "Message",
+    "Mode",
+    "Prepared",
+    "Recalled",
+    "Receipt",
+    "Session",
+    "State",
+    "Stats",
+    "Tokens",
+    "Turn",
+]
 
 State = Literal["pending", "answered", "partial", "failed"]
 """What became of a turn: awaiting its reply, settled, broken off on the way, or refused by the provider."""
@@ -99,18 +113,96 @@ class Tokens:
 
     Attributes:
         system: the caller's leading system and developer messages.
+        summary: what stands for rounds that left the window, with its fence.
         window: earlier rounds sent verbatim, the caller's own and those that memory put back.
+        recall: recalled turns and pins, with their fence.
         new: the newest round.
     """
 
     system: int = 0
+    summary: int = 0
     window: int = 0
+    recall: int = 0
     new: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.system + self.window + self.new
+        return self.system + self.summary + self.window + self.recall + self.new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A turn that was quoted in a request.
+
+    Attributes:
+        id: the turn.
+        score: how well it fits, in standard deviations over the user's turns; higher is better.
+        why: what spoke for it, strongest first.
+        tokens: what it cost.
+        text: what was quoted.
+        trimmed: whether it is less than the whole turn.
+        session: where it was said.
+        date: when, as shown.
+    """
+
+    id: str
+    score: float
+    why: tuple[str, ...]
+    tokens: int
+    text: str = field(repr=False)
+    trimmed: bool
+    session: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A turn that was found.
+
+    Attributes:
+        turn: the turn.
+        score: higher is better; in standard deviations over the user's turns, comparable within one search.
+        why: what spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date, …
+    """
+
+    turn: Turn
+    score: float
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request as memory would send it.
+
+    Attributes:
+        messages: what to send.
+        receipt: what it is made of.
+    """
+
+    messages: list[Message]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What was, or with `dry_run` would be, forgotten.
+
+    Attributes:
+        user: whose memory; None for sessions without a user.
+        session: the session, when it was one.
+        turn_ids: the turns.
+        pins: how many pins.
+        pending: how many copies an open reader or a file still holds; `Memory.verify_forgotten` looks again.
+        dry_run: nothing was changed.
+    """
+
+    user: str | None
+    session: str | None
+    turn_ids: tuple[str, ...]
+    pins: int
+    pending: int
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +220,12 @@ class Receipt:
         turns: ids of the turns this call journaled: the caller's, then the reply.
         restored: earlier messages that memory put back in front of what the caller sent.
         dropped: messages of the caller that were left out because the model's window is full.
-        tokens: estimated tokens sent, by section.
+        tokens: tokens sent, by section: counted where the model's tokenizer is known and at hand, else
+            estimated.
+        recalled: the turns that were quoted, in the order in which they stand.
+        cut: rounds left the window before this call, and a new epoch began.
+        prefix_tokens: of the tokens sent, those that begin this request as they began the session's
+            previous one to the same model; None for the first.
         ms: milliseconds by step: `journal` (align, journal and read, all before the provider call),
             `provider`, `reply` (committing the reply).
         usage: the provider's own usage fields, None until it sent them.
@@ -146,6 +243,9 @@ class Receipt:
     restored: int = 0
     dropped: int = 0
     tokens: Tokens = Tokens()
+    recalled: tuple[Recalled, ...] = ()
+    cut: bool = False
+    prefix_tokens: int | None = None
     ms: Mapping[str, float] = field(default_factory=dict[str, float])
     usage: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
@@ -164,8 +264,13 @@ class Receipt:
             head,
             f"  journaled {'yes' if self.journaled else 'NO'}"
             + (f", turns {' '.join(self.turns)}" if self.turns else ""),
-            f"  sent ~{tokens.total}: system {tokens.system}, window {tokens.window}, new {tokens.new}",
+            f"  sent ~{tokens.total} tokens: system {tokens.system}, summary {tokens.summary},",
+            f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}",
             f"  {self.restored} messages put back, {self.dropped} left out",
+            *(
+                f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why)}; {r.tokens} tokens)"
+                for r in self.recalled
+            ),
         ]
         if self.ms:
             rows.append("  ms: " + ", ".join(f"{step} {ms:.1f}" for step, ms in self.ms.items()))

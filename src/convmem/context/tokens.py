@@ -53,3 +53,18 @@ def _is_medium(part: object) -> bool:
 def estimate_messages(messages: Iterable[Message]) -> int:
     """Tokens of several messages."""
     return sum(map(estimate_message, messages))
+
+
+class LearnedRatios:
+    """PLACEHOLDER until the real one lands."""
+
+    def counter(self, model):
+        return estimate
+
+
+def count_message(message, count):
+    return estimate_message(message)
+
+
+def count_messages(messages, count):
+    return estimate_messages(messages)

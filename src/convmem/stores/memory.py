@@ -139,6 +139,7 @@ class InMemoryStore:
 
     def _selected(self, request: TurnsRequest) -> Iterator[Turn]:
         identities = None if request.identities is None else frozenset(request.identities)
+        seqs = None if request.seqs is None else frozenset(request.seqs)
         for kept in list(self._sessions.values()):
             if request.ref is not None:
                 if kept.ref != request.ref:
@@ -150,6 +151,7 @@ class InMemoryStore:
                 first[row.new.identity] = min(row.seq, first.get(row.new.identity, row.seq))
             for row in kept.rows.values():
                 wanted = identities is None or row.new.identity in identities
+                wanted = wanted and (seqs is None or row.seq in seqs)
                 if row.seq > request.after and wanted:
                     yield _turn(kept.ref, row, first.get(row.new.parent))
 

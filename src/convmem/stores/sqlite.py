@@ -195,6 +195,9 @@ def _where(request: TurnsRequest) -> tuple[str, list[Any]]:
     if request.identities is not None:
         where += f" AND t.identity IN ({','.join('?' * len(request.identities))})"
         values += request.identities
+    if request.seqs is not None:
+        where += f" AND t.seq IN ({','.join('?' * len(request.seqs))})"
+        values += request.seqs
     return where, values
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import openai
 
     from convmem.engine import Engine, Exchange
+    from convmem.policy import Policy
     from convmem.scope import Scope
     from convmem.wire.chat import Reply
 
@@ -41,16 +42,17 @@ class Binding(NamedTuple):
 
     engine: Engine
     scope: Scope
+    policy: Policy | None
 
 
-def wrap_client(client: ClientT, engine: Engine, scope: Scope) -> ClientT:
+def wrap_client(client: ClientT, engine: Engine, scope: Scope, policy: Policy | None) -> ClientT:
     """A twin of the client, bound to the memory of that engine.
 
     Raises:
         WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.
     """
     _check(client)
-    return _twin(client, Binding(engine, scope))
+    return _twin(client, Binding(engine, scope, policy))
 
 
 def _check(client: object) -> None:
@@ -171,7 +173,7 @@ async def _async_post(client: openai.AsyncOpenAI, path: str, **given: Any) -> An
 
 def _start(client: Any, path: str, given: dict[str, Any]) -> Exchange | None:  # noqa: ANN401 (either client)
     """The exchange of this call; None when it goes straight through. Takes our headers out of `given`."""
-    engine, wrapped = cast("Binding", vars(client)[_BINDING])
+    engine, wrapped, policy = cast("Binding", vars(client)[_BINDING])
     options: Mapping[str, Any] = given.get("options") or {}
     headers = options.get("headers")
     given_headers = cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None
@@ -185,7 +187,7 @@ def _start(client: Any, path: str, given: dict[str, Any]) -> Exchange | None:  #
     except InputError as error:
         emit(engine.hooks, Event(kind="degraded", detail=f"the call goes straight through: {error}"))
         return None
-    return engine.exchange(request, scope, client.base_url.host) if request.turns else None
+    return engine.exchange(request, scope, client.base_url.host, policy) if request.turns else None
 
 
 def _whole_body(given: Mapping[str, Any]) -> object:

@@ -1,0 +1,191 @@
+"""Composing requests: what all requests of one Memory share, from one call to the next.
+
+A request is, in the order in which it is sent: the caller's system text, unchanged; the rounds of the window,
+as they were sent before, with the summary in front of the first user turn's text; and what is recalled in
+front of the newest user turn's text. So between two cuts a request begins with what the one before it sent,
+up to that text. `convmem.composition` makes one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from convmem.abilities import Epochs
+from convmem.context.prefix import Sent
+from convmem.protocols import TurnsRequest
+from convmem.types import Tokens
+from convmem.wire.chat import sendable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+    from datetime import tzinfo
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convmem.abilities import Epoch, EpochRef
+    from convmem.compress.protocol import Compressor
+    from convmem.context.tokens import LearnedRatios
+    from convmem.exchange import Call, Placement
+    from convmem.policy import Policy
+    from convmem.protocols import SessionRef, Store
+    from convmem.recaller import Recaller
+    from convmem.types import Message, Recalled
+
+__all__ = ["Block", "Composed", "Composer"]
+
+_EPOCHS = 1_024
+_BLOCKS = 1_024
+_MESSAGES = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What was put in front of a round's user turn: the same in all calls of the round."""
+
+    text: str
+    recalled: tuple[Recalled, ...]
+    tokens: int
+    redaction: int
+
+
+@dataclass(slots=True)
+class Composed:
+    """A request, and the account of it.
+
+    Attributes:
+        messages: all messages to send, or None when they are just what the caller sent.
+    """
+
+    messages: list[Message] | None = None
+    restored: int = 0
+    dropped: int = 0
+    tokens: Tokens = field(default_factory=Tokens)
+    recalled: tuple[Recalled, ...] = ()
+    cut: bool = False
+    prefix_tokens: int | None = None
+    notes: list[str] = field(default_factory=list[str])
+    ms: dict[str, float] = field(default_factory=dict[str, float])
+
+    def receipt_fields(self) -> dict[str, Any]:
+        """What of it goes into the receipt."""
+        names = ("restored", "dropped", "tokens", "recalled", "cut", "prefix_tokens")
+        return {name: getattr(self, name) for name in names}
+
+
+class Composer:
+    """Composes the requests of all calls of one Memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        recaller: Recaller,
+        compressor: Compressor,
+        ratios: LearnedRatios,
+        *,
+        tz: tzinfo,
+    ) -> None:
+        self.store = store
+        self.recaller = recaller
+        self.compressor = compressor
+        self.ratios = ratios
+        self.tz = tz
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self._lock = threading.Lock()
+        self._epochs: OrderedDict[EpochRef, Epoch | None] = OrderedDict()
+        self._blocks: OrderedDict[tuple[EpochRef, bytes], Block] = OrderedDict()
+        self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
+        self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
+
+    def forget(self) -> None:
+        """Something was forgotten: nothing composed before may be used again."""
+        with self._lock:
+            self._epochs.clear()
+            self._blocks.clear()
+            self._sent.clear()
+            self._messages.clear()
+
+    def compose(
+        self,
+        call: Call,
+        placement: Placement,
+        policy: Policy,
+        *,
+        embedding: Future[NDArray[np.float32]] | None,
+        embed_s: float | None,
+        budget: int | None = None,
+    ) -> Composed:
+        """Compose the request of a call that was placed in the journal.
+
+        Args:
+            call: the call.
+            placement: where it stands.
+            policy: what to send.
+            embedding: the question's vectors on their way.
+            embed_s: how long to wait for them.
+            budget: the most tokens recall may add, instead of the policy's.
+        """
+        from convmem.composition import Composition  # noqa: PLC0415 (the two know each other)
+
+        return Composition(self, call, placement, policy, budget).run(embedding, embed_s)
+
+    # What compositions share.
+
+    def messages(self, ref: SessionRef, identities: Sequence[bytes]) -> dict[bytes, Message]:
+        """Journaled messages in the form in which they go back to a provider, from memory or the store."""
+        with self._lock:
+            held = {i: message for i in identities if (message := self._messages.get((ref, i))) is not None}
+        missing = tuple(i for i in identities if i not in held)
+        if missing:
+            rows = self.store.turns(TurnsRequest(ref=ref, identities=missing, limit=2 * len(missing)))
+            read = {bytes.fromhex(row.branch): sendable(row.payload) for row in reversed(rows)}
+            with self._lock:
+                for i, message in read.items():
+                    _put(self._messages, (ref, i), message, _MESSAGES)
+            held.update(read)
+        return held
+
+    def epoch(self, which: EpochRef) -> Epoch | None:
+        """The running epoch, from memory or the store."""
+        if isinstance(self.store, Epochs):
+            return self.store.epoch(which)
+        return self._epochs.get(which)
+
+    def begin_epoch(self, which: EpochRef, epoch: Epoch) -> None:
+        """A cut."""
+        with self._lock:
+            if isinstance(self.store, Epochs):
+                self.store.put_epoch(which, epoch)
+            else:
+                _put(self._epochs, which, epoch, _EPOCHS)
+
+    def block(self, which: EpochRef, turn: bytes) -> Block | None:
+        """What was put in front of this user turn before."""
+        return self._blocks.get((which, turn))
+
+    def keep_block(self, which: EpochRef, turn: bytes, block: Block) -> None:
+        """The same bytes in all calls of a round."""
+        with self._lock:
+            _put(self._blocks, (which, turn), block, _BLOCKS)
+
+    def sent(self, which: EpochRef, messages: Sequence[Message], count: Callable[[str], int]) -> int | None:
+        """Tokens of the prefix shared with the previous request, which this one replaces."""
+        now = Sent.of(messages)
+        with self._lock:
+            before = self._sent.get(which)
+            _put(self._sent, which, now, _EPOCHS)
+        return now.shared(before, count) if before is not None else None
+
+
+def _put(kept: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)

@@ -1,0 +1,298 @@
+"""One request being composed; see `convmem.composer`."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
+from convmem.composer import Block, Composed
+from convmem.compress.protocol import CompressRequest
+from convmem.context.limits import context_limit
+from convmem.context.render import fence_tokens, in_front, recall_block, speaks_chinese, summary_block
+from convmem.context.tokens import count_message, count_messages
+from convmem.policy import PolicyRequest
+from convmem.protocols import TurnsRequest
+from convmem.recaller import Question
+from convmem.session.rounds import legal
+from convmem.types import Recalled, Tokens
+from convmem.wire.message import text_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convmem.composer import Composer
+    from convmem.exchange import Call, Placement
+    from convmem.policy import Plan, Policy
+    from convmem.protocols import SessionRef
+    from convmem.types import Message, Turn
+
+__all__ = ["Composition"]
+
+_REPLY_TOKENS = 4_096
+_READ_TURNS = 200
+_READ_TOKENS = 64_000
+"""History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
+_CONTEXT_TURNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One message of the conversation as it stands for this call."""
+
+    identity: bytes
+    message: Message
+    own: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """What stands for the rounds before the window; bytes that must not change until the next cut."""
+
+    text: str = ""
+    pins: tuple[str, ...] = ()
+    chinese: bool = False
+
+    def block(self) -> str:
+        return summary_block(self.text, self.pins, chinese=self.chinese)
+
+    def dumped(self) -> str:
+        return json.dumps([self.text, self.pins, self.chinese], ensure_ascii=False) if self.block() else ""
+
+    @staticmethod
+    def loaded(text: str) -> _Summary:
+        said, pins, chinese = json.loads(text) if text else ("", (), False)
+        return _Summary(said, tuple(pins), chinese)
+
+
+class Composition:
+    """One request being composed."""
+
+    def __init__(
+        self, composer: Composer, call: Call, placement: Placement, policy: Policy, budget: int | None
+    ) -> None:
+        self.composer = composer
+        self.call = call
+        self.placement = placement
+        self.policy = policy
+        self.budget = budget
+        self.request = call.request
+        self.count = composer.ratios.counter(self.request.model)
+        self.store = composer.store
+        self.recaller = composer.recaller
+        self.tz = composer.tz
+        self.ref: SessionRef = placement.ref
+        self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
+        anonymous = placement.ref.session if placement.ref.user is None else None
+        self.owner = OwnerRef(placement.ref.user, anonymous)
+        self.now: datetime = call.at.astimezone(self.tz)
+        self.out = Composed()
+        self.embedding: Future[NDArray[np.float32]] | None = None
+        self.embed_s: float | None = None
+        self.system = count_messages(self.request.settings, self.count)
+
+    def run(self, embedding: Future[NDArray[np.float32]] | None, embed_s: float | None) -> Composed:
+        """Decide what is sent, cut when it is time, recall, and put it together."""
+        self.embedding, self.embed_s = embedding, embed_s
+        started = time.perf_counter()
+        epoch = self.composer.epoch(self.which)
+        rounds = self._rounds(epoch)
+        start = _start(rounds, epoch)
+        tokens = tuple(sum(item.tokens for item in r) for r in rounds)
+        plan = self.policy.plan(PolicyRequest(tokens, start, self._room()))
+        summary = _Summary.loaded(epoch.summary) if epoch is not None and start else _Summary()
+        if plan.start > start:
+            summary = self._cut(rounds, plan, summary)
+        window = [item for r in rounds[plan.start :] for item in r]
+        self.out.ms["compose"] = (time.perf_counter() - started) * 1_000
+        block = self._recall(window, plan, summary)
+        self._assemble(window, summary, block)
+        return self.out
+
+    def _room(self) -> int | None:
+        limit = context_limit(self.request.model)
+        if limit is None:
+            return None
+        return max(0, limit - self.system - (self.request.max_output or _REPLY_TOKENS))
+
+    # The conversation as it stands.
+
+    def _rounds(self, epoch: Epoch | None) -> list[list[_Item]]:
+        """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
+        sent = zip(self.placement.alignment.identities, self.request.turns, strict=True)
+        own = [self._item(identity, message, own=True) for identity, message in sent]
+        items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
+        split: list[list[_Item]] = []
+        for item in items:
+            if not split or item.message.get("role") == "user":
+                split.append([])
+            split[-1].append(item)
+        # A round that was broken off among tool calls cannot be sent; the caller's own are the caller's.
+        return [r for r in split if r[-1].own or legal([item.message for item in r])]
+
+    def _earlier(self, epoch: Epoch | None, own_tokens: int) -> list[_Item]:
+        nodes = [node for node in self.placement.before if node.settled]
+        room = self._room()
+        left = (room if room is not None else _READ_TOKENS) - own_tokens
+        if epoch is not None:
+            starts = [i for i, node in enumerate(nodes) if node.identity == epoch.start]
+            if starts:
+                nodes = nodes[starts[0] :]
+            elif epoch.start in self.placement.alignment.identities:
+                nodes = []
+        items: list[_Item] = []
+        while nodes and left > 0:
+            nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
+            messages = self.composer.messages(self.ref, [node.identity for node in piece])
+            read = [
+                self._item(node.identity, messages[node.identity], own=False)
+                for node in piece
+                if node.identity in messages
+            ]
+            items = [*read, *items]
+            left -= sum(item.tokens for item in read)
+        return items
+
+    def _item(self, identity: bytes, message: Message, *, own: bool) -> _Item:
+        return _Item(identity, message, own=own, tokens=count_message(message, self.count))
+
+    # Cutting.
+
+    def _cut(self, rounds: list[list[_Item]], plan: Plan, before: _Summary) -> _Summary:
+        """Rounds leave the window; what stands for them is written once and stays until the next cut."""
+        self.out.cut = True
+        gone = [item for r in rounds[: plan.start] for item in r]
+        newest = text_of(rounds[-1][0].message)
+        text = ""
+        if plan.summary:
+            rows = self._journaled(gone)
+            request = CompressRequest(rows, before.text, plan.summary, self.count)
+            try:
+                text = self.composer.compressor.compress(request)
+            except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
+                self.out.notes.append(f"the summary failed ({error}); the one before it stays")
+                text = before.text
+        summary = _Summary(text, tuple(self._pins()), speaks_chinese(newest))
+        self.composer.begin_epoch(self.which, Epoch(rounds[plan.start][0].identity, summary.dumped()))
+        return summary
+
+    def _journaled(self, items: list[_Item]) -> tuple[Turn, ...]:
+        rows: list[Turn] = []
+        for i in range(0, len(items), _READ_TURNS):
+            wanted = tuple(item.identity for item in items[i : i + _READ_TURNS])
+            rows += self.store.turns(TurnsRequest(ref=self.ref, identities=wanted, limit=2 * len(wanted)))
+        return tuple({row.branch: row for row in reversed(rows)}.values())[::-1]
+
+    def _pins(self) -> list[str]:
+        return [pin.text for pin in self.store.pins(self.owner)] if isinstance(self.store, Pins) else []
+
+    # Recalling.
+
+    def _recall(self, window: list[_Item], plan: Plan, summary: _Summary) -> Block:
+        """What goes in front of the newest user turn; once per round."""
+        newest = next((item for item in reversed(window) if item.message.get("role") == "user"), None)
+        nothing = Block("", (), 0, 0)
+        if newest is None:
+            return nothing
+        started = time.perf_counter()
+        try:
+            return self._recalled(window, newest, plan, summary)
+        except Exception as error:  # noqa: BLE001 (trouble with recall never breaks the chat)
+            self.out.notes.append(
+                f"recall failed ({type(error).__name__}: {error}); the call goes without it"
+            )
+            return nothing
+        finally:
+            self.out.ms["recall"] = (time.perf_counter() - started) * 1_000
+
+    def _recalled(self, window: list[_Item], newest: _Item, plan: Plan, summary: _Summary) -> Block:
+        loaded = self.recaller.load(self.owner)
+        known = self.composer.block(self.which, newest.identity)
+        if known is not None and known.redaction == loaded.redaction and self.budget is None:
+            self.out.recalled = known.recalled
+            return known
+        pins = [pin for pin in self._pins() if pin not in summary.pins]
+        budget = plan.recall if self.budget is None else self.budget
+        text = text_of(newest.message)
+        chinese = speaks_chinese(text)
+        question = self._question(window, newest, text)
+        quoted = ""
+        if budget and loaded.holds_more_than(question.exclude):
+            vectors, note = self.recaller.vectors_of(self.embedding, self.embed_s)
+            if note:
+                self.out.notes.append(note)
+            ranking = self.recaller.rank(loaded, question, vectors)
+            fence = fence_tokens(self.count, today=self.now.date(), chinese=chinese)
+            packed = self.recaller.pack(self.owner, ranking, budget, self.count, fence=fence, tz=self.tz)
+            quoted = packed.text
+            self.out.recalled = tuple(
+                Recalled(
+                    id=e.id,
+                    score=e.score,
+                    why=e.why,
+                    tokens=e.tokens,
+                    text=e.text,
+                    trimmed=e.trimmed,
+                    session=e.session,
+                    date=e.date,
+                )
+                for e in packed.excerpts
+            )
+        block = recall_block(quoted, pins, today=self.now.date(), chinese=chinese)
+        made = Block(block, self.out.recalled, self.count(block) + 2 if block else 0, loaded.redaction)
+        self.composer.keep_block(self.which, newest.identity, made)
+        return made
+
+    def _question(self, window: list[_Item], newest: _Item, text: str) -> Question:
+        path = {node.identity for node in self.placement.before} | set(self.placement.alignment.identities)
+        seqs = {node.identity: node.seq for node in self.placement.before} | dict(self.placement.seqs)
+        visible = {f"t{seqs[item.identity]}" for item in window if item.identity in seqs}
+        before = window[: window.index(newest)]
+        context = tuple(text_of(item.message) for item in before[-_CONTEXT_TURNS:])
+        return Question(
+            owner=self.owner,
+            text=text,
+            now=self.now,
+            context=context,
+            session=self.ref.session,
+            path=path,
+            exclude=visible,
+        )
+
+    # Putting it together.
+
+    def _assemble(self, window: list[_Item], summary: _Summary, block: Block) -> None:
+        out, summary_text = self.out, summary.block()
+        users = [i for i, item in enumerate(window) if item.message.get("role") == "user"]
+        messages = [item.message for item in window]
+        if users:
+            messages[users[-1]] = in_front(messages[users[-1]], block.text)
+            messages[users[0]] = in_front(messages[users[0]], summary_text)
+        newest = users[-1] if users else 0
+        out.restored = sum(not item.own for item in window)
+        out.dropped = len(self.request.turns) - sum(item.own for item in window)
+        out.tokens = Tokens(
+            system=self.system,
+            summary=self.count(summary_text) + 2 if summary_text else 0,
+            window=sum(item.tokens for item in window[:newest]),
+            recall=block.tokens,
+            new=sum(item.tokens for item in window[newest:]),
+        )
+        everything = [*self.request.settings, *messages]
+        if out.restored or out.dropped or summary_text or block.text:
+            out.messages = everything
+        out.prefix_tokens = self.composer.sent(self.which, everything, self.count)
+
+
+def _start(rounds: list[list[_Item]], epoch: Epoch | None) -> int:
+    """The round with which the epoch's window begins; 0 when the epoch is not on this branch."""
+    if epoch is None:
+        return 0
+    return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), 0)

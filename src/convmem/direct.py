@@ -1,0 +1,214 @@
+"""The direct API's work: preparing a request without a wrapper, searching, pinning, forgetting."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+import uuid
+from typing import TYPE_CHECKING
+
+from convmem.abilities import ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.errors import InputError, StoreError
+from convmem.exchange import BeginJob, Call
+from convmem.portable import pages
+from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
+from convmem.recaller import Question
+from convmem.types import ForgetReport, Hit, Prepared, Receipt
+from convmem.wire.chat import ChatRequest, split
+from convmem.wire.message import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convmem.engine import Engine
+    from convmem.policy import Policy
+    from convmem.types import Message, Turn
+
+__all__ = ["forget", "pin", "prepare", "residue", "search"]
+
+_WAIT_FOR_WORDS_S = 5.0
+
+
+def prepare(
+    engine: Engine,
+    messages: Sequence[Message],
+    *,
+    user: str | None,
+    session: str | None,
+    model: str | None,
+    policy: Policy | None,
+    budget: int | None,
+) -> Prepared:
+    """What a wrapped call with these messages would send; nothing is journaled."""
+    started = time.perf_counter()
+    settings, turns = split(messages)
+    if not turns:
+        raise InputError("messages has no turn besides the system text; there is nothing to ask")
+    call = Call(
+        id=uuid.uuid4().hex,
+        at=engine.clock(),
+        user=user,
+        session=session,
+        fresh_session=f"session-{uuid.uuid4().hex[:12]}",
+        mode="read",
+        host=None,
+        request=ChatRequest(settings, turns, model=model),
+    )
+    engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
+    embedding = engine.recaller.embed_soon([text_of(asked)]) if asked is not None else None
+    placement = engine.run(lambda: BeginJob(call, engine.store, written=lambda _: None))
+    placed = time.perf_counter()
+    composed = engine.composer.compose(
+        call, placement, policy or engine.policy, embedding=embedding, embed_s=None, budget=budget
+    )
+    receipt = Receipt(
+        call=call.id,
+        user=user,
+        session=placement.ref.session,
+        mode="read",
+        model=model,
+        ms={"journal": (placed - started) * 1_000, **composed.ms},
+        notes=tuple(composed.notes),
+        **composed.receipt_fields(),
+    )
+    return Prepared(list(messages) if composed.messages is None else composed.messages, receipt)
+
+
+def search(
+    engine: Engine, query: str, *, user: str | None, session: str | None, top_k: int, budget: int | None
+) -> list[Hit]:
+    """The best turns for a query, as whole turns."""
+    if user is None and session is None:
+        raise InputError("say whose memory to search: user=, or session= for a session without a user")
+    if top_k < 1:
+        raise InputError(f"top_k is a number of turns above 0, not {top_k}")
+    if not query.strip():
+        raise InputError("the query is empty; say what to look for")
+    owner = OwnerRef(user, session if user is None else None)
+    engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon([query]), None)
+    loaded = engine.recaller.load(owner)
+    question = Question(
+        owner=owner,
+        text=query,
+        now=engine.clock().astimezone(engine.composer.tz),
+        within=None if session is None else (session,),
+        top_k=top_k,
+        searching=True,
+    )
+    found = engine.recaller.rank(loaded, question, vectors).hits[:top_k]
+    turns = engine.recaller.turns(owner, [hit.id for hit in found])
+    hits = [Hit(turn=turns[hit.id], score=hit.score, why=hit.why) for hit in found if hit.id in turns]
+    if budget is None:
+        return hits
+    count = engine.ratios.counter(None)
+    kept: list[Hit] = []
+    for hit in hits:
+        budget -= count(hit.turn.text)
+        if budget < 0:
+            break
+        kept.append(hit)
+    return kept
+
+
+def pin(engine: Engine, text: str, *, user: str) -> str:
+    """Pin a text."""
+    if not text.strip():
+        raise InputError("the text is empty; say what to keep in context")
+    if not isinstance(engine.store, Pins):
+        raise StoreError(f"{type(engine.store).__name__} keeps no pins")
+    return engine.store.put_pin(OwnerRef(user), text, engine.clock()).id
+
+
+def forget(
+    engine: Engine,
+    *,
+    user: str | None,
+    session: str | None,
+    turn_ids: Sequence[str] | None,
+    text: str | None,
+    dry_run: bool,
+) -> ForgetReport:
+    """Forget an owner's turns: all, a session's, some by id, or those that hold a text."""
+    store = engine.store
+    if not isinstance(store, Forgets):
+        raise StoreError(f"{type(store).__name__} cannot forget")
+    if user is None and session is None:
+        raise InputError("say whose memory to forget: user=, or session= for a session without a user")
+    if turn_ids is not None and text is not None:
+        raise InputError("give turn_ids or text, not both")
+    owner = OwnerRef(user, session if user is None else None)
+    turns = list(_chosen(engine, owner, session, turn_ids, text))
+    pins = _chosen_pins(engine, owner, text) if text is not None else () if turn_ids or session else None
+    some = turn_ids is not None or text is not None
+    seqs = tuple(turn.seq for turn in turns) if some else None
+    ids = tuple(turn.id for turn in turns)
+    if dry_run:
+        return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
+    engine.journal.flush()  # what is on its way must not arrive after it was forgotten
+    done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
+    engine.forgotten()
+    gone = tuple(f"t{seq}" for seq in done.seqs)
+    return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
+
+
+def residue(engine: Engine, report: ForgetReport) -> int:
+    """How many traces of what was forgotten are left."""
+    if report.dry_run or not isinstance(engine.store, Forgets):
+        return len(report.turn_ids)
+    owner = OwnerRef(report.user, report.session if report.user is None else None)
+    return engine.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
+
+
+def _chosen(
+    engine: Engine,
+    owner: OwnerRef,
+    session: str | None,
+    turn_ids: Sequence[str] | None,
+    text: str | None,
+) -> Iterator[Turn]:
+    wanted = None if turn_ids is None else set(turn_ids)
+    needle = None if text is None else _folded(text)
+    if needle is not None and not needle:
+        raise InputError("the text is empty; it would be found in every turn")
+    for turn in _owned(engine, owner, session):
+        if wanted is not None and turn.id not in wanted:
+            continue
+        if needle is None or needle in _folded(_all_text(turn)):
+            yield turn
+
+
+def _owned(engine: Engine, owner: OwnerRef, session: str | None) -> Iterator[Turn]:
+    if session is not None:
+        yield from pages(engine.store, TurnsRequest(ref=SessionRef(owner.user, session)))
+        return
+    for row in engine.store.sessions(SessionsRequest(owner=owner.user)):
+        yield from pages(engine.store, TurnsRequest(ref=SessionRef(owner.user, row.name)))
+
+
+def _all_text(turn: Turn) -> str:
+    """Everything in a turn that somebody could mean by its words: its text, its calls, its reasoning."""
+    return "\n".join(_strings(turn.payload))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(value, list):
+        for item in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _chosen_pins(engine: Engine, owner: OwnerRef, text: str) -> tuple[str, ...]:
+    if not isinstance(engine.store, Pins):
+        return ()
+    needle = _folded(text)
+    return tuple(pin.id for pin in engine.store.pins(owner) if needle in _folded(pin.text))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -1,0 +1,215 @@
+"""Owners' partitions: loaded when first used, kept while they are used, never older than the store."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from convmem.abilities import OwnerRef, Views, ViewsRequest
+from convmem.session.tree import SETTLED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convmem.abilities import ViewRow
+    from convmem.protocols import Store
+    from convmem.recall import Partition
+
+__all__ = ["Branches", "Loaded", "Partitions"]
+
+_KEPT_OWNERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a settled turn stands in its session."""
+
+    seq: int
+    identity: bytes
+    parent: bytes
+    is_user: bool
+
+
+class Branches:
+    """The settled turns of one session: which lead to its head, and which were left behind."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, _Place] = {}
+        self._head: _Place | None = None
+        self._way: set[int] = set()
+
+    def add(self, row: ViewRow) -> None:
+        """A settled turn; turns come in the journal's order."""
+        place = _Place(row.seq, row.identity, row.parent, row.role == "user")
+        self._places.setdefault(row.identity, place)
+        if row.choice:
+            return
+        goes_on = self._head is None or row.parent == self._head.identity
+        self._head = place
+        self._way = self._way | {place.seq} if goes_on else self._way_to(place)
+
+    def _way_to(self, place: _Place | None) -> set[int]:
+        way: set[int] = set()
+        while place is not None:
+            way.add(place.seq)
+            place = self._places.get(place.parent)
+        return way
+
+    def left_behind(self, path: Collection[bytes] | None = None) -> tuple[set[str], set[str]]:
+        """Ids of the user's turns and of all others that are not on the way to the head, or not on `path`."""
+        if path is None and len(self._way) == len(self._places):
+            return set(), set()
+        edited: set[str] = set()
+        replaced: set[str] = set()
+        for place in self._places.values():
+            if place.identity not in path if path is not None else place.seq not in self._way:
+                (edited if place.is_user else replaced).add(f"t{place.seq}")
+        return edited, replaced
+
+
+@dataclass(slots=True)
+class Loaded:
+    """One owner's partition and what is needed to judge its turns.
+
+    Attributes:
+        generation: the owner's, when this was read.
+        redaction: likewise; another value voids everything.
+        partition: the settled turns that were analyzed; None when there is nothing to recall from.
+        sessions: the branches of each session.
+        damaged: turns whose entries must be made again.
+    """
+
+    generation: int = 0
+    redaction: int = 0
+    partition: Partition | None = None
+    sessions: dict[str, Branches] = field(default_factory=dict[str, Branches])
+    damaged: tuple[int, ...] = ()
+
+    def holds_more_than(self, ids: Collection[str]) -> bool:
+        """Whether there is a turn besides these."""
+        partition = self.partition
+        return partition is not None and len(partition) > sum(id_ in partition.row for id_ in ids)
+
+    def left_behind(self, session: str | None, path: Collection[bytes]) -> tuple[set[str], set[str]]:
+        """Ids of the user's turns and of all others that were edited away or answered otherwise.
+
+        Args:
+            session: the running one, whose conversation is `path`.
+            path: identities.
+        """
+        edited: set[str] = set()
+        replaced: set[str] = set()
+        for name, branches in self.sessions.items():
+            own, other = branches.left_behind(path if name == session else None)
+            edited |= own
+            replaced |= other
+        return edited, replaced
+
+
+class Partitions:
+    """The partitions used last.
+
+    Args:
+        store: where the views are kept.
+        fingerprint: of the embedder whose vectors count; None for none.
+    """
+
+    def __init__(self, store: Store, fingerprint: str | None) -> None:
+        self._store = store
+        self._fingerprint = fingerprint
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[OwnerRef, Loaded] = OrderedDict()
+
+    def get(self, owner: OwnerRef) -> Loaded:
+        """An owner's partition as of now; an empty one when the store keeps no views."""
+        if not isinstance(self._store, Views):
+            return Loaded()
+        with self._lock:
+            held = self._loaded.pop(owner, None)
+            since = held.generation if held is not None else 0
+            reply = self._store.views(ViewsRequest(owner, self._fingerprint, since))
+            grown = held
+            if held is None or reply.redaction != held.redaction:
+                grown = None
+            elif reply.rows:
+                grown = _grown(held, reply.rows)
+            if grown is None:
+                if since:
+                    reply = self._store.views(ViewsRequest(owner, self._fingerprint))
+                grown = _built(reply.rows)
+            grown.generation, grown.redaction = reply.generation, reply.redaction
+            self._loaded[owner] = grown
+            if len(self._loaded) > _KEPT_OWNERS:
+                self._loaded.popitem(last=False)
+            return grown
+
+    def drop(self) -> None:
+        """Hold nothing; the next use reads anew."""
+        with self._lock:
+            self._loaded.clear()
+
+
+def _grown(held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
+    """With the changed rows: new ones at the end, new vectors in place.
+
+    None when a turn was settled after a later one: the order of a partition is the journal's.
+    """
+    if held.partition is None:
+        return None
+    row_of = held.partition.row
+    ready = [row for row in changed if row.state in SETTLED and row.entry is not None]
+    new = [row for row in ready if f"t{row.seq}" not in row_of]
+    vectored = [row for row in ready if f"t{row.seq}" in row_of and row.vector is not None]
+    last = int(held.partition.ids[-1][1:]) if len(held.partition) else 0
+    if any(row.seq < last for row in new):
+        return None
+    partition, damaged = _appended(held.partition, new)
+    if (matrix := _vectors(vectored)) is not None:
+        partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
+    for row in new:
+        held.sessions.setdefault(row.session, Branches()).add(row)
+    return Loaded(partition=partition, sessions=held.sessions, damaged=(*held.damaged, *damaged))
+
+
+def _built(rows: Sequence[ViewRow]) -> Loaded:
+    from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
+
+    return _grown(Loaded(partition=Partition.from_encoded([])), rows) or Loaded()
+
+
+def _appended(partition: Partition, rows: Sequence[ViewRow]) -> tuple[Partition, tuple[int, ...]]:
+    """The partition with these rows, and the seqs of those whose entries cannot be read."""
+    from convmem.recall import DamagedEntryError  # noqa: PLC0415 (numpy only when recall is used)
+
+    if not rows:
+        return partition, ()
+    try:
+        return partition.append_encoded([row.entry or b"" for row in rows], _vectors(rows)), ()
+    except DamagedEntryError as error:
+        bad = set(error.indices)
+        sound = [row for i, row in enumerate(rows) if i not in bad]
+        grown, _ = _appended(partition, sound)
+        return grown, tuple(rows[i].seq for i in bad)
+
+
+def _vectors(rows: Sequence[ViewRow]) -> NDArray[np.float32] | None:
+    """Vectors of rows as one matrix, NaN where there is none; None when none has one."""
+    import numpy as np  # noqa: PLC0415 (numpy only when recall is used)
+
+    width = max((len(row.vector) // 2 for row in rows if row.vector is not None), default=0)
+    if not width:
+        return None
+    matrix = np.full((len(rows), width), np.nan, dtype=np.float32)
+    for i, row in enumerate(rows):
+        if row.vector is not None and len(row.vector) == 2 * width:
+            matrix[i] = np.frombuffer(row.vector, dtype="<f2")
+    return matrix

@@ -1,0 +1,235 @@
+"""How a context is composed: how much is sent verbatim, when it is cut, what summary and recall may take."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from convmem.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["PRESETS", "Plan", "Policy", "PolicyRequest", "WindowPolicy", "resolve_policy"]
+
+_LOW_SHARE = 1 / 3
+"""Where no low-water mark is given, what a cut keeps, as a share of the mark that was passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRequest:
+    """What a policy decides by.
+
+    Attributes:
+        rounds: tokens of each round of the branch, oldest first; the last is the newest and always sent.
+        start: the index of the round where the running epoch's window begins, 0 before the first cut.
+        room: tokens the model takes, less system text and reply; None when that is not known.
+    """
+
+    rounds: tuple[int, ...]
+    start: int
+    room: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a policy decided.
+
+    Attributes:
+        start: the index of the first round to send verbatim; the request's own start when nothing is cut.
+        summary: tokens for the summary of what is before it; 0 where nothing is.
+        recall: the most tokens for recalled turns.
+    """
+
+    start: int
+    summary: int
+    recall: int
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that plans; `convmem.testing.policy.PolicyConformance` says what a plan has to keep."""
+
+    def plan(self, request: PolicyRequest) -> Plan:
+        """Decide by the request alone: the same request always gets the same plan."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPolicy:
+    """A window between two water marks.
+
+    The window grows round by round, so that each request begins with the one before it and is read from
+    the provider's cache. When it has more than `high` tokens, its oldest rounds leave until at most `low`
+    are kept. The wide gap makes cuts rare: each costs the cache once.
+
+    A model with less room than `high + summary + recall` has its mark where all three fit, and keeps the
+    same share of it. The newest round is sent whole whatever its size; recall, then the summary, make way.
+
+    Attributes:
+        name: what receipts and reports call it.
+        high: the mark at which rounds leave the window; None for the model's limit.
+        low: the most tokens that a cut keeps; None for a third of the mark.
+        summary: tokens for the summary of what left the window.
+        recall: the most tokens for recalled turns.
+    """
+
+    name: str
+    high: int | None = None
+    low: int | None = None
+    summary: int = 0
+    recall: int = 0
+
+    def __post_init__(self) -> None:
+        name: object = self.name
+        if not (isinstance(name, str) and name.strip() and name.isprintable()):
+            raise InputError(f"A policy's name is one line of printable text, not {name!r}")
+        for key in ("high", "low", "summary", "recall"):
+            self._check_tokens(key)
+        if self.high is not None and self.low is not None and self.low >= self.high:
+            raise InputError(
+                f"Policy {name!r}: low ({self.low}) must be less than high ({self.high}); "
+                "low is what a cut keeps, high is when to cut"
+            )
+
+    def _check_tokens(self, key: str) -> None:
+        value: object = getattr(self, key)
+        optional = key in {"high", "low"}
+        if value is None and optional:
+            return
+        # bool is an int to Python, but nobody means `recall = true` as one token.
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InputError(f"Policy {self.name!r}: {key} is a whole number of tokens, not {value!r}")
+        if value < (key == "high"):
+            least = "more than 0" if key == "high" else "0 or more"
+            raise InputError(f"Policy {self.name!r}: {key} must be {least}, not {value}")
+
+    def plan(self, request: PolicyRequest) -> Plan:
+        """Keep the window where it is, or cut it down to the low mark when it is over the high one."""
+        newest = max(0, len(request.rounds) - 1)
+        start = min(max(0, request.start), newest)
+        mark = self._mark(request.room)
+        if mark is not None and sum(request.rounds[start:]) > mark:
+            start = max(start, _cut(request.rounds, self._target(mark)))
+        summary = self.summary if start else 0
+        recall = self.recall
+        if request.room is not None:
+            left = max(0, request.room - sum(request.rounds[start:]))
+            summary = min(summary, left)
+            recall = min(recall, left - summary)
+        return Plan(start, summary, recall)
+
+    def _mark(self, room: int | None) -> int | None:
+        """The most tokens a window may have; None without end."""
+        if room is None:
+            return self.high
+        fitting = max(0, room - self.summary - self.recall)
+        return fitting if self.high is None else min(self.high, fitting)
+
+    def _target(self, mark: int) -> int:
+        """The most tokens a cut at this mark keeps."""
+        if self.low is None:
+            return int(mark * _LOW_SHARE)
+        if self.high is None:
+            return min(self.low, int(mark * _LOW_SHARE))
+        return mark * self.low // self.high
+
+    def to_toml(self) -> str:
+        """The policy as TOML, to keep beside the code and to pass in by its path."""
+        lines = [f"name = {json.dumps(self.name, ensure_ascii=False)}"]
+        for key, absent in (("high", "the model's limit"), ("low", "a third of the mark")):
+            value = getattr(self, key)
+            lines.append(f"# {key} is not set: {absent}" if value is None else f"{key} = {value}")
+        lines += [f"summary = {self.summary}", f"recall = {self.recall}"]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_toml(cls, text: str) -> WindowPolicy:
+        """Read what `to_toml` wrote; a key left out has its default.
+
+        Raises:
+            InputError: it is not TOML, a key is unknown, or a value cannot be one.
+        """
+        try:
+            found: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"This is not TOML: {error}") from error
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(found) - set(known)):
+            raise InputError(f"A policy has no {_listed(unknown)}; its keys are {_listed(known)}")
+        if "name" not in found:
+            raise InputError('A policy needs a name: name = "mine"')
+        return cls(**found)
+
+
+def _cut(rounds: Sequence[int], target: int) -> int:
+    """Index of the oldest round kept when at most `target` tokens are; the newest is kept in any case."""
+    start = max(0, len(rounds) - 1)
+    kept = sum(rounds[start:])
+    while start > 0 and kept + rounds[start - 1] <= target:
+        start -= 1
+        kept += rounds[start]
+    return start
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+_SHIPPED = (
+    WindowPolicy("full", recall=1_024),
+    WindowPolicy("window", high=16_000, low=6_000),
+    WindowPolicy("lean", high=4_000, low=1_500, summary=300, recall=512),
+    WindowPolicy("balanced", high=16_000, low=6_000, summary=600, recall=1_024),
+    WindowPolicy("thorough", high=48_000, low=16_000, summary=1_500, recall=4_096),
+)
+
+PRESETS: Mapping[str, WindowPolicy] = MappingProxyType({policy.name: policy for policy in _SHIPPED})
+"""The policies convmem ships, by name: starting points for your own.
+
+- `full`: everything, up to the model's limit. What stands in the window is never recalled again, so until
+  that limit is reached its recall comes from other sessions.
+- `window`: the recent rounds and nothing else.
+- `lean`, `balanced`, `thorough`: window, summary and recall, small to large.
+"""
+
+
+def resolve_policy(spec: str | Path | Policy) -> Policy:
+    """The policy that `spec` means: the name of a preset, the path of a TOML file, or a policy itself.
+
+    A string is a path when it ends in `.toml` or has a path separator.
+
+    Raises:
+        InputError: no such preset or file, a file that holds no policy, or an object that cannot plan.
+    """
+    if isinstance(spec, Path):
+        return _read(spec)
+    if isinstance(spec, str):
+        if spec in PRESETS:
+            return PRESETS[spec]
+        if spec.endswith(".toml") or "/" in spec or "\\" in spec:
+            return _read(Path(spec))
+        near = get_close_matches(spec, PRESETS, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"No policy is called {spec!r}.{meant} There are: {_listed(list(PRESETS))}; "
+            "or pass the path of a .toml file, or an object with a method plan."
+        )
+    found = cast("object", spec)
+    if isinstance(found, type):
+        raise InputError(f"{found.__name__} is a class; pass a policy made from it")
+    if not isinstance(found, Policy) or not callable(found.plan):
+        raise InputError(f"A policy has a method plan(request) -> Plan; {type(found).__name__} has none")
+    return found
+
+
+def _read(path: Path) -> WindowPolicy:
+    try:
+        return WindowPolicy.from_toml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:  # a path with NUL, bytes that are no UTF-8, InputError
+        raise InputError(f"No policy could be read from {str(path)!r}: {error}") from error

@@ -1,0 +1,208 @@
+"""Recall against a store: embed the question, read the owner's partition, rank, pack."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+
+from convmem.indexer import Indexer
+from convmem.partitions import Loaded, Partitions
+from convmem.pool import Pool
+from convmem.protocols import SessionRef, TurnsRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime, tzinfo
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convmem.abilities import OwnerRef
+    from convmem.embed.cache import CachedEmbedder
+    from convmem.embed.protocol import Embedder
+    from convmem.protocols import Store
+    from convmem.recall import Packed, Ranking, Settings
+    from convmem.types import Turn
+
+__all__ = ["Question", "Recaller"]
+
+_EMBED_THREADS = 2
+_QUERY_CHARACTERS = 320
+_SLOW_PAUSE_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of an owner's memory.
+
+    Attributes:
+        owner: whose memory.
+        text: the message, or the question.
+        context: texts of the turns before it, newest last.
+        session: the running session.
+        path: identities of its conversation as it stands for this call.
+        exclude: ids of turns that are visible anyway.
+        within: only these sessions; None for all.
+        now: the present.
+        top_k: how many turns at most.
+        searching: somebody asked for a search: small talk is searched for too.
+    """
+
+    owner: OwnerRef
+    text: str
+    now: datetime
+    context: tuple[str, ...] = ()
+    session: str | None = None
+    path: Collection[bytes] = ()
+    exclude: Collection[str] = ()
+    within: Collection[str] | None = None
+    top_k: int = 200
+    searching: bool = False
+
+
+class Recaller:
+    """What all calls of one Memory recall with.
+
+    Args:
+        store: the journal.
+        embedder: makes vectors; None for words alone.
+        settings: weights of the ranking; None for those shipped.
+        on_trouble: told when views cannot be made.
+        on_healed: told when they can be again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder | None,
+        *,
+        settings: Settings | None,
+        on_trouble: Callable[[str], None],
+        on_healed: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._embedder: CachedEmbedder | None = None
+        if embedder is not None:
+            from convmem.embed.cache import CachedEmbedder  # noqa: PLC0415 (numpy only when there are vectors)
+
+            self._embedder = CachedEmbedder(embedder)
+        self._settings = settings
+        self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
+        self.indexer = Indexer(store, embedder, on_trouble=on_trouble, on_healed=on_healed)
+        self._pool = Pool("convmem-embed", _EMBED_THREADS)
+        self._slow_until = 0.0
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.partitions.after_fork()
+        self.indexer.after_fork()
+        self._pool.after_fork()
+
+    def forget(self) -> None:
+        """Something was forgotten: nothing kept of it may be used again."""
+        self.partitions.drop()
+        if self._embedder is not None:
+            self._embedder.clear()
+
+    def close(self, timeout: float | None) -> bool:
+        """End the threads; False when they did not end in time."""
+        self._pool.close()
+        return self.indexer.close(timeout)
+
+    def embed_soon(self, texts: Sequence[str]) -> Future[NDArray[np.float32]] | None:
+        """Begin to embed texts of a question; None without an embedder, or while it is too slow."""
+        embedder = self._embedder
+        if embedder is None or time.monotonic() < self._slow_until:
+            return None
+        short = [text[:_QUERY_CHARACTERS] for text in texts]
+        return self._pool.submit(lambda: embedder.embed(short, "query"))
+
+    def vectors_of(
+        self, embedding: Future[NDArray[np.float32]] | None, seconds: float | None
+    ) -> tuple[NDArray[np.float32] | None, str]:
+        """The vectors, and what to note when there are none: the embedder was too slow, or failed."""
+        if embedding is None:
+            return None, "" if self._embedder is None else "the embedder is slow: recalled by words alone"
+        wait((embedding,), timeout=seconds)
+        if not embedding.done():
+            self._slow_until = time.monotonic() + _SLOW_PAUSE_S
+            return None, f"embedding took more than {(seconds or 0) * 1_000:.0f} ms: recalled by words alone"
+        if (error := embedding.exception()) is not None:
+            return None, f"the embedder failed ({error}): recalled by words alone"
+        return embedding.result(), ""
+
+    def load(self, owner: OwnerRef) -> Loaded:
+        """The owner's partition; damaged entries are sent to be made again."""
+        loaded = self.partitions.get(owner)
+        if loaded.damaged:
+            self.indexer.wake(loaded.damaged)
+            loaded.damaged = ()
+        return loaded
+
+    def rank(self, loaded: Loaded, question: Question, vectors: NDArray[Any] | None) -> Ranking:
+        """Rank the owner's turns for the question; turns that were edited away say so."""
+        from convmem.recall import Query, Ranking, search  # noqa: PLC0415 (numpy only when recall is used)
+
+        if loaded.partition is None or not len(loaded.partition):
+            return Ranking((), (), "empty", 0.0)
+        edited, replaced = loaded.left_behind(question.session, question.path)
+        if question.owner.user is None:  # nobody vouches that the other branch is the same person's
+            edited, replaced = set(), edited | replaced
+        query = Query(
+            question.text,
+            vectors=vectors,
+            now=question.now,
+            session=question.session,
+            context=question.context,
+            exclude={*question.exclude, *replaced},
+            within=question.within,
+            top_k=question.top_k,
+            small_talk=question.searching,
+        )
+        settings = {} if self._settings is None else {"settings": self._settings}
+        ranking = search(loaded.partition, query, **settings)
+        if not edited:
+            return ranking
+        hits = tuple(
+            dataclasses.replace(hit, why=(*hit.why, "edited away")) if hit.id in edited else hit
+            for hit in ranking.hits
+        )
+        return dataclasses.replace(ranking, hits=hits)
+
+    def pack(
+        self,
+        owner: OwnerRef,
+        ranking: Ranking,
+        budget: int,
+        count: Callable[[str], int],
+        *,
+        fence: int,
+        tz: tzinfo,
+    ) -> Packed:
+        """Fill a budget with the best turns, each line naming speaker and turn."""
+        from convmem.recall import pack  # noqa: PLC0415 (numpy only when recall is used)
+
+        named = dataclasses.replace(
+            ranking,
+            hits=tuple(dataclasses.replace(hit, speaker=_label(hit)) for hit in ranking.hits),
+            standing=tuple(dataclasses.replace(hit, speaker=_label(hit)) for hit in ranking.standing),
+        )
+
+        def texts(ids: Sequence[str]) -> Mapping[str, str]:
+            return {turn.id: turn.text for turn in self.turns(owner, ids).values()}
+
+        return pack(named, texts, budget, count, fence=fence, tz=tz)
+
+    def turns(self, owner: OwnerRef, ids: Sequence[str]) -> dict[str, Turn]:
+        """Turns by id."""
+        seqs = tuple(int(id_[1:]) for id_ in ids)
+        ref = SessionRef(None, owner.session) if owner.session is not None else None
+        rows = self._store.turns(TurnsRequest(ref=ref, owner=owner.user, seqs=seqs, limit=len(seqs)))
+        return {turn.id: turn for turn in rows}
+
+
+def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)
+    who = f"{hit.speaker or hit.role} {hit.id}"
+    return f"{who} (edited away)" if "edited away" in hit.why else who
