@@ -256,7 +256,7 @@ class Partition:
         """How alike adjacent turns are: (answers, turns that go on from one of the same speaker).
 
         In standard deviations of random pairs above their mean: about .4 for unordered facts, 1.3 to 2
-        for people chatting, 2 to 4 for user and assistant. NaN where too few such pairs have vectors.
+        for people chatting, 2 to 3 for user and assistant. NaN where too few such pairs have vectors.
         """
         return self._coherence(self.answers), self._coherence(~self.answers & (self.by_session.previous >= 0))
 
