@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from convmem.abilities import Epoch, EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.tokens import LearnedRatios
-    from convmem.exchange import Call, Placement
+    from convmem.jobs import Call, Placement
     from convmem.policy import Policy
     from convmem.protocols import SessionRef, Store
     from convmem.recaller import Recaller

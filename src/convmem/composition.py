@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convmem.composer import Composer
-    from convmem.exchange import Call, Placement
+    from convmem.jobs import Call, Placement
     from convmem.policy import Plan, Policy
     from convmem.protocols import SessionRef
     from convmem.types import Message, Turn
@@ -104,10 +104,11 @@ class Composition:
         started = time.perf_counter()
         epoch = self.composer.epoch(self.which)
         rounds = self._rounds(epoch)
-        start = _start(rounds, epoch)
+        begins = _begins(rounds, epoch)
+        start = begins or 0
         tokens = tuple(sum(item.tokens for item in r) for r in rounds)
         plan = self.policy.plan(PolicyRequest(tokens, start, self._room()))
-        summary = _Summary.loaded(epoch.summary) if epoch is not None and start else _Summary()
+        summary = _Summary.loaded(epoch.summary) if epoch is not None and begins is not None else _Summary()
         if plan.start > start:
             summary = self._cut(rounds, plan, summary)
         window = [item for r in rounds[plan.start :] for item in r]
@@ -291,8 +292,8 @@ class Composition:
         out.prefix_tokens = self.composer.sent(self.which, everything, self.count)
 
 
-def _start(rounds: list[list[_Item]], epoch: Epoch | None) -> int:
-    """The round with which the epoch's window begins; 0 when the epoch is not on this branch."""
+def _begins(rounds: list[list[_Item]], epoch: Epoch | None) -> int | None:
+    """The round with which the epoch's window begins; None before the first cut, and on another branch."""
     if epoch is None:
-        return 0
-    return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), 0)
+        return None
+    return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import ForgetRequest, Forgets, OwnerRef, Pins
 from convmem.errors import InputError, StoreError
-from convmem.exchange import BeginJob, Call
+from convmem.jobs import BeginJob, Call
 from convmem.portable import pages
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question

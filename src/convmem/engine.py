@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 import uuid
 import weakref
-from concurrent.futures import Future, wait
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from convmem.composer import Composed, Composer
+from convmem import lifetime
+from convmem.composer import Composer
 from convmem.context.tokens import LearnedRatios
-from convmem.errors import ClosedError, JournalError, StoreLockedError
-from convmem.exchange import BeginJob, Call, EndJob
+from convmem.errors import JournalError, StoreLockedError
+from convmem.exchange import Exchange
 from convmem.hooks import Event, emit
+from convmem.jobs import Call
 from convmem.journal import Journal
 from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
 from convmem.scope import UNSET, entered, resolve
-from convmem.types import Receipt
-from convmem.wire.chat import Reply
-from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import tzinfo
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from convmem.compress.protocol import Compressor
     from convmem.embed.protocol import Embedder
-    from convmem.exchange import Placement
-    from convmem.hooks import EventKind, Hook
+    from convmem.hooks import Hook
     from convmem.journal import Job
     from convmem.policy import Policy
     from convmem.protocols import Store
     from convmem.recall import Settings
     from convmem.scope import Scope
-    from convmem.types import Message
     from convmem.wire.chat import ChatRequest
 
 __all__ = ["Engine", "Exchange", "OnError"]
@@ -78,6 +69,7 @@ class Engine:
 
     Args:
         store: where the journal is.
+        owns_store: close it in the end.
         on_error: what to do when a call cannot be journaled in time.
         deadline_ms: how long a call waits for the journal, before and after the provider.
         hooks: told of every event.
@@ -93,6 +85,7 @@ class Engine:
         self,
         store: Store,
         *,
+        owns_store: bool = False,
         on_error: OnError = "pass_through",
         deadline_ms: float = 300,
         hooks: tuple[Hook, ...] = (),
@@ -104,6 +97,8 @@ class Engine:
         tz: tzinfo = UTC,
     ) -> None:
         self.store = store
+        self._owns_store = owns_store
+        self._closed = False
         self.policy = policy
         self.embed_s = deadline_ms / 2_000
         self.ratios = LearnedRatios()
@@ -134,6 +129,7 @@ class Engine:
                 ),
             ),
         )
+        lifetime.watch(self)
 
     def resolve(
         self, headers: Mapping[str, object] | None, wrapped: Scope
@@ -159,15 +155,27 @@ class Engine:
         self.receipts.begin(exchange)
         return exchange
 
-    def close(self, timeout: float | None) -> bool:
-        """Keep what open streams brought, and end the writer; False when that took longer."""
+    def close(self, timeout: float | None) -> None:
+        """Keep what open streams brought, write what is queued, end the threads, let go of an own store.
+
+        Args:
+            timeout: seconds it may take; None for as long as it takes.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        until = None if timeout is None else time.monotonic() + timeout
         for stream in list(self.streams):
             stream.stop_soon()
         self.pool.close()
-        until = None if timeout is None else time.monotonic() + timeout
-        written = self.journal.close(timeout)
-        left = None if until is None else max(0.0, until - time.monotonic())
-        return self.recaller.close(left) and written
+        ended = self.journal.close(timeout)
+        ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
+        if self._owns_store and ended:  # a store that hangs would keep whoever closes it
+            self.store.close()
+
+    def close_within(self, seconds: float) -> None:
+        """`close`, when the process ends."""
+        self.close(seconds)
 
     def after_fork(self) -> None:
         """In a forked child: what was under way is the parent's to finish."""
@@ -207,244 +215,3 @@ class Engine:
                 time.sleep(_PAUSE_S)
             except TimeoutError as error:
                 raise JournalError(f"the store has not answered for {_SILENCE_S:.0f} s") from error
-
-
-class Exchange:
-    """One wrapped call as it happens; see `convmem.exchange` for what is written.
-
-    Attributes:
-        receipt: the account so far; replaced as things happen.
-        messages: what to send instead of the caller's messages, or None to send those.
-    """
-
-    def __init__(self, engine: Engine, call: Call, policy: Policy) -> None:
-        self._engine = engine
-        self._call = call
-        self._policy = policy
-        self._until = 0.0
-        self._begun = BeginJob(call, engine.store, written=self._begin_written)
-        self._ended = False
-        self._end_written = False
-        self._sent_at = 0.0
-        self._lock = threading.Lock()
-        self.messages: list[Message] | None = None
-        self.receipt = Receipt(
-            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
-        )
-        if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
-            self._note("no session was named, and a single message continues none: it begins a new session")
-
-    # Before the provider call.
-
-    def begin(self) -> None:
-        """Align and journal, then compose the request; at most for the deadline."""
-        started, future, embedding = self._begin()
-        try:
-            error = _outcome(future, self._engine.deadline_s)
-            self._has_begun(started, error)
-            if (composing := self._compose(embedding)) is not None:
-                self._has_composed(composing, _outcome(composing, self._left()))
-        except JournalError:
-            raise
-        except BaseException as stopped:
-            self._end(Reply(complete=False), error=type(stopped).__name__)
-            raise
-        self._goes_out()
-
-    async def abegin(self) -> None:
-        """`begin`, without blocking the event loop."""
-        started, future, embedding = self._begin()
-        try:
-            error = await _aoutcome(future, self._engine.deadline_s)
-            self._has_begun(started, error)
-            if (composing := self._compose(embedding)) is not None:
-                self._has_composed(composing, await _aoutcome(composing, self._left()))
-        except JournalError:
-            raise
-        except BaseException as stopped:
-            self._end(Reply(complete=False), error=type(stopped).__name__)
-            raise
-        self._goes_out()
-
-    def _begin(self) -> tuple[float, Future[Placement], Future[NDArray[np.float32]] | None]:
-        """Submit what runs side by side: the journal step, and the embedding of the question."""
-        started = time.perf_counter()
-        self._until = time.monotonic() + self._engine.deadline_s
-        embedding = None
-        if self._call.mode != "write":
-            asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
-            text = text_of(asked) if asked is not None else ""
-            embedding = self._engine.recaller.embed_soon([text]) if text.strip() else None
-        return started, self._submit(self._begun), embedding
-
-    def _left(self) -> float:
-        return max(0.0, self._until - time.monotonic())
-
-    def _compose(self, embedding: Future[NDArray[np.float32]] | None) -> Future[Composed] | None:
-        """Begin to compose the request; None when it goes out as the caller made it."""
-        placement = self._begun.placement
-        if placement is None or self._call.mode == "write":
-            return None
-        engine = self._engine
-        embed_s = min(engine.embed_s, 0.8 * self._left())
-        return engine.pool.submit(
-            lambda: engine.composer.compose(
-                self._call, placement, self._policy, embedding=embedding, embed_s=embed_s
-            )
-        )
-
-    def _has_composed(self, composing: Future[Composed], error: BaseException | None) -> None:
-        if error is not None:
-            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
-            return
-        composed = composing.result()
-        self.messages = composed.messages
-        self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
-        for note in composed.notes:
-            self._degraded(note, None, serious=False)
-
-    def _goes_out(self) -> None:
-        self._emit("sent")
-        self._sent_at = time.perf_counter()
-
-    def _submit(self, job: Job[T]) -> Future[T]:
-        try:
-            return self._engine.journal.submit(job)
-        except ClosedError as error:
-            job.fail(error)
-            return job.outcome
-
-    def _begin_written(self, placement: Placement) -> None:
-        """On the writer thread, in time or late."""
-        with self._lock:
-            self.receipt = self.receipt.with_(
-                session=placement.ref.session,
-                turns=(*placement.ids, *self.receipt.turns),
-                journaled=self._call.mode != "read" and (not self._ended or self._end_written),
-            )
-
-    def _has_begun(self, started: float, error: BaseException | None) -> None:
-        self._update(ms={"journal": (time.perf_counter() - started) * 1_000})
-        placement = self._begun.placement
-        if error is None and placement is not None:
-            if self._call.mode != "read":
-                self._emit("journaled", f"{len(placement.ids)} turns")
-            return
-        try:
-            self._degraded(f"the call goes out unjournaled: {error}", error)
-        except JournalError as raised:
-            self.stop_soon(Reply(complete=False), raised)
-            raise
-
-    def _degraded(self, detail: str, error: BaseException | None, *, serious: bool = True) -> None:
-        """Note trouble; a serious one is an error for those who asked for it."""
-        self._note(detail)
-        if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
-            self._emit("degraded", detail)
-        if serious and self._engine.on_error == "raise":
-            raise JournalError(detail) from error
-
-    # After it.
-
-    def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Commit the reply, at most for the deadline."""
-        started = time.perf_counter()
-        if (future := self._end(reply)) is not None:
-            self._has_ended(started, _outcome(future, self._engine.deadline_s), response)
-
-    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
-        """`answered`, without blocking the event loop."""
-        started = time.perf_counter()
-        if (future := self._end(reply)) is not None:
-            self._has_ended(started, await _aoutcome(future, self._engine.deadline_s), response)
-
-    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
-        """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
-
-        What arrived is kept as partial; when nothing did, the turns that waited have failed. After an
-        error this waits for the commit like `answered`; when somebody wants to get out, for nobody.
-        """
-        future = self._end(reply, error=type(error).__name__ if error is not None else None)
-        if future is not None and isinstance(error, Exception):
-            _outcome(future, self._engine.deadline_s)
-
-    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
-        """`stopped`, waiting for nobody: for event loops and finalizers."""
-        self._end(reply, error=type(error).__name__ if error is not None else None)
-
-    def abandon(self) -> None:
-        """The call belongs to the process this one was forked from, which journals its end."""
-        self._ended = True
-
-    def _end(self, reply: Reply, *, error: str | None = None) -> Future[tuple[str, ...]] | None:
-        """Submit the end of the call, once; None when it has ended already."""
-        with self._lock:
-            if self._ended:
-                return None
-            self._ended = True
-            ms = {**self.receipt.ms}
-            if self._sent_at:
-                ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
-            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, journaled=False, ms=ms)
-        job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
-        future = self._submit(job)
-        self._emit("answered" if reply.choices else "failed", error or "")
-        return future
-
-    def _reply_written(self, ids: tuple[str, ...]) -> None:
-        """On the writer thread, in time or late."""
-        with self._lock:
-            self._end_written = True
-            self._engine.recaller.indexer.wake()
-            turns = (*self.receipt.turns, *ids)
-            self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
-
-    def _has_ended(self, started: float, error: BaseException | None, response: object) -> None:
-        self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
-        if error is None:
-            return
-        try:
-            self._degraded(f"the reply is not journaled: {error}", error)
-        except JournalError as raised:
-            raised.response = response
-            raise
-
-    def _update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)
-        with self._lock:
-            self.receipt = self.receipt.with_(**changes)
-
-    def _note(self, note: str) -> None:
-        self._update(notes=(*self.receipt.notes, note))
-
-    def _emit(self, kind: EventKind, detail: str = "") -> None:
-        receipt = self.receipt
-        emit(
-            self._engine.hooks,
-            Event(kind=kind, detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
-        )
-
-
-def _outcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """What went wrong, waiting at most so long; None when all is well."""
-    wait((future,), timeout=seconds)
-    return _said(future, seconds)
-
-
-def _said(future: Future[Any], seconds: float) -> BaseException | None:
-    if future.done():
-        return future.exception()
-    return TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
-
-
-async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """`_outcome` on whatever event loop is running."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
-
-        return await run_sync(_outcome, future, seconds)
-    watched = asyncio.wrap_future(future, loop=loop)
-    watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
-    await asyncio.wait((watched,), timeout=seconds)
-    return _said(future, seconds)

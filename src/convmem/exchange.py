@@ -1,283 +1,277 @@
-"""One wrapped call, from the request to the committed reply.
+"""One wrapped call as it happens: what the wrap drives, and what its receipt tells.
 
-The wrap drives it: `begin` (align, journal, put history back) before the provider call, then one of
-`answered`, `broken` and `failed`. Whatever goes wrong on memory's side, the call goes out.
+The wrap calls `begin` before the provider call, then one of `answered`, `stopped` and `stop_soon`. Whatever
+goes wrong on memory's side, the call goes out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+import threading
+import time
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from convmem.errors import JournalError
-from convmem.find import find_session
-from convmem.journal import Forest, Job, NotYetError
-from convmem.protocols import CallRow, NewTurn, SessionRef, Write
-from convmem.session.align import Alignment, Incoming, align
-from convmem.wire.identity import identity, meaning_digest
+from convmem.errors import ClosedError, JournalError
+from convmem.hooks import Event, emit
+from convmem.jobs import BeginJob, EndJob
+from convmem.types import Receipt
+from convmem.wire.chat import Reply
+from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    import numpy as np
+    from numpy.typing import NDArray
 
-    from convmem.protocols import Store, Written
-    from convmem.session.tree import Node, Tree
-    from convmem.types import Message, Mode, State
-    from convmem.wire.chat import ChatRequest, Reply
+    from convmem.composer import Composed
+    from convmem.engine import Engine
+    from convmem.hooks import EventKind
+    from convmem.jobs import Call, Placement
+    from convmem.journal import Job
+    from convmem.policy import Policy
+    from convmem.types import Message
 
-__all__ = ["BeginJob", "Call", "EndJob", "Placement"]
+__all__ = ["Exchange"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """What is known of a call before anything is done.
-
-    Attributes:
-        id: unique.
-        at: when it was made.
-        user: the owner of the memory, or None.
-        session: the session named by the caller, or None.
-        fresh_session: the name of the session when the call begins a new one.
-        mode: what memory may do.
-        host: where it goes.
-        request: what it asks.
-    """
-
-    id: str
-    at: datetime
-    user: str | None
-    session: str | None
-    fresh_session: str
-    mode: Mode
-    host: str | None
-    request: ChatRequest
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a call stands in the journal.
+class Exchange:
+    """One wrapped call as it happens; see `convmem.exchange` for what is written.
 
     Attributes:
-        ref: its session.
-        alignment: the place of its turns.
-        ids: the ids of the turns it added.
-        before: the turns that lead to its first one, oldest first: the history it did not send.
-        seqs: of those of its own turns that were known, by identity.
+        receipt: the account so far; replaced as things happen.
+        messages: what to send instead of the caller's messages, or None to send those.
     """
 
-    ref: SessionRef
-    alignment: Alignment
-    ids: tuple[str, ...]
-    before: tuple[Node, ...]
-    seqs: Mapping[bytes, int]
-
-
-class BeginJob(Job[Placement]):
-    """Align the incoming turns and append the new ones as pending."""
-
-    def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
-        super().__init__()
-        self.call = call
-        self.user = call.user
-        self._tell = written
-        self.placement: Placement | None = None
-        self.dead = False
-        self._store = store
-        self._found: SessionRef | None = None
-        self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
-        self._new = 0
-
-    @property
-    def ref(self) -> SessionRef | None:
-        """The session named, found, or begun; None while it has to be looked for."""
-        if self.placement is not None:
-            return self.placement.ref
-        if self.call.session is not None:
-            return SessionRef(self.call.user, self.call.session)
-        return None
-
-    def plan(self, forest: Forest) -> Write | None:
-        """Append what the session does not know."""
-        call, key = self.call, self._store.key
-        turns = call.request.turns
-        incoming = [Incoming(meaning_digest(key, turn), str(turn.get("role"))) for turn in turns]
-        if call.session is not None:
-            ref = SessionRef(call.user, call.session)
-        else:
-            self._found = self._found or find_session(forest, key, call.user, incoming)
-            ref = self._found or SessionRef(call.user, call.fresh_session)
-        generation, tree = forest.tree(ref)
-        place = align(key, tree, incoming)
-        self._aligned = ref, tree, place
-        if call.mode == "read":
-            return None
-        new = _new_turns(place, tree, incoming, turns, call.at)
-        self._new = len(new)
-        row = CallRow(
-            id=call.id,
-            at=call.at,
-            state="pending",
-            model=call.request.model,
-            host=call.host,
-            settings=call.request.settings,
-            end=place.end,
+    def __init__(self, engine: Engine, call: Call, policy: Policy) -> None:
+        self._engine = engine
+        self._call = call
+        self._policy = policy
+        self._until = 0.0
+        self._begun = BeginJob(call, engine.store, written=self._begin_written)
+        self._ended = False
+        self._end_written = False
+        self._sent_at = 0.0
+        self._lock = threading.Lock()
+        self.messages: list[Message] | None = None
+        self.receipt = Receipt(
+            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
         )
-        return Write(ref=ref, expect=generation, turns=new, states=_states(place, tree, turns), call=row)
+        if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
+            self._note("no session was named, and a single message continues none: it begins a new session")
 
-    def settle(self, written: Written | None) -> Placement:
-        """The call is journaled."""
-        if self._aligned is None:
-            raise JournalError("a call was settled before it was aligned")
-        ref, tree, place = self._aligned
-        ids = written.ids if written is not None and written.ids is not None else ()
-        known = (tree.get(identity_) for identity_ in place.identities)
-        seqs = {node.identity: node.seq for node in known if node is not None}
-        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), seqs)
-        self._tell(self.placement)
-        return self.placement
+    # Before the provider call.
 
-    def lost(self) -> None:
-        """The call will never be journaled, so neither will its reply."""
-        self.dead = True
+    def begin(self) -> None:
+        """Align and journal, then compose the request; at most for the deadline."""
+        started, future, embedding = self._begin()
+        try:
+            error = _outcome(future, self._engine.deadline_s)
+            self._has_begun(started, error)
+            if (composing := self._compose(embedding)) is not None:
+                self._has_composed(composing, _outcome(composing, self._left()))
+        except JournalError:
+            raise
+        except BaseException as stopped:
+            self._end(Reply(complete=False), error=type(stopped).__name__)
+            raise
+        self._goes_out()
 
+    async def abegin(self) -> None:
+        """`begin`, without blocking the event loop."""
+        started, future, embedding = self._begin()
+        try:
+            error = await _aoutcome(future, self._engine.deadline_s)
+            self._has_begun(started, error)
+            if (composing := self._compose(embedding)) is not None:
+                self._has_composed(composing, await _aoutcome(composing, self._left()))
+        except JournalError:
+            raise
+        except BaseException as stopped:
+            self._end(Reply(complete=False), error=type(stopped).__name__)
+            raise
+        self._goes_out()
 
-def _new_turns(
-    place: Alignment, tree: Tree, incoming: Sequence[Incoming], turns: Sequence[Message], at: datetime
-) -> tuple[NewTurn, ...]:
-    """The turns to append: what follows the last reply awaits its own."""
-    bare = not any(turn.role == "assistant" for turn in incoming)
-    answered = _answered(turns)
-    new: list[NewTurn] = []
-    for i, identity_ in enumerate(place.identities):
-        known = tree.get(identity_)
-        if known is not None and not (known.forgotten and bare):
-            continue
-        new.append(
-            NewTurn(
-                identity=identity_,
-                parent=place.identities[i - 1] if i else place.base,
-                meaning=incoming[i].meaning,
-                payload=turns[i],
-                state="answered" if i < answered else "pending",
-                at=at,
-                # Said again where something was forgotten, by an app that sends no old history: a new saying.
-                saying=known.saying + 1 if known is not None else 0,
-            )
-        )
-    return tuple(new)
+    def _begin(self) -> tuple[float, Future[Placement], Future[NDArray[np.float32]] | None]:
+        """Submit what runs side by side: the journal step, and the embedding of the question."""
+        started = time.perf_counter()
+        self._until = time.monotonic() + self._engine.deadline_s
+        embedding = None
+        if self._call.mode != "write":
+            asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
+            text = text_of(asked) if asked is not None else ""
+            embedding = self._engine.recaller.embed_soon([text]) if text.strip() else None
+        return started, self._submit(self._begun), embedding
 
+    def _left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
 
-def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
-    """Known turns whose state changes: unanswered ones that history shows answered, and retried ones."""
-    answered = _answered(turns)
-    states: list[tuple[bytes, State]] = []
-    for i, identity_ in enumerate(place.identities[: place.known]):
-        node = tree.get(identity_)
-        if node is None or node.settled or node.forgotten:
-            continue
-        state: State = "answered" if i < answered else "pending"
-        if node.state != state:
-            states.append((identity_, state))
-    return tuple(states)
-
-
-def _answered(turns: Sequence[Message]) -> int:
-    """How many of the turns, from the first, had their answer: all up to the last assistant turn."""
-    return max((i + 1 for i, turn in enumerate(turns) if turn.get("role") == "assistant"), default=0)
-
-
-class EndJob(Job[tuple[str, ...]]):
-    """Append the reply, settle the turns it answers, and complete the call's row."""
-
-    def __init__(
-        self,
-        begun: BeginJob,
-        reply: Reply,
-        *,
-        at: datetime,
-        error: str | None,
-        written: Callable[[tuple[str, ...]], None],
-    ) -> None:
-        super().__init__()
-        self.user = begun.user
-        self._begun = begun
-        self._tell = written
-        self._reply = reply
-        self._at = at
-        self._error = error
-
-    @property
-    def ref(self) -> SessionRef | None:
-        """The session of its call."""
-        return self._begun.ref
-
-    def plan(self, forest: Forest) -> Write | None:
-        """Append the choices under the last turn that was sent."""
-        if self._begun.dead:
-            raise JournalError("the call was not journaled, so its reply cannot be")
+    def _compose(self, embedding: Future[NDArray[np.float32]] | None) -> Future[Composed] | None:
+        """Begin to compose the request; None when it goes out as the caller made it."""
         placement = self._begun.placement
-        if placement is None:
-            if self._begun.finished:
-                raise JournalError("the call was never placed, so its reply cannot be")
-            raise NotYetError
-        if self._begun.call.mode == "read":
+        if placement is None or self._call.mode == "write":
             return None
-        _, tree = forest.tree(placement.ref)
-        new, known = self._choices(forest.store.key, tree, placement.alignment.end)
-        return Write(
-            ref=placement.ref,
-            turns=new,
-            states=(*self._states(tree, placement.alignment), *known),
-            call=CallRow(
-                id=self._begun.call.id,
-                at=self._begun.call.at,
-                state=self._reply.state,
-                usage=self._reply.usage,
-                response_id=self._reply.response_id,
-                error=self._error,
-            ),
+        engine = self._engine
+        embed_s = min(engine.embed_s, 0.8 * self._left())
+        return engine.pool.submit(
+            lambda: engine.composer.compose(
+                self._call, placement, self._policy, embedding=embedding, embed_s=embed_s
+            )
         )
 
-    def _choices(
-        self, key: bytes, tree: Tree, end: bytes
-    ) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
-        """The choices to append, and the states of those that were said there before."""
-        state = self._reply.state
-        new: list[NewTurn] = []
-        known: list[tuple[bytes, State]] = []
-        for i, payload in enumerate(self._reply.choices):
-            meaning = meaning_digest(key, payload)
-            position = identity(key, end, meaning)
-            node = tree.get(position)
-            if node is not None and not node.forgotten:
-                known.append((position, state))
-                continue
-            new.append(
-                NewTurn(
-                    identity=position,
-                    parent=end,
-                    meaning=meaning,
-                    payload=payload,
-                    state=state,
-                    at=self._at,
-                    saying=i if node is None else node.saying + 1 + i,
-                )
+    def _has_composed(self, composing: Future[Composed], error: BaseException | None) -> None:
+        if error is not None:
+            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
+            return
+        composed = composing.result()
+        self.messages = composed.messages
+        self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
+        for note in composed.notes:
+            self._degraded(note, None, serious=False)
+
+    def _goes_out(self) -> None:
+        self._emit("sent")
+        self._sent_at = time.perf_counter()
+
+    def _submit(self, job: Job[T]) -> Future[T]:
+        try:
+            return self._engine.journal.submit(job)
+        except ClosedError as error:
+            job.fail(error)
+            return job.outcome
+
+    def _begin_written(self, placement: Placement) -> None:
+        """On the writer thread, in time or late."""
+        with self._lock:
+            self.receipt = self.receipt.with_(
+                session=placement.ref.session,
+                turns=(*placement.ids, *self.receipt.turns),
+                journaled=self._call.mode != "read" and (not self._ended or self._end_written),
             )
-        return tuple(new), tuple(known)
 
-    def _states(self, tree: Tree, place: Alignment) -> tuple[tuple[bytes, State], ...]:
-        """The turns that were waiting for this reply, from the last backwards."""
-        outcome: State = "answered" if self._reply.choices else "failed"
-        states: list[tuple[bytes, State]] = []
-        for identity_ in reversed(place.identities):
-            node = tree.get(identity_)
-            if node is None or node.state not in {"pending", "failed"}:
-                break
-            states.append((identity_, outcome))
-        return tuple(states)
+    def _has_begun(self, started: float, error: BaseException | None) -> None:
+        self._update(ms={"journal": (time.perf_counter() - started) * 1_000})
+        placement = self._begun.placement
+        if error is None and placement is not None:
+            if self._call.mode != "read":
+                self._emit("journaled", f"{len(placement.ids)} turns")
+            return
+        try:
+            self._degraded(f"the call goes out unjournaled: {error}", error)
+        except JournalError as raised:
+            self.stop_soon(Reply(complete=False), raised)
+            raise
 
-    def settle(self, written: Written | None) -> tuple[str, ...]:
-        """The ids of the reply's turns."""
-        ids = written.ids if written is not None and written.ids is not None else ()
-        self._tell(ids)
-        return ids
+    def _degraded(self, detail: str, error: BaseException | None, *, serious: bool = True) -> None:
+        """Note trouble; a serious one is an error for those who asked for it."""
+        self._note(detail)
+        if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
+            self._emit("degraded", detail)
+        if serious and self._engine.on_error == "raise":
+            raise JournalError(detail) from error
+
+    # After it.
+
+    def answered(self, reply: Reply, *, response: object = None) -> None:
+        """Commit the reply, at most for the deadline."""
+        started = time.perf_counter()
+        if (future := self._end(reply)) is not None:
+            self._has_ended(started, _outcome(future, self._engine.deadline_s), response)
+
+    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
+        """`answered`, without blocking the event loop."""
+        started = time.perf_counter()
+        if (future := self._end(reply)) is not None:
+            self._has_ended(started, await _aoutcome(future, self._engine.deadline_s), response)
+
+    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
+
+        What arrived is kept as partial; when nothing did, the turns that waited have failed. After an
+        error this waits for the commit like `answered`; when somebody wants to get out, for nobody.
+        """
+        future = self._end(reply, error=type(error).__name__ if error is not None else None)
+        if future is not None and isinstance(error, Exception):
+            _outcome(future, self._engine.deadline_s)
+
+    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
+        """`stopped`, waiting for nobody: for event loops and finalizers."""
+        self._end(reply, error=type(error).__name__ if error is not None else None)
+
+    def abandon(self) -> None:
+        """The call belongs to the process this one was forked from, which journals its end."""
+        self._ended = True
+
+    def _end(self, reply: Reply, *, error: str | None = None) -> Future[tuple[str, ...]] | None:
+        """Submit the end of the call, once; None when it has ended already."""
+        with self._lock:
+            if self._ended:
+                return None
+            self._ended = True
+            ms = {**self.receipt.ms}
+            if self._sent_at:
+                ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
+            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, journaled=False, ms=ms)
+        job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
+        future = self._submit(job)
+        self._emit("answered" if reply.choices else "failed", error or "")
+        return future
+
+    def _reply_written(self, ids: tuple[str, ...]) -> None:
+        """On the writer thread, in time or late."""
+        with self._lock:
+            self._end_written = True
+            self._engine.recaller.indexer.wake()
+            turns = (*self.receipt.turns, *ids)
+            self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
+
+    def _has_ended(self, started: float, error: BaseException | None, response: object) -> None:
+        self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
+        if error is None:
+            return
+        try:
+            self._degraded(f"the reply is not journaled: {error}", error)
+        except JournalError as raised:
+            raised.response = response
+            raise
+
+    def _update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)
+        with self._lock:
+            self.receipt = self.receipt.with_(**changes)
+
+    def _note(self, note: str) -> None:
+        self._update(notes=(*self.receipt.notes, note))
+
+    def _emit(self, kind: EventKind, detail: str = "") -> None:
+        receipt = self.receipt
+        emit(
+            self._engine.hooks,
+            Event(kind=kind, detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
+        )
+
+
+def _outcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """What went wrong, waiting at most so long; None when all is well."""
+    wait((future,), timeout=seconds)
+    return _said(future, seconds)
+
+
+def _said(future: Future[Any], seconds: float) -> BaseException | None:
+    if future.done():
+        return future.exception()
+    return TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
+
+
+async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """`_outcome` on whatever event loop is running."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
+
+        return await run_sync(_outcome, future, seconds)
+    watched = asyncio.wrap_future(future, loop=loop)
+    watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
+    await asyncio.wait((watched,), timeout=seconds)
+    return _said(future, seconds)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import time
 import uuid
-import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +18,7 @@ from convmem.past import RecordJob, checked_messages, checked_times
 from convmem.policy import resolve_policy
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
+from convmem.stores.resolve import open_store
 from convmem.wrap.openai import wrap_client
 
 if TYPE_CHECKING:
@@ -40,7 +38,6 @@ __all__ = ["Memory"]
 
 ClientT = TypeVar("ClientT")
 
-_EXIT_WAIT_S = 2.0
 _PAGE = 500
 
 
@@ -91,10 +88,10 @@ class Memory:
             raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
         chosen = resolve_policy(policy)
         made = resolve_embedder(embedder)
-        self._owns_store = isinstance(store, str | Path)
-        self._store = _opened(store, durability)
+        self._store = open_store(store, durability)
         self._engine = Engine(
             self._store,
+            owns_store=isinstance(store, str | Path),
             on_error=on_error,
             deadline_ms=deadline_ms,
             hooks=tuple(hooks),
@@ -106,8 +103,6 @@ class Memory:
         )
         self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
         self._engine.owner = self
-        self._closed = False
-        _OPEN.add(self)
 
     # Around a client.
 
@@ -415,22 +410,9 @@ class Memory:
         """Journal what open streams brought so far, write what is queued, and let go of the store.
 
         A store object that was handed in stays open: it is its owner's. Twice is fine. Clients that were
-        wrapped go on working, without memory.
+        wrapped go on working, without memory. Views that are not made yet are made by the next open.
         """
-        self._close(None)
-
-    def _close(self, timeout: float | None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        ended = self._engine.close(timeout)
-        if self._owns_store and ended:  # a store that hangs would keep whoever closes it
-            self._store.close()
-        _OPEN.discard(self)
-
-    def _after_fork(self) -> None:
-        """In a forked child: what was under way is the parent's to finish."""
-        self._engine.after_fork()
+        self._engine.close(None)
 
     def __enter__(self) -> Self:
         return self
@@ -439,43 +421,3 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _opened(store: str | Path | Store, durability: str) -> Store:
-    from convmem.stores.sqlite import SQLiteStore  # noqa: PLC0415 (only stores in a file need it)
-
-    if isinstance(store, Path):
-        return SQLiteStore(store, durability=durability)
-    if isinstance(store, str):
-        if store.startswith("sqlite:///"):
-            return SQLiteStore(store.removeprefix("sqlite:///"), durability=durability)
-        if "://" in store:
-            kind = store.split("://", 1)[0]
-            raise InputError(
-                f"there is no store for {kind}:// URLs; give a path, sqlite:///path or a Store object"
-            )
-        if not store:
-            raise InputError('the store\'s path is empty; give a path, or ":memory:"')
-        return SQLiteStore(store, durability=durability)
-    if isinstance(store, Store):  # pyright: ignore[reportUnnecessaryIsInstance] (callers without types)
-        return store
-    raise InputError(f"{type(store).__name__} is no Store; it needs the methods of convmem.Store")
-
-
-_OPEN: weakref.WeakSet[Memory] = weakref.WeakSet()
-
-
-def _at_exit() -> None:
-    until = time.monotonic() + _EXIT_WAIT_S
-    for memory in list(_OPEN):
-        memory._close(max(0.0, until - time.monotonic()))  # noqa: SLF001 (the same module)  # pyright: ignore[reportPrivateUsage]
-
-
-def _after_fork() -> None:
-    for memory in list(_OPEN):
-        memory._after_fork()  # noqa: SLF001 (the same module)  # pyright: ignore[reportPrivateUsage]
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

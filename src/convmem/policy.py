@@ -86,7 +86,7 @@ class WindowPolicy:
     recall: int = 0
 
     def __post_init__(self) -> None:
-        name: object = self.name
+        name = cast("object", self.name)
         if not (isinstance(name, str) and name.strip() and name.isprintable()):
             raise InputError(f"A policy's name is one line of printable text, not {name!r}")
         for key in ("high", "low", "summary", "recall"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convmem.engine import Exchange
+    from convmem.exchange import Exchange
 
 __all__ = ["Receipts"]
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from convmem.exchange import BeginJob, Call, EndJob
+from convmem.jobs import BeginJob, Call, EndJob
 from convmem.journal import Forest
 from convmem.portable import conversation
 from convmem.protocols import SessionRef, TurnsRequest

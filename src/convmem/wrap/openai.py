@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     import openai
 
-    from convmem.engine import Engine, Exchange
+    from convmem.engine import Engine
+    from convmem.exchange import Exchange
     from convmem.policy import Policy
     from convmem.scope import Scope
     from convmem.wire.chat import Reply

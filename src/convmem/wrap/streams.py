@@ -16,7 +16,7 @@ from convmem.wire.chat import ReplyStream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from convmem.engine import Exchange
+    from convmem.exchange import Exchange
 
 __all__ = ["AsyncMemoryStream", "MemoryStream", "Tee"]
 

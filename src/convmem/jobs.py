@@ -1,0 +1,279 @@
+"""What the writer thread does for a wrapped call: place and journal its turns, then its reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convmem.errors import JournalError
+from convmem.find import find_session
+from convmem.journal import Forest, Job, NotYetError
+from convmem.protocols import CallRow, NewTurn, SessionRef, Write
+from convmem.session.align import Alignment, Incoming, align
+from convmem.wire.identity import identity, meaning_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from convmem.protocols import Store, Written
+    from convmem.session.tree import Node, Tree
+    from convmem.types import Message, Mode, State
+    from convmem.wire.chat import ChatRequest, Reply
+
+__all__ = ["BeginJob", "Call", "EndJob", "Placement"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is known of a call before anything is done.
+
+    Attributes:
+        id: unique.
+        at: when it was made.
+        user: the owner of the memory, or None.
+        session: the session named by the caller, or None.
+        fresh_session: the name of the session when the call begins a new one.
+        mode: what memory may do.
+        host: where it goes.
+        request: what it asks.
+    """
+
+    id: str
+    at: datetime
+    user: str | None
+    session: str | None
+    fresh_session: str
+    mode: Mode
+    host: str | None
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a call stands in the journal.
+
+    Attributes:
+        ref: its session.
+        alignment: the place of its turns.
+        ids: the ids of the turns it added.
+        before: the turns that lead to its first one, oldest first: the history it did not send.
+        seqs: of those of its own turns that were known, by identity.
+    """
+
+    ref: SessionRef
+    alignment: Alignment
+    ids: tuple[str, ...]
+    before: tuple[Node, ...]
+    seqs: Mapping[bytes, int]
+
+
+class BeginJob(Job[Placement]):
+    """Align the incoming turns and append the new ones as pending."""
+
+    def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
+        super().__init__()
+        self.call = call
+        self.user = call.user
+        self._tell = written
+        self.placement: Placement | None = None
+        self.dead = False
+        self._store = store
+        self._found: SessionRef | None = None
+        self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
+        self._new = 0
+
+    @property
+    def ref(self) -> SessionRef | None:
+        """The session named, found, or begun; None while it has to be looked for."""
+        if self.placement is not None:
+            return self.placement.ref
+        if self.call.session is not None:
+            return SessionRef(self.call.user, self.call.session)
+        return None
+
+    def plan(self, forest: Forest) -> Write | None:
+        """Append what the session does not know."""
+        call, key = self.call, self._store.key
+        turns = call.request.turns
+        incoming = [Incoming(meaning_digest(key, turn), str(turn.get("role"))) for turn in turns]
+        if call.session is not None:
+            ref = SessionRef(call.user, call.session)
+        else:
+            self._found = self._found or find_session(forest, key, call.user, incoming)
+            ref = self._found or SessionRef(call.user, call.fresh_session)
+        generation, tree = forest.tree(ref)
+        place = align(key, tree, incoming)
+        self._aligned = ref, tree, place
+        if call.mode == "read":
+            return None
+        new = _new_turns(place, tree, incoming, turns, call.at)
+        self._new = len(new)
+        row = CallRow(
+            id=call.id,
+            at=call.at,
+            state="pending",
+            model=call.request.model,
+            host=call.host,
+            settings=call.request.settings,
+            end=place.end,
+        )
+        return Write(ref=ref, expect=generation, turns=new, states=_states(place, tree, turns), call=row)
+
+    def settle(self, written: Written | None) -> Placement:
+        """The call is journaled."""
+        if self._aligned is None:
+            raise JournalError("a call was settled before it was aligned")
+        ref, tree, place = self._aligned
+        ids = written.ids if written is not None and written.ids is not None else ()
+        known = (tree.get(identity_) for identity_ in place.identities)
+        seqs = {node.identity: node.seq for node in known if node is not None}
+        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), seqs)
+        self._tell(self.placement)
+        return self.placement
+
+    def lost(self) -> None:
+        """The call will never be journaled, so neither will its reply."""
+        self.dead = True
+
+
+def _new_turns(
+    place: Alignment, tree: Tree, incoming: Sequence[Incoming], turns: Sequence[Message], at: datetime
+) -> tuple[NewTurn, ...]:
+    """The turns to append: what follows the last reply awaits its own."""
+    bare = not any(turn.role == "assistant" for turn in incoming)
+    answered = _answered(turns)
+    new: list[NewTurn] = []
+    for i, identity_ in enumerate(place.identities):
+        known = tree.get(identity_)
+        if known is not None and not (known.forgotten and bare):
+            continue
+        new.append(
+            NewTurn(
+                identity=identity_,
+                parent=place.identities[i - 1] if i else place.base,
+                meaning=incoming[i].meaning,
+                payload=turns[i],
+                state="answered" if i < answered else "pending",
+                at=at,
+                # Said again where something was forgotten, by an app that sends no old history: a new saying.
+                saying=known.saying + 1 if known is not None else 0,
+            )
+        )
+    return tuple(new)
+
+
+def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
+    """Known turns whose state changes: unanswered ones that history shows answered, and retried ones."""
+    answered = _answered(turns)
+    states: list[tuple[bytes, State]] = []
+    for i, identity_ in enumerate(place.identities[: place.known]):
+        node = tree.get(identity_)
+        if node is None or node.settled or node.forgotten:
+            continue
+        state: State = "answered" if i < answered else "pending"
+        if node.state != state:
+            states.append((identity_, state))
+    return tuple(states)
+
+
+def _answered(turns: Sequence[Message]) -> int:
+    """How many of the turns, from the first, had their answer: all up to the last assistant turn."""
+    return max((i + 1 for i, turn in enumerate(turns) if turn.get("role") == "assistant"), default=0)
+
+
+class EndJob(Job[tuple[str, ...]]):
+    """Append the reply, settle the turns it answers, and complete the call's row."""
+
+    def __init__(
+        self,
+        begun: BeginJob,
+        reply: Reply,
+        *,
+        at: datetime,
+        error: str | None,
+        written: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        super().__init__()
+        self.user = begun.user
+        self._begun = begun
+        self._tell = written
+        self._reply = reply
+        self._at = at
+        self._error = error
+
+    @property
+    def ref(self) -> SessionRef | None:
+        """The session of its call."""
+        return self._begun.ref
+
+    def plan(self, forest: Forest) -> Write | None:
+        """Append the choices under the last turn that was sent."""
+        if self._begun.dead:
+            raise JournalError("the call was not journaled, so its reply cannot be")
+        placement = self._begun.placement
+        if placement is None:
+            if self._begun.finished:
+                raise JournalError("the call was never placed, so its reply cannot be")
+            raise NotYetError
+        if self._begun.call.mode == "read":
+            return None
+        _, tree = forest.tree(placement.ref)
+        new, known = self._choices(forest.store.key, tree, placement.alignment.end)
+        return Write(
+            ref=placement.ref,
+            turns=new,
+            states=(*self._states(tree, placement.alignment), *known),
+            call=CallRow(
+                id=self._begun.call.id,
+                at=self._begun.call.at,
+                state=self._reply.state,
+                usage=self._reply.usage,
+                response_id=self._reply.response_id,
+                error=self._error,
+            ),
+        )
+
+    def _choices(
+        self, key: bytes, tree: Tree, end: bytes
+    ) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
+        """The choices to append, and the states of those that were said there before."""
+        state = self._reply.state
+        new: list[NewTurn] = []
+        known: list[tuple[bytes, State]] = []
+        for i, payload in enumerate(self._reply.choices):
+            meaning = meaning_digest(key, payload)
+            position = identity(key, end, meaning)
+            node = tree.get(position)
+            if node is not None and not node.forgotten:
+                known.append((position, state))
+                continue
+            new.append(
+                NewTurn(
+                    identity=position,
+                    parent=end,
+                    meaning=meaning,
+                    payload=payload,
+                    state=state,
+                    at=self._at,
+                    saying=i if node is None else node.saying + 1 + i,
+                )
+            )
+        return tuple(new), tuple(known)
+
+    def _states(self, tree: Tree, place: Alignment) -> tuple[tuple[bytes, State], ...]:
+        """The turns that were waiting for this reply, from the last backwards."""
+        outcome: State = "answered" if self._reply.choices else "failed"
+        states: list[tuple[bytes, State]] = []
+        for identity_ in reversed(place.identities):
+            node = tree.get(identity_)
+            if node is None or node.state not in {"pending", "failed"}:
+                break
+            states.append((identity_, outcome))
+        return tuple(states)
+
+    def settle(self, written: Written | None) -> tuple[str, ...]:
+        """The ids of the reply's turns."""
+        ids = written.ids if written is not None and written.ids is not None else ()
+        self._tell(ids)
+        return ids
