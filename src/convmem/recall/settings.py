@@ -12,7 +12,8 @@ class Settings:
     Scores are in standard deviations over the user's own turns, so weights mean the same in every memory.
 
     Attributes:
-        k1, b: BM25 as Robertson and Zaragoza (2009) have it. 1.2 and .75 are the usual values; they were not tuned.
+        k1, b: BM25 as Robertson and Zaragoza (2009) have it. 1.2 and .75 are the usual values; they
+            were not tuned.
         pair: Share of the lexical score that comes from a turn together with the one before it, the
             rest from its best passage: an answer often shares its words with the question before it.
         previous, next, second_previous, second_next: What a turn takes from the lexical scores of its
