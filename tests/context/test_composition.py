@@ -267,19 +267,20 @@ def test_forgotten_is_gone_from_everything(provider, tmp_path):
         openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
         convmem.Memory(path, embedder=FakeEmbedder(), policy=SMALL, tz=UTC, deadline_ms=10_000) as memory,
     ):
+        provider.default = lambda _: Reply("I see.")
         client = memory.wrap(bare, user="alice", session="s")
         for text in ("The code word is Xanthippe.", "ok", *(f"note {n} about rivers" for n in range(14))):
             ask(client, text)
         memory.flush()
         planned = memory.forget(user="alice", text="xanthippe", dry_run=True)
-        assert len(planned.turn_ids) == 2
+        assert len(planned.turn_ids) == 1
         report = memory.forget(user="alice", text="xanthippe")
         assert report.turn_ids == planned.turn_ids
         assert memory.verify_forgotten(report)
         assert "Xanthippe" not in "\n".join(memory.export())
         assert all("Xanthippe" not in hit.turn.text for hit in memory.recall("code word Xanthippe", user="alice"))
         history = [{"role": "user", "content": "The code word is Xanthippe."}]
-        history.append({"role": "assistant", "content": "echo: The code word is Xanthippe."})
+        history.append({"role": "assistant", "content": "I see."})
         client.chat.completions.create(model="m", messages=[*history, {"role": "user", "content": "and now?"}])
         assert b"Xanthippe" in provider.requests[-1].body, "what the app sends is the app's"
         memory.flush()

@@ -129,6 +129,14 @@ class Connections:
                     db.execute("ROLLBACK")
                 raise
 
+    def truncate_log(self) -> int:
+        """Empty the write-ahead log, which still holds what was deleted; 1 when a reader keeps it, else 0."""
+        if self._writer.opening.in_memory:
+            return 0
+        with self._writer.lock, unavailable(self._writer.opening.path):
+            busy, _, _ = self._writer.db().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return int(busy)
+
     def close(self) -> None:
         """Close both; twice is fine."""
         self._writer.close()

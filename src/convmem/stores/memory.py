@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from convmem.protocols import NodesReply, SessionRef, Written
+from convmem.abilities import Epoch, EpochRef, Forgotten, OwnerRef, Pin, ViewRow, ViewsReply
+from convmem.protocols import NodesReply, SessionRef, TurnsRequest, Written
 from convmem.session.tree import Node
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import text_of
@@ -17,13 +18,13 @@ from convmem.wire.message import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convmem.abilities import ForgetRequest, NewView, UnindexedRequest, ViewsRequest
     from convmem.protocols import (
         CallRow,
         FindRequest,
         NewTurn,
         NodesRequest,
         SessionsRequest,
-        TurnsRequest,
         Write,
     )
     from convmem.types import State
@@ -52,6 +53,31 @@ class _Kept:
     created: datetime
     generation: int = 0
     rows: dict[tuple[bytes, bytes, int], _Row] = field(default_factory=dict[tuple[bytes, bytes, int], _Row])
+    tombstones: list[tuple[int, Node]] = field(default_factory=list["tuple[int, Node]"])
+
+    @property
+    def owner(self) -> OwnerRef:
+        """Whose it is: its user's, or its own."""
+        return OwnerRef(self.ref.user, self.ref.session if self.ref.user is None else None)
+
+
+@dataclass(slots=True)
+class _View:
+    """What was derived from one turn."""
+
+    generation: int
+    entry: bytes | None = None
+    fingerprint: str | None = None
+    vector: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What an owner has besides turns."""
+
+    generation: int = 0
+    redaction: int = 0
+    pins: list[Pin] = field(default_factory=list[Pin])
 
 
 class InMemoryStore:
@@ -62,7 +88,11 @@ class InMemoryStore:
         self._key = secrets.token_bytes(32)
         self._sessions: dict[SessionRef, _Kept] = {}
         self._calls: dict[str, CallRow] = {}
+        self._views: dict[int, _View] = {}
+        self._epochs: dict[EpochRef, Epoch] = {}
+        self._owners: dict[OwnerRef, _Owner] = {}
         self._seq = 0
+        self._pin_seq = 0
         self._generation = 0
 
     @property
@@ -91,7 +121,7 @@ class InMemoryStore:
             said = [turn.at for turn in turns] + ([write.call.at] if write.call else [])
             created = said[0] if said else datetime.now(UTC)
             kept = self._sessions[write.ref] = _Kept(write.ref, created)
-        kept.generation = self._generation
+        kept.generation = self._owned(kept.owner).generation = self._generation
         ids = tuple(f"t{self._insert(kept, turn)}" for turn in turns)
         states = dict(write.states)
         for row in kept.rows.values():
@@ -115,8 +145,129 @@ class InMemoryStore:
             kept = self._sessions.get(request.ref)
             if kept is None:
                 return NodesReply(0, 0, ())
+            buried = [node for generation, node in kept.tombstones if generation > request.since]
             changed = [row.node() for row in kept.rows.values() if row.generation > request.since]
-            return NodesReply(kept.generation, 0, changed)
+            return NodesReply(kept.generation, self._owned(kept.owner).redaction, [*buried, *changed])
+
+    def _owned(self, owner: OwnerRef) -> _Owner:
+        return self._owners.setdefault(owner, _Owner())
+
+    # Views.
+
+    def views(self, request: ViewsRequest) -> ViewsReply:
+        """An owner's turns as recall sees them, or those that changed since a generation."""
+        with self._lock:
+            owner = self._owned(request.owner)
+            rows = [
+                _view_row(kept, row, self._views.get(row.seq), request.fingerprint)
+                for kept in self._sessions.values()
+                if kept.owner == request.owner
+                for row in kept.rows.values()
+                if max(row.generation, self._view_generation(row.seq)) > request.since
+            ]
+            return ViewsReply(owner.generation, owner.redaction, sorted(rows, key=lambda row: row.seq))
+
+    def _view_generation(self, seq: int) -> int:
+        return self._views[seq].generation if seq in self._views else 0
+
+    def put_views(self, batch: Sequence[NewView]) -> None:
+        """Keep views; those of turns that are gone are passed over."""
+        with self._lock:
+            owners = {row.seq: kept.owner for kept in self._sessions.values() for row in kept.rows.values()}
+            self._generation += 1
+            for new in batch:
+                if new.seq not in owners:
+                    continue
+                view = self._views.setdefault(new.seq, _View(0))
+                view.generation = self._owned(owners[new.seq]).generation = self._generation
+                view.entry = view.entry if new.entry is None else new.entry
+                if new.vector is not None:
+                    view.fingerprint, view.vector = new.fingerprint, new.vector
+
+    def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
+        """Turns that still need a view, in the journal's order."""
+        with self._lock:
+            lacking = [
+                turn
+                for turn in self._selected(TurnsRequest(after=request.after))
+                if self._lacks(turn.seq, request.fingerprint)
+            ]
+            return sorted(lacking, key=lambda turn: turn.seq)[: request.limit]
+
+    def _lacks(self, seq: int, fingerprint: str | None) -> bool:
+        view = self._views.get(seq, _View(0))
+        return view.entry is None if fingerprint is None else view.fingerprint != fingerprint
+
+    # Epochs and pins.
+
+    def epoch(self, which: EpochRef) -> Epoch | None:
+        """The running epoch."""
+        with self._lock:
+            return self._epochs.get(which)
+
+    def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
+        """A cut, or the end of an epoch; a session that is gone is passed over."""
+        with self._lock:
+            self._epochs.pop(which, None)
+            if epoch is not None and which.ref in self._sessions:
+                self._epochs[which] = epoch
+
+    def pins(self, owner: OwnerRef) -> Sequence[Pin]:
+        """An owner's pins, the oldest first."""
+        with self._lock:
+            return list(self._owned(owner).pins)
+
+    def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
+        """Pin a text; the same text again is the same pin."""
+        with self._lock:
+            held = self._owned(owner)
+            self._generation += 1
+            held.generation = self._generation
+            known = next((pin for pin in held.pins if pin.text == text), None)
+            if known is None:
+                self._pin_seq += 1
+                known = Pin(f"p{self._pin_seq}", text, at)
+                held.pins.append(known)
+            return known
+
+    # Forgetting.
+
+    def forget(self, request: ForgetRequest) -> Forgotten:
+        """Delete turns and everything derived from them, leaving tombstones."""
+        with self._lock:
+            self._generation += 1
+            held = self._owned(request.owner)
+            held.generation, held.redaction = self._generation, held.redaction + 1
+            gone: list[int] = []
+            for kept in self._sessions.values():
+                if kept.owner == request.owner and request.session in {None, kept.ref.session}:
+                    gone += self._bury(kept, request.seqs)
+            dropped = [pin for pin in held.pins if request.pins is None or pin.id in request.pins]
+            held.pins = [pin for pin in held.pins if pin not in dropped]
+            return Forgotten(tuple(sorted(gone)), len(dropped), 0)
+
+    def _bury(self, kept: _Kept, seqs: Sequence[int] | None) -> list[int]:
+        rows = [(key, row) for key, row in kept.rows.items() if seqs is None or row.seq in seqs]
+        if seqs is not None and not rows:
+            return []
+        kept.generation = self._generation
+        for key, row in rows:
+            new = row.new
+            kept.tombstones.append(
+                (self._generation, Node(0, new.identity, new.parent, b"", "", None, new.saying))
+            )
+            del kept.rows[key]
+            self._views.pop(row.seq, None)
+        for which in [which for which in self._epochs if which.ref == kept.ref]:
+            del self._epochs[which]
+        return [row.seq for _, row in rows]
+
+    def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
+        """How many of these turns are left."""
+        with self._lock:
+            wanted = set(seqs)
+            kept = [kept for kept in self._sessions.values() if kept.owner == owner]
+            return sum(row.seq in wanted for k in kept for row in k.rows.values())
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""
@@ -173,6 +324,22 @@ class InMemoryStore:
                 turns=sum(len(kept.rows) for kept in self._sessions.values()),
                 calls=len(self._calls),
             )
+
+
+def _view_row(kept: _Kept, row: _Row, view: _View | None, fingerprint: str | None) -> ViewRow:
+    new = row.new
+    fits = view is not None and fingerprint is not None and view.fingerprint == fingerprint
+    return ViewRow(
+        row.seq,
+        kept.ref.session,
+        new.identity,
+        new.parent,
+        str(new.payload.get("role", "")),
+        row.state,
+        new.saying,
+        view.entry if view is not None else None,
+        view.vector if view is not None and fits else None,
+    )
 
 
 def _filled(old: CallRow | None, new: CallRow) -> CallRow:

@@ -99,6 +99,37 @@ CREATE TABLE settings (
     UNIQUE (owner, digest)
 ) STRICT;
 
+-- What recall needs of a turn, derived from it and dropped with it. entry is the analyzed text; vector is
+-- float16, little endian, and only means something together with its fingerprint, the embedder's.
+CREATE TABLE views (
+    turn INTEGER PRIMARY KEY REFERENCES turns (seq) ON DELETE CASCADE,
+    owner INTEGER NOT NULL REFERENCES owners (id),
+    entry BLOB,
+    fingerprint TEXT,
+    vector BLOB,
+    generation INTEGER NOT NULL
+) STRICT;
+CREATE INDEX views_by_change ON views (owner, generation);
+
+-- Where the window of a session begins, per host and model, and what stands for the rounds before it.
+CREATE TABLE epochs (
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    host TEXT NOT NULL,
+    model TEXT NOT NULL,
+    start BLOB NOT NULL,
+    summary TEXT NOT NULL,
+    PRIMARY KEY (session, host, model)
+) STRICT, WITHOUT ROWID;
+
+-- Texts that are always in an owner's context.
+CREATE TABLE pins (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner INTEGER NOT NULL REFERENCES owners (id),
+    text TEXT NOT NULL,
+    at TEXT NOT NULL,
+    UNIQUE (owner, text)
+) STRICT;
+
 -- One row per provider call: what it was sent with, what it cost, how it ended.
 CREATE TABLE calls (
     id TEXT PRIMARY KEY,

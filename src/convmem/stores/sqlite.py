@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.stores.connections import Connections
-from convmem.stores.media import digest_of, put_back, take_out
+from convmem.stores.media import digest_of, take_out
 from convmem.stores.opening import Opening, damaged
-from convmem.types import Session, Stats, Turn
-from convmem.wire.message import dumps, text_of
+from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
+from convmem.stores.sqlite_abilities import SQLiteAbilities
+from convmem.types import Session, Stats
+from convmem.wire.message import dumps
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
         TurnsRequest,
         Write,
     )
-    from convmem.types import Message
+    from convmem.types import Message, Turn
 
 __all__ = ["SQLiteStore"]
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteAbilities):
     """A journal in a SQLite file, shared by any number of threads and processes.
 
     Args:
@@ -127,16 +128,12 @@ class SQLiteStore:
         where, values = _where(request)
         with self._db.reading() as db:
             rows = db.execute(
-                "SELECT t.seq, s.name, o.user, t.role, t.payload, t.media, t.state, t.at, t.saying, "
-                "t.identity,"
-                " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session),"
-                " o.id"
-                " FROM turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
+                f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES}"
                 f" WHERE {where} AND t.seq > ? ORDER BY t.seq LIMIT ?",
                 (*values, request.after, request.limit),
             ).fetchall()
             try:
-                return [_turn(db, row) for row in rows]
+                return [turn_of(db, row) for row in rows]
             except (ValueError, TypeError, LookupError) as error:
                 raise damaged(self._path, error) from error
 
@@ -314,28 +311,3 @@ def _settings(db: sqlite3.Connection, owner: int, messages: tuple[Message, ...])
     )
     row = db.execute("SELECT id FROM settings WHERE owner = ? AND digest = ?", (owner, digest)).fetchone()
     return int(row[0])
-
-
-def _turn(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
-    seq, session, user, role, payload, media, state, at, saying, identity, parent, owner = row
-    message: Message = json.loads(payload)
-    if media is not None:
-        for path, digest in json.loads(media):
-            content = db.execute(
-                "SELECT content FROM media WHERE owner = ? AND digest = ?", (owner, bytes.fromhex(digest))
-            ).fetchone()
-            put_back(message, path, content[0])
-    return Turn(
-        id=f"t{seq}",
-        seq=seq,
-        session=session,
-        user=user,
-        parent=None if parent is None else f"t{parent}",
-        role=role,
-        text=text_of(message),
-        payload=message,
-        state=state,
-        at=datetime.fromisoformat(at),
-        choice=saying,
-        branch=identity.hex(),
-    )

@@ -1,0 +1,50 @@
+"""From rows to turns."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from convmem.stores.media import put_back
+from convmem.types import Turn
+from convmem.wire.message import text_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from convmem.types import Message
+
+__all__ = ["TURN_COLUMNS", "TURN_TABLES", "turn_of"]
+
+TURN_COLUMNS = (
+    "t.seq, s.name, o.user, t.role, t.payload, t.media, t.state, t.at, t.saying, t.identity,"
+    " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session), o.id"
+)
+TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
+
+
+def turn_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
+    """A turn of a row of `TURN_COLUMNS`."""
+    seq, session, user, role, payload, media, state, at, saying, identity, parent, owner = row
+    message: Message = json.loads(payload)
+    if media is not None:
+        for path, digest in json.loads(media):
+            content = db.execute(
+                "SELECT content FROM media WHERE owner = ? AND digest = ?", (owner, bytes.fromhex(digest))
+            ).fetchone()
+            put_back(message, path, content[0])
+    return Turn(
+        id=f"t{seq}",
+        seq=seq,
+        session=session,
+        user=user,
+        parent=None if parent is None else f"t{parent}",
+        role=role,
+        text=text_of(message),
+        payload=message,
+        state=state,
+        at=datetime.fromisoformat(at),
+        choice=saying,
+        branch=identity.hex(),
+    )
