@@ -23,12 +23,18 @@ __all__ = ["journal"]
 _CALLS_PER_SESSION = 10
 
 
-def journal(*, calls: int, turns: Sequence[int], durability: Literal["normal", "full"], folder: Path) -> bool:
-    """Print the milliseconds of both steps of a call, and of bare inserts in between."""
-    print(f"{calls} calls each, durability {durability}; milliseconds, p50 / p95")
+def journal(
+    *, calls: int, turns: Sequence[int], durability: Literal["normal", "full"], busy: bool, folder: Path
+) -> bool:
+    """Print the milliseconds of both steps of a call, and of bare inserts in between.
+
+    Work in the background is waited for between the calls, as while a model answers or a person types,
+    unless `busy`.
+    """
+    print(f"{calls} calls each, durability {durability}{', busy' if busy else ''}; milliseconds, p50 / p95")
     with _provider() as base_url:
         for n in turns:
-            steps = _measured(base_url, folder / f"journal-{n}.db", n, calls, durability)
+            steps = _measured(base_url, folder / f"journal-{n}.db", n, calls, durability, busy=busy)
             for name in ("journal", "reply"):
                 ours, bare = steps[name], steps[f"{name}, bare"]
                 print(
@@ -58,7 +64,7 @@ def _provider() -> Iterator[str]:
 
 
 def _measured(
-    base_url: str, path: Path, turns: int, calls: int, durability: Literal["normal", "full"]
+    base_url: str, path: Path, turns: int, calls: int, durability: Literal["normal", "full"], *, busy: bool
 ) -> dict[str, list[float]]:
     steps: dict[str, list[float]] = {"journal": [], "reply": [], "journal, bare": [], "reply, bare": []}
     bare_path = path.with_suffix(".bare.db")
@@ -69,12 +75,16 @@ def _measured(
         bare.execute("CREATE TABLE turns (seq INTEGER PRIMARY KEY, payload TEXT NOT NULL)")
         inner = client(base_url)
         for n in range(calls):
+            if not busy:
+                memory.flush()
             if not n % _CALLS_PER_SESSION:
                 session = f"session {n}"
                 history = _past(turns, session)
                 memory.record(history, session=session)
                 wrapped = memory.wrap(inner, session=session)
                 _call(memory, wrapped, history, "the first, not counted")
+                if not busy:
+                    memory.flush()
             message, said, receipt = _call(memory, wrapped, history, f"question {n} " + "word " * 40)
             for name, payload in (("journal", message), ("reply", said)):
                 steps[name].append(receipt.ms[name])
