@@ -97,6 +97,7 @@ class Composition:
         self.embedding: Future[NDArray[np.float32]] | None = None
         self.embed_s: float | None = None
         self.system = count_messages(self.request.settings, self.count)
+        self.system += self.count(self.request.tools) if self.request.tools else 0
 
     def run(self, embedding: Future[NDArray[np.float32]] | None, embed_s: float | None) -> Composed:
         """Decide what is sent, cut when it is time, recall, and put it together."""

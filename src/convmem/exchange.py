@@ -213,6 +213,11 @@ class Exchange:
             if self._sent_at:
                 ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
             self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, journaled=False, ms=ms)
+        counted = (reply.usage or {}).get("prompt_tokens")
+        if isinstance(counted, int):
+            self._engine.ratios.learn(
+                self._call.request.model, sent=self.receipt.tokens.total, counted=counted
+            )
         job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
         future = self._submit(job)
         self._emit("answered" if reply.choices else "failed", error or "")

@@ -112,7 +112,7 @@ class Tokens:
     """Estimated tokens of one request, by where they came from.
 
     Attributes:
-        system: the caller's leading system and developer messages.
+        system: the caller's leading system and developer messages, and the tools.
         summary: what stands for rounds that left the window, with its fence.
         window: earlier rounds sent verbatim, the caller's own and those that memory put back.
         recall: recalled turns and pins, with their fence.

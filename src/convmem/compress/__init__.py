@@ -1,1 +1,1 @@
-"""Compressors."""
+"""Compressors: what stands for rounds that left the window."""

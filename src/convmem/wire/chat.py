@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.wire.message import SETTINGS_ROLES, plain
+from convmem.wire.message import SETTINGS_ROLES, dumps, plain
 
 if TYPE_CHECKING:
     from convmem.types import Message, State
@@ -27,6 +27,7 @@ class ChatRequest:
         model: the model asked, None when the body names none.
         stream: the reply comes as server-sent events.
         max_output: the most tokens the reply may have, when the body says so.
+        tools: the tools as JSON, empty when there are none; they take room like messages.
     """
 
     settings: tuple[Message, ...]
@@ -34,6 +35,7 @@ class ChatRequest:
     model: str | None = None
     stream: bool = False
     max_output: int | None = None
+    tools: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,15 @@ def parse(body: object) -> ChatRequest:
         model=model if isinstance(model, str) else None,
         stream=fields.get("stream") is True,
         max_output=limit if isinstance(limit, int) else None,
+        tools=_tools(fields.get("tools")),
     )
+
+
+def _tools(tools: object) -> str:
+    try:
+        return dumps(plain(tools, where="tools")) if tools else ""
+    except InputError:
+        return ""  # the SDK raises on it, in its own words
 
 
 def _message(item: object, i: int) -> Message:
