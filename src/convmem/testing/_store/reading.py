@@ -108,7 +108,7 @@ class Reading(StoreTests):
             same(words(TurnsRequest(ref=NOBODY)), "3", "turns of a session without a user")
             same(words(TurnsRequest(ref=ALICE, owner="bob")), "16", "turns of a session, whatever the owner")
 
-    def test_after_limit_and_identities(self) -> None:
+    def test_after_limit_identities_and_places(self) -> None:
         """They narrow what is read, alone and together."""
         with self.opened() as store:
             a, b, c, d = line("a", "b", "c", "d")
@@ -134,6 +134,11 @@ class Reading(StoreTests):
                 "those after the second",
             )
             same(found(TurnsRequest(ref=ALICE, identities=())), [], "turns by no identity")
+            asked = (seqs[4], seqs[1], seqs[-1] + 1000)
+            same(found(TurnsRequest(ref=ALICE, seqs=asked)), [1, 4], "turns by their places")
+            same(found(TurnsRequest(owner="alice", seqs=asked, after=seqs[1])), [4], "those after the second")
+            same(found(TurnsRequest(ref=ALICE, seqs=())), [], "turns at no place")
+            same(found(TurnsRequest(ref=BOB, seqs=asked)), [], "turns at the places of another's")
 
     def test_the_fields_of_a_turn(self) -> None:
         """Everything but the payload is what was written, or read from it."""
