@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--calls", type=int, default=500)
     command.add_argument("--turns", type=int, nargs="+", default=[10, 100, 1_000], help="lengths of history")
     command.add_argument("--durability", choices=("normal", "full"), default="normal")
+    command.add_argument("--embedder", default="none", help="as Memory takes it; it works at the same time")
     command.add_argument("--busy", action="store_true", help="do not wait for background work between calls")
     command = add("exit", ends.exit_, "the interpreter ends in the middle of calls")
     command.add_argument(

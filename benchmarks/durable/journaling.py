@@ -24,17 +24,28 @@ _CALLS_PER_SESSION = 10
 
 
 def journal(
-    *, calls: int, turns: Sequence[int], durability: Literal["normal", "full"], busy: bool, folder: Path
+    *,
+    calls: int,
+    turns: Sequence[int],
+    durability: Literal["normal", "full"],
+    embedder: str,
+    busy: bool,
+    folder: Path,
 ) -> bool:
     """Print the milliseconds of both steps of a call, and of bare inserts in between.
 
     Work in the background is waited for between the calls, as while a model answers or a person types,
     unless `busy`.
     """
-    print(f"{calls} calls each, durability {durability}{', busy' if busy else ''}; milliseconds, p50 / p95")
+    print(
+        f"{calls} calls each, durability {durability}, embedder {embedder}{', busy' if busy else ''};"
+        " milliseconds, p50 / p95"
+    )
     with _provider() as base_url:
         for n in turns:
-            steps = _measured(base_url, folder / f"journal-{n}.db", n, calls, durability, busy=busy)
+            path = folder / f"journal-{n}.db"
+            with convmem.Memory(path, durability=durability, embedder=embedder) as memory:
+                steps = _measured(memory, base_url, path, n, calls, durability=durability, busy=busy)
             for name in ("journal", "reply"):
                 ours, bare = steps[name], steps[f"{name}, bare"]
                 print(
@@ -64,11 +75,11 @@ def _provider() -> Iterator[str]:
 
 
 def _measured(
-    base_url: str, path: Path, turns: int, calls: int, durability: Literal["normal", "full"], *, busy: bool
+    memory: convmem.Memory, base_url: str, path: Path, turns: int, calls: int, *, durability: str, busy: bool
 ) -> dict[str, list[float]]:
     steps: dict[str, list[float]] = {"journal": [], "reply": [], "journal, bare": [], "reply, bare": []}
     bare_path = path.with_suffix(".bare.db")
-    with convmem.Memory(path, durability=durability) as memory, closing(sqlite3.connect(bare_path)) as bare:
+    with closing(sqlite3.connect(bare_path)) as bare:
         bare.isolation_level = None
         bare.execute("PRAGMA journal_mode = WAL")
         bare.execute(f"PRAGMA synchronous = {durability}")
