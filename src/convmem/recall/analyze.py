@@ -158,3 +158,16 @@ def digest(text: str) -> int:
     """Return a 64-bit id of a text's folded letters and digits: equal for the same words."""
     kept = re.sub(r"[\W_]+", "", fold(text)) or text
     return int.from_bytes(blake2b(kept.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+_WIDE_CHARACTER: Final = re.compile(f"[{CJK}]")
+_LETTER: Final = re.compile(rf"(?![{CJK}])[^\W\d_]+")
+
+
+def mostly_wide(text: str) -> bool:
+    """Tell whether a text is Chinese, Japanese or Korean: more such characters than words of letters."""
+    start = text[:_SNIFFED]
+    return len(_WIDE_CHARACTER.findall(start)) > len(_LETTER.findall(start))
+
+
+_SNIFFED: Final = 2_000

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from convmem.recall import intent
-from convmem.recall.analyze import count_terms, digest, words
+from convmem.recall.analyze import count_terms, digest, mostly_wide, words
 from convmem.recall.passages import cut
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Entry:
         id: The turn's id.
         session: The session's id.
         role: One of `ROLES`.
+        wide: Mostly Chinese, Japanese or Korean characters rather than words of letters.
         speaker: The speaker's name, empty where chats have none.
         at: Seconds since the epoch, NaN when unknown.
         digest: Equal for turns that say the same in the same words.
@@ -56,6 +57,7 @@ class Entry:
     id: str
     session: str
     role: str
+    wide: bool
     speaker: str
     at: float
     digest: int
@@ -87,6 +89,7 @@ def analyze_turn(
         id=id,
         session=session,
         role=role if role in ROLES else "other",
+        wide=mostly_wide(text),
         speaker=speaker or "",
         at=_seconds(at),
         digest=digest(text),

@@ -322,6 +322,7 @@ def _turns(columns: Columns, sessions: dict[str, int], speakers: dict[str, int])
         session=_numbers(columns.sessions, sessions),
         speaker=_numbers(columns.speakers, speakers),
         role=columns.role,
+        wide=columns.wide,
         at=columns.at,
         digest=columns.digest,
         question=columns.question,

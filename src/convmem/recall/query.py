@@ -212,9 +212,11 @@ def _dense(partition: Partition, query: Query, settings: Settings) -> Floats | N
     vectors = np.atleast_2d(np.asarray(query.vectors, dtype=np.float32))
     if vectors.shape[1] != partition.vectors.dim or not np.isfinite(vectors).all():
         return None
-    cosines = partition.vectors.centred_cosines(vectors)
+    cosines = partition.vectors.centred_cosines(vectors, partition.turns.wide)
     if partition.kind == "assistant" and settings.context and query.context_vectors is not None:
-        cosines = cosines + settings.context * partition.vectors.centred_cosines(query.context_vectors)
+        cosines = cosines + settings.context * partition.vectors.centred_cosines(
+            query.context_vectors, partition.turns.wide
+        )
     return cosines
 
 

@@ -18,6 +18,7 @@ class Turns:
     session: NDArray[np.int32]
     speaker: NDArray[np.int32]
     role: NDArray[np.uint8]
+    wide: NDArray[np.bool_]
     at: NDArray[np.float64]
     digest: NDArray[np.uint64]
     question: NDArray[np.float32]
