@@ -28,16 +28,33 @@ from convmem.errors import (
 )
 from convmem.hooks import Event, Hook
 from convmem.memory import Memory
+from convmem.policy import PRESETS, Plan, Policy, PolicyRequest, WindowPolicy
 from convmem.protocols import Store
-from convmem.types import Message, Mode, Receipt, Session, State, Stats, Tokens, Turn
+from convmem.types import (
+    ForgetReport,
+    Hit,
+    Message,
+    Mode,
+    Prepared,
+    Recalled,
+    Receipt,
+    Session,
+    State,
+    Stats,
+    Tokens,
+    Turn,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "PRESETS",
     "AsyncMemory",
     "ClosedError",
     "ConvmemError",
     "Event",
+    "ForgetReport",
+    "Hit",
     "Hook",
     "InputError",
     "JournalError",
@@ -45,6 +62,11 @@ __all__ = [
     "Message",
     "MissingExtraError",
     "Mode",
+    "Plan",
+    "Policy",
+    "PolicyRequest",
+    "Prepared",
+    "Recalled",
     "Receipt",
     "ScopeError",
     "Session",
@@ -60,6 +82,7 @@ __all__ = [
     "StoreUnavailableError",
     "Tokens",
     "Turn",
+    "WindowPolicy",
     "WrapError",
     "__version__",
 ]

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from convmem.policy import Policy
     from convmem.protocols import Store
-    from convmem.types import Mode, Receipt, Session, Stats, Turn
+    from convmem.types import ForgetReport, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["AsyncMemory"]
 
@@ -42,10 +43,16 @@ class AsyncMemory:
         return self
 
     def wrap(
-        self, client: ClientT, *, user: str | None = None, session: str | None = None, mode: Mode = "on"
+        self,
+        client: ClientT,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        policy: str | Path | Policy | None = None,
+        mode: Mode = "on",
     ) -> ClientT:
         """See `Memory.wrap`."""
-        return self.memory.wrap(client, user=user, session=session, mode=mode)
+        return self.memory.wrap(client, user=user, session=session, policy=policy, mode=mode)
 
     def scope(
         self,
@@ -72,12 +79,80 @@ class AsyncMemory:
         user: str | None = None,
         session: str | None = None,
         at: datetime | Sequence[datetime] | None = None,
+        prepared: Prepared | None = None,
         append: bool = False,
     ) -> list[str]:
         """See `Memory.record`."""
         return await asyncio.to_thread(
-            self.memory.record, messages, user=user, session=session, at=at, append=append
+            self.memory.record,
+            messages,
+            user=user,
+            session=session,
+            at=at,
+            prepared=prepared,
+            append=append,
         )
+
+    async def prepare(
+        self,
+        messages: Iterable[Mapping[str, Any]],
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        model: str | None = None,
+        policy: str | Path | Policy | None = None,
+        budget: int | None = None,
+    ) -> Prepared:
+        """See `Memory.prepare`."""
+        return await asyncio.to_thread(
+            self.memory.prepare,
+            messages,
+            user=user,
+            session=session,
+            model=model,
+            policy=policy,
+            budget=budget,
+        )
+
+    async def recall(
+        self,
+        query: str,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        top_k: int = 10,
+        budget: int | None = None,
+    ) -> list[Hit]:
+        """See `Memory.recall`."""
+        return await asyncio.to_thread(
+            self.memory.recall, query, user=user, session=session, top_k=top_k, budget=budget
+        )
+
+    async def pin(self, text: str, *, user: str) -> str:
+        """See `Memory.pin`."""
+        return await asyncio.to_thread(self.memory.pin, text, user=user)
+
+    async def forget(
+        self,
+        *,
+        user: str | None,
+        session: str | None = None,
+        turn_ids: Sequence[str] | None = None,
+        text: str | None = None,
+        dry_run: bool = False,
+    ) -> ForgetReport:
+        """See `Memory.forget`."""
+        return await asyncio.to_thread(
+            self.memory.forget, user=user, session=session, turn_ids=turn_ids, text=text, dry_run=dry_run
+        )
+
+    async def verify_forgotten(self, report: ForgetReport) -> bool:
+        """See `Memory.verify_forgotten`."""
+        return await asyncio.to_thread(self.memory.verify_forgotten, report)
+
+    async def reindex(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 (the same as Memory's)
+        """See `Memory.reindex`."""
+        return await asyncio.to_thread(self.memory.reindex, timeout)
 
     async def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """See `Memory.sessions`."""
