@@ -1,0 +1,46 @@
+"""The tokens of a text by o200k, without a network: from tiktoken's cache, else from bpe-openai's data."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from importlib import resources
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from convmem.context.tokens import LearnedRatios, table_is_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["MODEL", "counter"]
+
+MODEL = "gpt-4o"
+"""A model whose tokens convmem itself counts by o200k."""
+
+_ENCODING = "o200k_base"
+_ADDRESS = f"https://openaipublic.blob.core.windows.net/encodings/{_ENCODING}.tiktoken"
+
+
+def counter(folder: Path) -> tuple[Callable[[str], int], str]:
+    """What counts tokens, and its name; a name that begins with "estimate" is no exact count.
+
+    Args:
+        folder: where the table is unpacked when tiktoken has none; this process's tiktoken then uses it.
+    """
+    if find_spec("tiktoken") is None:
+        return LearnedRatios().counter(None), "estimate: tiktoken is not installed"
+    if not table_is_here(_ENCODING) and find_spec("bpe_openai") is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        packed = resources.files("bpe_openai").joinpath("data", f"{_ENCODING}.tiktoken.gz").read_bytes()
+        name = hashlib.sha1(_ADDRESS.encode(), usedforsecurity=False).hexdigest()
+        (folder / name).write_bytes(gzip.decompress(packed))
+        os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
+    if not table_is_here(_ENCODING):
+        return (
+            LearnedRatios().counter(None),
+            "estimate: tiktoken has no table of o200k (set TIKTOKEN_CACHE_DIR, or install bpe-openai)",
+        )
+    return LearnedRatios().counter(MODEL), "tiktoken o200k"
