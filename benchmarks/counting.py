@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from importlib import resources
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convmem.context.tokens import LearnedRatios, table_is_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 __all__ = ["MODEL", "counter"]
 
@@ -32,11 +31,10 @@ def counter(folder: Path) -> tuple[Callable[[str], int], str]:
     """
     if find_spec("tiktoken") is None:
         return LearnedRatios().counter(None), "estimate: tiktoken is not installed"
-    if not table_is_here(_ENCODING) and find_spec("bpe_openai") is not None:
+    if not table_is_here(_ENCODING) and (packed := _packed()) is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        packed = resources.files("bpe_openai").joinpath("data", f"{_ENCODING}.tiktoken.gz").read_bytes()
         name = hashlib.sha1(_ADDRESS.encode(), usedforsecurity=False).hexdigest()
-        (folder / name).write_bytes(gzip.decompress(packed))
+        (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
         os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
     if not table_is_here(_ENCODING):
         return (
@@ -44,3 +42,13 @@ def counter(folder: Path) -> tuple[Callable[[str], int], str]:
             "estimate: tiktoken has no table of o200k (set TIKTOKEN_CACHE_DIR, or install bpe-openai)",
         )
     return LearnedRatios().counter(MODEL), "tiktoken o200k"
+
+
+def _packed() -> Path | None:
+    """The table inside bpe-openai, which need not be imported for it."""
+    found = find_spec("bpe_openai")
+    for place in (found.submodule_search_locations or ()) if found is not None else ():
+        table = Path(place, "data", f"{_ENCODING}.tiktoken.gz")
+        if table.is_file():
+            return table
+    return None
