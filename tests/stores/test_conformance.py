@@ -18,9 +18,9 @@ class _SQLite(StoreConformance):
     def read_call(self, store, call):
         with store._db.reading() as db:
             row = db.execute(
-                "SELECT c.id, c.at, c.state, c.model, c.host, s.payload, c.end, c.usage, c.response_id,"
-                " c.error"
-                " FROM calls c LEFT JOIN settings s ON s.id = c.settings WHERE c.id = ?",
+                "SELECT c.id, c.at, c.state, c.model, c.host, w.body, c.end, c.usage, c.response_id,"
+                " c.error FROM calls c LEFT JOIN settings s ON s.id = c.settings"
+                " LEFT JOIN contents w ON w.id = s.payload WHERE c.id = ?",
                 (call,),
             ).fetchone()
         id_, at, state, model, host, settings, end, usage, response_id, error = row

@@ -119,10 +119,12 @@ def test_media_are_kept_once_per_owner(store):
     for ref in (ALICE, replace(ALICE, session="osaka"), BOB, NOBODY):
         add(store, ref, *(picture(n) for n in range(5)))
     kept = rows(
-        store, "SELECT o.user, length(m.content) FROM media m JOIN owners o ON o.id = m.owner ORDER BY o.id"
+        store,
+        "SELECT o.user, length(c.body) FROM media m JOIN owners o ON o.id = m.owner"
+        " JOIN contents c ON c.id = m.content ORDER BY o.id",
     )
     assert kept == [("alice", len(IMAGE)), ("bob", len(IMAGE)), (None, len(IMAGE))]
-    assert rows(store, "SELECT max(length(payload)) < 500 FROM turns") == [(1,)]
+    assert rows(store, "SELECT count(*) FROM contents WHERE length(body) > 500") == [(3,)]
     assert {t.payload["content"][0]["image_url"]["url"] for t in store.turns(TurnsRequest())} == {IMAGE}
 
 
@@ -139,7 +141,9 @@ def test_system_texts_are_kept_once_per_owner(store):
         for m, settings in enumerate((one, other, one)):
             add(store, ref, call=CallRow(id=f"c{n}{m}", at=NOON, state="answered", settings=settings))
     kept = rows(
-        store, "SELECT o.user, s.payload FROM settings s JOIN owners o ON o.id = s.owner ORDER BY s.id"
+        store,
+        "SELECT o.user, c.body FROM settings s JOIN owners o ON o.id = s.owner"
+        " JOIN contents c ON c.id = s.payload ORDER BY s.id",
     )
     assert [(user, tuple(json.loads(payload))) for user, payload in kept] == [
         (user, settings) for user in ("alice", "bob") for settings in (one, other)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from convmem.stores.opening import Opening
 
 __all__ = ["Connections"]
+
+_PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+_LOG_BUSY_MS = 20
 
 
 class _Line:
@@ -129,13 +133,25 @@ class Connections:
                     db.execute("ROLLBACK")
                 raise
 
-    def truncate_log(self) -> int:
-        """Empty the write-ahead log, which still holds what was deleted; 1 when a reader keeps it, else 0."""
+    def empty_log(self) -> bool:
+        """Empty the write-ahead log, which still holds what was deleted; False when a reader keeps it.
+
+        Tried for half a second. Others cannot write while SQLite waits for readers, so it waits little.
+        """
         if self._writer.opening.in_memory:
-            return 0
+            return True
+        return any(self._empty_log(pause) for pause in _PAUSES_S)
+
+    def _empty_log(self, pause: float) -> bool:
+        time.sleep(pause)
         with self._writer.lock, unavailable(self._writer.opening.path):
-            busy, _, _ = self._writer.db().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return int(busy)
+            db = self._writer.db()
+            db.execute(f"PRAGMA busy_timeout = {_LOG_BUSY_MS}")
+            try:
+                busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                db.execute(f"PRAGMA busy_timeout = {int(self._writer.opening.busy_ms)}")
+        return not busy
 
     def close(self) -> None:
         """Close both; twice is fine."""

@@ -53,12 +53,26 @@ class _Kept:
     created: datetime
     generation: int = 0
     rows: dict[tuple[bytes, bytes, int], _Row] = field(default_factory=dict[tuple[bytes, bytes, int], _Row])
-    tombstones: list[tuple[int, Node]] = field(default_factory=list["tuple[int, Node]"])
+    tombstones: dict[tuple[bytes, bytes, int], tuple[int, Node]] = field(
+        default_factory=dict["tuple[bytes, bytes, int]", "tuple[int, Node]"]
+    )
+    calls: set[str] = field(default_factory=set[str])
 
     @property
     def owner(self) -> OwnerRef:
         """Whose it is: its user's, or its own."""
         return OwnerRef(self.ref.user, self.ref.session if self.ref.user is None else None)
+
+    @property
+    def listed(self) -> bool:
+        """Not only tombstones are left."""
+        return bool(self.rows) or not self.tombstones
+
+    def knows(self, request: FindRequest) -> bool:
+        """Whether it has one of these turns, or has forgotten it."""
+        return any(row.new.meaning in request.meanings for row in self.rows.values()) or any(
+            identity in request.identities for _, identity, _ in (*self.rows, *self.tombstones)
+        )
 
 
 @dataclass(slots=True)
@@ -130,6 +144,7 @@ class InMemoryStore:
                 row.state, row.generation = state, self._generation
         if write.call is not None:
             self._calls[write.call.id] = _filled(self._calls.get(write.call.id), write.call)
+            kept.calls.add(write.call.id)
         return Written(ids, self._generation)
 
     def _insert(self, kept: _Kept, turn: NewTurn) -> int:
@@ -145,7 +160,7 @@ class InMemoryStore:
             kept = self._sessions.get(request.ref)
             if kept is None:
                 return NodesReply(0, 0, ())
-            buried = [node for generation, node in kept.tombstones if generation > request.since]
+            buried = [node for generation, node in kept.tombstones.values() if generation > request.since]
             changed = [row.node() for row in kept.rows.values() if row.generation > request.since]
             return NodesReply(kept.generation, self._owned(kept.owner).redaction, [*buried, *changed])
 
@@ -157,7 +172,7 @@ class InMemoryStore:
     def views(self, request: ViewsRequest) -> ViewsReply:
         """An owner's turns as recall sees them, or those that changed since a generation."""
         with self._lock:
-            owner = self._owned(request.owner)
+            owner = self._owners.get(request.owner, _Owner())
             rows = [
                 _view_row(kept, row, self._views.get(row.seq), request.fingerprint)
                 for kept in self._sessions.values()
@@ -176,12 +191,13 @@ class InMemoryStore:
             owners = {row.seq: kept.owner for kept in self._sessions.values() for row in kept.rows.values()}
             self._generation += 1
             for new in batch:
-                if new.seq not in owners:
+                embedded = new.vector is not None and new.fingerprint is not None
+                if new.seq not in owners or not (embedded or new.entry is not None):
                     continue
                 view = self._views.setdefault(new.seq, _View(0))
                 view.generation = self._owned(owners[new.seq]).generation = self._generation
                 view.entry = view.entry if new.entry is None else new.entry
-                if new.vector is not None:
+                if embedded:
                     view.fingerprint, view.vector = new.fingerprint, new.vector
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
@@ -196,7 +212,7 @@ class InMemoryStore:
 
     def _lacks(self, seq: int, fingerprint: str | None) -> bool:
         view = self._views.get(seq, _View(0))
-        return view.entry is None if fingerprint is None else view.fingerprint != fingerprint
+        return view.entry is None or (fingerprint is not None and view.fingerprint != fingerprint)
 
     # Epochs and pins.
 
@@ -206,16 +222,18 @@ class InMemoryStore:
             return self._epochs.get(which)
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
-        """A cut, or the end of an epoch; a session that is gone is passed over."""
+        """A cut, or the end of an epoch; a session without turns is passed over."""
         with self._lock:
-            self._epochs.pop(which, None)
-            if epoch is not None and which.ref in self._sessions:
+            kept = self._sessions.get(which.ref)
+            if epoch is None:
+                self._epochs.pop(which, None)
+            elif kept is not None and kept.rows:
                 self._epochs[which] = epoch
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
         """An owner's pins, the oldest first."""
         with self._lock:
-            return list(self._owned(owner).pins)
+            return list(self._owners.get(owner, _Owner()).pins)
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
         """Pin a text; the same text again is the same pin."""
@@ -235,27 +253,41 @@ class InMemoryStore:
     def forget(self, request: ForgetRequest) -> Forgotten:
         """Delete turns and everything derived from them, leaving tombstones."""
         with self._lock:
+            held = self._owners.get(request.owner)
+            if held is None:
+                return Forgotten((), 0, 0)
+            owner, name = request.owner, request.session
+            sessions = [
+                k for k in self._sessions.values() if k.owner == owner and name in {None, k.ref.session}
+            ]
+            all_sessions = name is None or (owner.user is None and name == owner.session)
+            whole = request.seqs is None and (bool(sessions) or all_sessions)
+            wanted = self._bearing(sessions, request.seqs)
+            unpinned = whole and all_sessions if request.pins is None else request.pins
+            dropped = [pin for pin in held.pins if unpinned is True or (unpinned and pin.id in unpinned)]
+            if not (whole or wanted or dropped):
+                return Forgotten((), 0, 0)
             self._generation += 1
-            held = self._owned(request.owner)
             held.generation, held.redaction = self._generation, held.redaction + 1
-            gone: list[int] = []
-            for kept in self._sessions.values():
-                if kept.owner == request.owner and request.session in {None, kept.ref.session}:
-                    gone += self._bury(kept, request.seqs)
-            dropped = [pin for pin in held.pins if request.pins is None or pin.id in request.pins]
             held.pins = [pin for pin in held.pins if pin not in dropped]
+            gone: list[int] = []
+            for kept in sessions if whole else wanted:
+                gone += self._bury(kept, request.seqs)
             return Forgotten(tuple(sorted(gone)), len(dropped), 0)
+
+    def _bearing(self, sessions: Sequence[_Kept], seqs: Sequence[int] | None) -> list[_Kept]:
+        """The sessions that have one of these turns."""
+        return [k for k in sessions if any(seqs is None or row.seq in seqs for row in k.rows.values())]
 
     def _bury(self, kept: _Kept, seqs: Sequence[int] | None) -> list[int]:
         rows = [(key, row) for key, row in kept.rows.items() if seqs is None or row.seq in seqs]
-        if seqs is not None and not rows:
-            return []
         kept.generation = self._generation
+        for call in kept.calls if seqs is None else ():
+            self._calls.pop(call, None)
         for key, row in rows:
             new = row.new
-            kept.tombstones.append(
-                (self._generation, Node(0, new.identity, new.parent, b"", "", None, new.saying))
-            )
+            node = Node(0, new.identity, new.parent, b"", "", None, new.saying)
+            kept.tombstones[key] = (self._generation, node)
             del kept.rows[key]
             self._views.pop(row.seq, None)
         for which in [which for which in self._epochs if which.ref == kept.ref]:
@@ -271,14 +303,8 @@ class InMemoryStore:
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""
-        identities, meanings = set(request.identities), set(request.meanings)
         with self._lock:
-            found = [
-                kept
-                for kept in self._sessions.values()
-                if kept.ref.user == request.user
-                and any(r.new.identity in identities or r.new.meaning in meanings for r in kept.rows.values())
-            ]
+            found = [k for k in self._sessions.values() if k.ref.user == request.user and k.knows(request)]
             found.sort(key=lambda kept: -kept.generation)
         return [kept.ref for kept in found[: request.limit]]
 
@@ -312,15 +338,16 @@ class InMemoryStore:
             return [
                 Session(name=kept.ref.session, user=kept.ref.user, created=kept.created, turns=len(kept.rows))
                 for kept in self._sessions.values()
-                if request.owner is True or kept.ref.user == request.owner
+                if kept.listed and (request.owner is True or kept.ref.user == request.owner)
             ]
 
     def stats(self) -> Stats:
         """Counts."""
         with self._lock:
+            listed = [kept for kept in self._sessions.values() if kept.listed]
             return Stats(
-                users=len({ref.user for ref in self._sessions} - {None}),
-                sessions=len(self._sessions),
+                users=len({kept.ref.user for kept in listed} - {None}),
+                sessions=len(listed),
                 turns=sum(len(kept.rows) for kept in self._sessions.values()),
                 calls=len(self._calls),
             )

@@ -92,6 +92,7 @@ def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
         with unavailable(path):
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
+            db.execute("PRAGMA temp_store = MEMORY")  # no words in temporary files
             if not checked:
                 _bring_up_to_date(db, opening)
             db.execute(f"PRAGMA synchronous = {opening.durability}")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["TURN_COLUMNS", "TURN_TABLES", "turn_of"]
 
 TURN_COLUMNS = (
-    "t.seq, s.name, o.user, t.role, t.payload, t.media, t.state, t.at, t.saying, t.identity,"
+    "t.seq, s.name, o.user, t.role, (SELECT body FROM contents WHERE id = t.payload), t.media, t.state, t.at,"
+    " t.saying, t.identity,"
     " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session), o.id"
 )
 TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
@@ -31,7 +32,9 @@ def turn_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
     if media is not None:
         for path, digest in json.loads(media):
             content = db.execute(
-                "SELECT content FROM media WHERE owner = ? AND digest = ?", (owner, bytes.fromhex(digest))
+                "SELECT c.body FROM media m JOIN contents c ON c.id = m.content"
+                " WHERE m.owner = ? AND m.digest = ?",
+                (owner, bytes.fromhex(digest)),
             ).fetchone()
             put_back(message, path, content[0])
     return Turn(

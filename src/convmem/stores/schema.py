@@ -30,13 +30,15 @@ CREATE TABLE store (
 ) STRICT;
 
 -- Who owns memory: a user, or a session that has none. generation rises with every write of the owner's,
--- redaction with everything forgotten: a cache that holds another value is stale, or void.
+-- redaction with everything forgotten: a cache that holds another value is stale, or void. rid is the
+-- redaction up to which no copy of what was forgotten is left in the write-ahead log.
 CREATE TABLE owners (
     id INTEGER PRIMARY KEY,
     user TEXT UNIQUE,
     session TEXT UNIQUE,
     generation INTEGER NOT NULL DEFAULT 0,
     redaction INTEGER NOT NULL DEFAULT 0,
+    rid INTEGER NOT NULL DEFAULT 0,
     CHECK ((user IS NULL) <> (session IS NULL))
 ) STRICT;
 
@@ -49,10 +51,18 @@ CREATE TABLE sessions (
     UNIQUE (owner, name)
 ) STRICT;
 
+-- Everything that holds words, or was derived from them; other tables name rows of it. A row is only ever
+-- appended, and overwritten in place when it is forgotten, so that SQLite never moves it: where rows are
+-- moved from page to page, copies stay behind that PRAGMA secure_delete does not reach.
+CREATE TABLE contents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    body ANY NOT NULL
+) STRICT;
+
 -- The journal. seq is its order, never the clock. identity binds meaning to position, so that a turn is
 -- the same turn whoever sends it again; parent is an identity and not a seq, so that a branch holds
--- together when a turn in its middle is forgotten. payload is the message verbatim, less the inline media
--- listed in media as [[path, digest], ...].
+-- together when a turn in its middle is forgotten. payload names the message verbatim, as JSON, less the
+-- inline media listed in media as [[path, digest], ...].
 CREATE TABLE turns (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     session INTEGER NOT NULL REFERENCES sessions (id),
@@ -63,7 +73,7 @@ CREATE TABLE turns (
     role TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('pending', 'answered', 'partial', 'failed')),
     at TEXT NOT NULL,
-    payload TEXT NOT NULL,
+    payload INTEGER NOT NULL REFERENCES contents (id),
     media TEXT,
     generation INTEGER NOT NULL,
     UNIQUE (session, parent, identity, saying)
@@ -71,6 +81,7 @@ CREATE TABLE turns (
 CREATE INDEX turns_by_identity ON turns (identity, session);
 CREATE INDEX turns_by_meaning ON turns (meaning, session);
 CREATE INDEX turns_by_change ON turns (session, generation);
+CREATE INDEX turns_with_media ON turns (session) WHERE media IS NOT NULL;
 
 -- What was forgotten: the place without the words.
 CREATE TABLE tombstones (
@@ -79,14 +90,15 @@ CREATE TABLE tombstones (
     saying INTEGER NOT NULL DEFAULT 0,
     parent BLOB NOT NULL,
     generation INTEGER NOT NULL,
-    PRIMARY KEY (session, identity, saying)
+    PRIMARY KEY (session, parent, identity, saying)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_by_identity ON tombstones (identity, session);
 
 -- Inline images, audio and files: once per owner, however often they are sent.
 CREATE TABLE media (
     owner INTEGER NOT NULL REFERENCES owners (id),
     digest BLOB NOT NULL,
-    content BLOB NOT NULL,
+    content INTEGER NOT NULL REFERENCES contents (id),
     PRIMARY KEY (owner, digest)
 ) STRICT, WITHOUT ROWID;
 
@@ -95,21 +107,25 @@ CREATE TABLE settings (
     id INTEGER PRIMARY KEY,
     owner INTEGER NOT NULL REFERENCES owners (id),
     digest BLOB NOT NULL,
-    payload TEXT NOT NULL,
+    payload INTEGER NOT NULL REFERENCES contents (id),
     UNIQUE (owner, digest)
 ) STRICT;
 
--- What recall needs of a turn, derived from it and dropped with it. entry is the analyzed text; vector is
--- float16, little endian, and only means something together with its fingerprint, the embedder's.
+-- What recall needs of a turn, derived from it and dropped with it; made empty with the turn. entry names the
+-- analyzed text; vector names the embedding as float16, little endian, and only means something together
+-- with fingerprint, the embedder's. The indexes find what changed, and what is still to be analyzed or
+-- embedded, without a look at the rest.
 CREATE TABLE views (
     turn INTEGER PRIMARY KEY REFERENCES turns (seq) ON DELETE CASCADE,
     owner INTEGER NOT NULL REFERENCES owners (id),
-    entry BLOB,
+    entry INTEGER REFERENCES contents (id),
     fingerprint TEXT,
-    vector BLOB,
+    vector INTEGER REFERENCES contents (id),
     generation INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX views_by_change ON views (owner, generation);
+CREATE INDEX views_to_analyze ON views (turn) WHERE entry IS NULL;
+CREATE INDEX views_by_fingerprint ON views (fingerprint, turn);
 
 -- Where the window of a session begins, per host and model, and what stands for the rounds before it.
 CREATE TABLE epochs (
@@ -117,7 +133,7 @@ CREATE TABLE epochs (
     host TEXT NOT NULL,
     model TEXT NOT NULL,
     start BLOB NOT NULL,
-    summary TEXT NOT NULL,
+    summary INTEGER NOT NULL REFERENCES contents (id),
     PRIMARY KEY (session, host, model)
 ) STRICT, WITHOUT ROWID;
 
@@ -125,10 +141,10 @@ CREATE TABLE epochs (
 CREATE TABLE pins (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner INTEGER NOT NULL REFERENCES owners (id),
-    text TEXT NOT NULL,
-    at TEXT NOT NULL,
-    UNIQUE (owner, text)
+    text INTEGER NOT NULL REFERENCES contents (id),
+    at TEXT NOT NULL
 ) STRICT;
+CREATE INDEX pins_by_owner ON pins (owner);
 
 -- One row per provider call: what it was sent with, what it cost, how it ended.
 CREATE TABLE calls (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.stores.connections import Connections
+from convmem.stores.contents import keep
 from convmem.stores.media import digest_of, take_out
 from convmem.stores.opening import Opening, damaged
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
@@ -110,9 +111,11 @@ class SQLiteStore(SQLiteAbilities):
             for column, digests in (("identity", request.identities), ("meaning", request.meanings))
             if digests
         ]
+        if request.identities:  # where a turn was forgotten, its place is known still
+            arms.append(arms[0].replace("FROM turns", "FROM tombstones"))
         if not arms:
             return ()
-        known = [*request.identities, *request.meanings]
+        known = [*request.identities, *request.meanings, *request.identities]
         scope = [request.user] if request.user is not None else []
         with self._db.reading() as db:
             rows = db.execute(
@@ -143,7 +146,7 @@ class SQLiteStore(SQLiteAbilities):
         with self._db.reading() as db:
             rows = db.execute(
                 "SELECT s.name, o.user, s.created, (SELECT count(*) FROM turns t WHERE t.session = s.id)"
-                f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {where} ORDER BY s.id",
+                f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {where} AND {_LISTED} ORDER BY s.id",
                 values,
             )
             return [
@@ -155,13 +158,20 @@ class SQLiteStore(SQLiteAbilities):
         """Counts, and the size of the database in bytes."""
         with self._db.reading() as db:
             counts = db.execute(
-                "SELECT (SELECT count(*) FROM owners WHERE user IS NOT NULL),"
-                " (SELECT count(*) FROM sessions), (SELECT count(*) FROM turns),"
+                "SELECT count(DISTINCT o.user), count(*), (SELECT count(*) FROM turns),"
                 " (SELECT count(*) FROM calls),"
                 " (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
+                f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {_LISTED}"
             ).fetchone()
         users, sessions, turns, calls, size = counts
         return Stats(users=users, sessions=sessions, turns=turns, calls=calls, bytes=size)
+
+
+_LISTED = (
+    "(EXISTS (SELECT 1 FROM turns WHERE session = s.id)"
+    " OR NOT EXISTS (SELECT 1 FROM tombstones WHERE session = s.id))"
+)
+"""Of a session whose every turn was forgotten only the tombstones are left, and nobody is shown its name."""
 
 
 def _is(ref: SessionRef) -> str:
@@ -247,34 +257,34 @@ def _first_said(write: Write) -> datetime:
 
 
 def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, turn: NewTurn) -> int:
+    place = (session, turn.parent, turn.identity, turn.saying)
+    there = db.execute(
+        "SELECT seq FROM turns WHERE session = ? AND parent = ? AND identity = ? AND saying = ?", place
+    ).fetchone()
+    if there is not None:
+        return int(there[0])
     payload, media = take_out(turn.payload)
-    row = db.execute(
+    (seq,) = db.execute(
         "INSERT INTO turns"
         " (session, parent, identity, saying, meaning, role, state, at, payload, media, generation)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
         (
-            session,
-            turn.parent,
-            turn.identity,
-            turn.saying,
+            *place,
             turn.meaning,
             str(turn.payload.get("role", "")),
             turn.state,
             turn.at.isoformat(),
-            dumps(payload),
+            keep(db, dumps(payload)),
             dumps([[m.path, m.digest.hex()] for m in media]) if media else None,
             generation,
         ),
     ).fetchone()
-    if row is None:
-        row = db.execute(
-            "SELECT seq FROM turns WHERE session = ? AND parent = ? AND identity = ? AND saying = ?",
-            (session, turn.parent, turn.identity, turn.saying),
-        ).fetchone()
-        return int(row[0])
+    db.execute("INSERT INTO views (turn, owner, generation) VALUES (?, ?, ?)", (seq, owner, generation))
     for m in media:
-        db.execute("INSERT INTO media VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (owner, m.digest, m.content))
-    return int(row[0])
+        known = db.execute("SELECT 1 FROM media WHERE owner = ? AND digest = ?", (owner, m.digest)).fetchone()
+        if known is None:
+            db.execute("INSERT INTO media VALUES (?, ?, ?)", (owner, m.digest, keep(db, m.content)))
+    return int(seq)
 
 
 def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> None:
@@ -305,9 +315,10 @@ def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> No
 def _settings(db: sqlite3.Connection, owner: int, messages: tuple[Message, ...]) -> int:
     payload = dumps(messages)
     digest = digest_of(payload.encode())
-    db.execute(
-        "INSERT INTO settings (owner, digest, payload) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (owner, digest, payload),
-    )
     row = db.execute("SELECT id FROM settings WHERE owner = ? AND digest = ?", (owner, digest)).fetchone()
+    if row is None:
+        row = db.execute(
+            "INSERT INTO settings (owner, digest, payload) VALUES (?, ?, ?) RETURNING id",
+            (owner, digest, keep(db, payload)),
+        ).fetchone()
     return int(row[0])

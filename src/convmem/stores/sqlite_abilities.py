@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Forgotten, Pin, ViewRow, ViewsReply
+from convmem.errors import StoreUnavailableError
+from convmem.stores.contents import blot, keep, replace
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
+from convmem.stores.sqlite_forget import forget, parts
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from convmem.abilities import (
         EpochRef,
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from convmem.types import Turn
 
 __all__ = ["SQLiteAbilities"]
-
-_AT_ONCE = 500
 
 
 class SQLiteAbilities:
@@ -43,50 +43,34 @@ class SQLiteAbilities:
             owner, generation, redaction = row
             if generation == request.since:
                 return ViewsReply(generation, redaction, ())
+            chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
             rows = db.execute(
-                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, v.entry,"
-                " CASE WHEN v.fingerprint = ?1 THEN v.vector END FROM"
-                f" ({_ALL if not request.since else _CHANGED}) c JOIN turns t ON t.seq = c.seq"
-                " JOIN sessions s ON s.id = t.session LEFT JOIN views v ON v.turn = t.seq ORDER BY t.seq",
-                (request.fingerprint, owner, request.since)
-                if request.since
-                else (request.fingerprint, owner),
+                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying,"
+                " (SELECT body FROM contents WHERE id = v.entry),"
+                " CASE WHEN v.fingerprint = ?1 THEN (SELECT body FROM contents WHERE id = v.vector) END"
+                f" FROM ({chosen} ORDER BY seq) c CROSS JOIN turns t ON t.seq = c.seq"
+                " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq",
+                (request.fingerprint, *values),
             )
-            return ViewsReply(generation, redaction, [ViewRow(*row) for row in rows])
+            found = [ViewRow(*row) for row in rows]
+        found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
+        return ViewsReply(generation, redaction, found)
 
     def put_views(self, batch: Sequence[NewView]) -> None:
         """Keep views; those of turns that are gone are passed over."""
         with self._db.writing() as db:
             generations: dict[int, int] = {}
             for view in batch:
-                row = db.execute(
-                    "SELECT s.owner FROM turns t JOIN sessions s ON s.id = t.session WHERE t.seq = ?",
-                    (view.seq,),
-                ).fetchone()
-                if row is None:
-                    continue
-                (owner,) = row
-                if owner not in generations:
-                    generations[owner] = _raise_generation(db, owner)
-                db.execute(
-                    "INSERT INTO views VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (turn) DO UPDATE SET"
-                    " entry = coalesce(excluded.entry, entry),"
-                    " vector = CASE WHEN excluded.vector IS NULL THEN vector ELSE excluded.vector END,"
-                    " fingerprint = CASE WHEN excluded.vector IS NULL THEN fingerprint"
-                    " ELSE excluded.fingerprint END,"
-                    " generation = excluded.generation",
-                    (view.seq, owner, view.entry, view.fingerprint, view.vector, generations[owner]),
-                )
+                _put_view(db, view, generations)
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
         """Turns that still need a view, in the journal's order."""
-        lacking = "v.entry IS NULL" if request.fingerprint is None else "v.fingerprint IS NOT ?"
-        values = () if request.fingerprint is None else (request.fingerprint,)
         with self._db.reading() as db:
+            seqs = _unindexed(db, request)
             rows = db.execute(
-                f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} LEFT JOIN views v ON v.turn = t.seq"
-                f" WHERE t.seq > ? AND {lacking} ORDER BY t.seq LIMIT ?",
-                (request.after, *values, request.limit),
+                f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES}"
+                f" WHERE t.seq IN ({','.join('?' * len(seqs))}) ORDER BY t.seq",
+                seqs,
             ).fetchall()
             return [turn_of(db, row) for row in rows]
 
@@ -95,23 +79,29 @@ class SQLiteAbilities:
     def epoch(self, which: EpochRef) -> Epoch | None:
         """The running epoch."""
         with self._db.reading() as db:
-            session = _session(db, which)
             row = db.execute(
-                "SELECT start, summary FROM epochs WHERE session = ? AND host = ? AND model = ?",
-                (session, which.host, which.model),
+                "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
+                " WHERE e.session = ? AND e.host = ? AND e.model = ?",
+                (_session(db, which), which.host, which.model),
             ).fetchone()
-        return Epoch(*row) if row is not None else None
+        return Epoch(row[0], row[1].decode()) if row is not None else None
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
-        """A cut, or the end of an epoch; a session that is gone is passed over."""
+        """A cut, or the end of an epoch; a session without turns is passed over."""
         with self._db.writing() as db:
-            session = _session(db, which)
-            if session is None:
-                return
-            place = (session, which.host, which.model)
-            db.execute("DELETE FROM epochs WHERE session = ? AND host = ? AND model = ?", place)
-            if epoch is not None:
-                db.execute("INSERT INTO epochs VALUES (?, ?, ?, ?, ?)", (*place, epoch.start, epoch.summary))
+            place = (_session(db, which), which.host, which.model)
+            row = db.execute(
+                "SELECT summary FROM epochs WHERE session = ? AND host = ? AND model = ?", place
+            ).fetchone()
+            old = row[0] if row is not None else None
+            if epoch is None:
+                blot(db, [old])
+                db.execute("DELETE FROM epochs WHERE session = ? AND host = ? AND model = ?", place)
+            elif db.execute("SELECT 1 FROM turns WHERE session = ?", place[:1]).fetchone() is not None:
+                summary = replace(db, old, epoch.summary.encode())
+                db.execute(
+                    "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)", (*place, epoch.start, summary)
+                )
 
     # Pins.
 
@@ -119,78 +109,101 @@ class SQLiteAbilities:
         """An owner's pins, the oldest first."""
         with self._db.reading() as db:
             row = _owner(db, owner)
-            rows = db.execute(
-                "SELECT id, text, at FROM pins WHERE owner = ? ORDER BY id",
-                (row[0] if row is not None else None,),
-            ).fetchall()
-        return [Pin(f"p{number}", text, datetime.fromisoformat(at)) for number, text, at in rows]
+            return _pins(db, row[0]) if row is not None else []
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
         """Pin a text; the same text again is the same pin."""
         with self._db.writing() as db:
-            column, name = ("user", owner.user) if owner.user is not None else ("session", owner.session)
+            column, name = _named(owner)
             db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-            found = _owner(db, owner)
-            number = found[0] if found is not None else 0
+            (number,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (name,)).fetchone()
             _raise_generation(db, number)
-            db.execute(
-                "INSERT INTO pins (owner, text, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (number, text, at.isoformat()),
-            )
-            row = db.execute(
-                "SELECT id, at FROM pins WHERE owner = ? AND text = ?", (number, text)
+            for pin in _pins(db, number):
+                if pin.text == text:
+                    return pin
+            (id_,) = db.execute(
+                "INSERT INTO pins (owner, text, at) VALUES (?, ?, ?) RETURNING id",
+                (number, keep(db, text), at.isoformat()),
             ).fetchone()
-        return Pin(f"p{row[0]}", text, datetime.fromisoformat(row[1]))
+        return Pin(f"p{id_}", text, at)
 
     # Forgetting.
 
     def forget(self, request: ForgetRequest) -> Forgotten:
         """Delete turns and everything derived from them, leaving tombstones.
 
-        The rows of the session and the owner stay, empty: tombstones must be found again by their names.
+        The rows of the sessions and the owner stay, empty, with the names that the caller gave them:
+        tombstones are found by them when the caller sends the history again. A session without a turn but
+        with tombstones is not listed. Calls stay, they hold no words; those of a session that is forgotten
+        as a whole go. Contents are overwritten in place, so that the file keeps its size.
         """
         with self._db.writing() as db:
             row = _owner(db, request.owner)
             if row is None:
                 return Forgotten((), 0, 0)
-            owner = row[0]
-            generation = _raise_generation(db, owner)
-            db.execute("UPDATE owners SET redaction = redaction + 1 WHERE id = ?", (owner,))
-            seqs, sessions = _chosen(db, owner, request)
-            for part in _parts(seqs):
-                _bury(db, part, generation)
-            for session in sessions:
-                db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
-                db.execute("DELETE FROM epochs WHERE session = ?", (session,))
-                if request.seqs is None:
-                    db.execute("DELETE FROM calls WHERE session = ?", (session,))
-            pins = _drop_pins(db, owner, request)
-            _sweep(db, owner)
-        return Forgotten(tuple(seqs), pins, self._db.truncate_log())
+            gone = forget(db, row[0], request)
+        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
 
-    def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:  # noqa: ARG002 (seqs are never used twice)
-        """How many of these turns, or copies in the write-ahead log, are left."""
+    def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
+        """How many of these turns are left, and one more while the write-ahead log may hold copies."""
         left = 0
         with self._db.reading() as db:
-            for part in _parts(seqs):
-                marks = ",".join("?" * len(part))
-                for table, column in (("turns", "seq"), ("views", "turn")):
-                    sought = f"SELECT count(*) FROM {table} WHERE {column} IN ({marks})"
-                    left += db.execute(sought, part).fetchone()[0]
-        return left + self._db.truncate_log()
+            row = _owner(db, owner)
+            for part in parts(seqs) if row is not None else ():
+                left += db.execute(
+                    "SELECT count(*) FROM turns t JOIN sessions s ON s.id = t.session"
+                    f" WHERE s.owner = ? AND t.seq IN ({','.join('?' * len(part))})",
+                    (row[0] if row is not None else 0, *part),
+                ).fetchone()[0]
+        return left + self._copies(owner)
+
+    def _copies(self, owner: OwnerRef) -> int:
+        """Rid the write-ahead log of what the owner forgot; 1 when a reader of the log keeps it, else 0.
+
+        That the log was emptied since is remembered in the file: what is written later holds no such words,
+        and whoever reads that is in nobody's way.
+        """
+        with self._db.reading() as db:
+            found = _owner(db, owner)
+            row = db.execute(
+                "SELECT redaction FROM owners WHERE id = ? AND rid < redaction",
+                found[:1] if found else (None,),
+            ).fetchone()
+        if found is None or row is None:
+            return 0
+        try:
+            if not self._db.empty_log():
+                return 1
+        except StoreUnavailableError:  # the turns are gone all the same
+            return 1
+        try:
+            with self._db.writing() as db:
+                db.execute("UPDATE owners SET rid = max(rid, ?) WHERE id = ?", (row[0], found[0]))
+        except StoreUnavailableError:
+            pass  # the next one empties the log again
+        return 0
 
 
-_ALL = "SELECT t.seq FROM sessions s JOIN turns t ON t.session = s.id WHERE s.owner = ?2"
+_ALL = "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id WHERE s.owner = ?2"
 _CHANGED = (
-    "SELECT t.seq FROM sessions s JOIN turns t ON t.session = s.id AND t.generation > ?3"
+    "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id AND t.generation > ?3"
     " WHERE s.owner = ?2 AND s.generation > ?3"
-    " UNION SELECT turn AS seq FROM views WHERE owner = ?2 AND generation > ?3"
+    " UNION SELECT turn FROM views WHERE owner = ?2 AND generation > ?3"
 )
+_FINGERPRINTS = (  # one step per distinct fingerprint, however many turns have it
+    "WITH RECURSIVE f (x) AS (SELECT min(fingerprint) FROM views UNION ALL"
+    " SELECT (SELECT min(fingerprint) FROM views WHERE fingerprint > x) FROM f WHERE x IS NOT NULL)"
+    " SELECT x FROM f WHERE x IS NOT NULL"
+)
+
+
+def _named(owner: OwnerRef) -> tuple[str, str | None]:
+    return ("user", owner.user) if owner.user is not None else ("session", owner.session)
 
 
 def _owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
     """The owner's row, generation and redaction."""
-    column, name = ("user", owner.user) if owner.user is not None else ("session", owner.session)
+    column, name = _named(owner)
     row: tuple[int, int, int] | None = db.execute(
         f"SELECT id, generation, redaction FROM owners WHERE {column} = ?", (name,)
     ).fetchone()
@@ -212,65 +225,47 @@ def _raise_generation(db: sqlite3.Connection, owner: int) -> int:
     return int(db.execute(raised, (owner,)).fetchone()[0])
 
 
-def _chosen(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> tuple[list[int], list[int]]:
-    """The turns to forget, and the sessions they, or the request, name."""
-    where, values = "s.owner = ?", [owner]
-    rows: list[tuple[Any, ...]] = []
-    named = "SELECT s.id FROM sessions s WHERE s.owner = ? AND (?2 IS NULL OR s.name = ?2)"
-    sessions = [row[0] for row in db.execute(named, (owner, request.session))]
-    sought = f"SELECT t.seq, t.session FROM turns t JOIN sessions s ON s.id = t.session WHERE {where}"
-    if request.seqs is None:
-        marks = ",".join("?" * len(sessions))
-        rows = db.execute(f"{sought} AND s.id IN ({marks}) ORDER BY t.seq", (*values, *sessions)).fetchall()
-        return [seq for seq, _ in rows], sessions
-    for part in _parts(request.seqs):
-        marks = ",".join("?" * len(part))
-        rows += db.execute(f"{sought} AND t.seq IN ({marks}) ORDER BY t.seq", (*values, *part)).fetchall()
-    kept = [(seq, session) for seq, session in rows if session in sessions]
-    return [seq for seq, _ in kept], sorted({session for _, session in kept})
-
-
-def _parts(seqs: Iterable[int]) -> list[list[int]]:
-    everything = list(seqs)
-    return [everything[i : i + _AT_ONCE] for i in range(0, len(everything), _AT_ONCE)]
-
-
-def _bury(db: sqlite3.Connection, seqs: Sequence[int], generation: int) -> None:
-    marks = ",".join("?" * len(seqs))
+def _put_view(db: sqlite3.Connection, view: NewView, generations: dict[int, int]) -> None:
+    """Keep one view; `generations` has those that this batch raised."""
+    row = db.execute(
+        "SELECT owner, entry, fingerprint, vector FROM views WHERE turn = ?", (view.seq,)
+    ).fetchone()
+    embedded = view.vector is not None and view.fingerprint is not None
+    if row is None or not (embedded or view.entry is not None):
+        return
+    owner, entry, fingerprint, vector = row
+    if owner not in generations:
+        generations[owner] = _raise_generation(db, owner)
+    if view.entry is not None:
+        entry = replace(db, entry, view.entry)
+    if view.vector is not None and embedded:
+        fingerprint, vector = view.fingerprint, replace(db, vector, view.vector)
     db.execute(
-        "INSERT INTO tombstones (session, identity, saying, parent, generation)"
-        f" SELECT session, identity, saying, parent, ? FROM turns WHERE seq IN ({marks})"
-        " ON CONFLICT DO NOTHING",
-        (generation, *seqs),
-    )
-    db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)
-
-
-def _drop_pins(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> int:
-    if request.pins is None:
-        return db.execute("DELETE FROM pins WHERE owner = ?", (owner,)).rowcount
-    numbers = [int(pin[1:]) for pin in request.pins]
-    return sum(
-        db.execute("DELETE FROM pins WHERE owner = ? AND id = ?", (owner, number)).rowcount
-        for number in numbers
+        "UPDATE views SET entry = ?, fingerprint = ?, vector = ?, generation = ? WHERE turn = ?",
+        (entry, fingerprint, vector, generations[owner], view.seq),
     )
 
 
-def _sweep(db: sqlite3.Connection, owner: int) -> None:
-    """Remove media and settings of the owner that nothing refers to any more."""
-    used: set[str] = set()
+def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
+    """Which turns lack a view, at the cost of those that do."""
+    lacking = "SELECT turn FROM views INDEXED BY"
+    after, limit = request.after, request.limit
     rows = db.execute(
-        "SELECT t.media FROM turns t JOIN sessions s ON s.id = t.session"
-        " WHERE s.owner = ? AND t.media NOT NULL",
+        f"{lacking} views_to_analyze WHERE entry IS NULL AND turn > ? ORDER BY turn LIMIT ?", (after, limit)
+    ).fetchall()
+    if request.fingerprint is not None:
+        for other in [None, *(x for (x,) in db.execute(_FINGERPRINTS) if x != request.fingerprint)]:
+            rows += db.execute(
+                f"{lacking} views_by_fingerprint WHERE fingerprint IS ? AND turn > ? ORDER BY turn LIMIT ?",
+                (other, after, limit),
+            )
+    return sorted({seq for (seq,) in rows})[:limit]
+
+
+def _pins(db: sqlite3.Connection, owner: int) -> list[Pin]:
+    rows = db.execute(
+        "SELECT p.id, c.body, p.at FROM pins p JOIN contents c ON c.id = p.text"
+        " WHERE p.owner = ? ORDER BY p.id",
         (owner,),
     )
-    for (media,) in rows:
-        used |= {digest for _, digest in json.loads(media)}
-    for (digest,) in db.execute("SELECT digest FROM media WHERE owner = ?", (owner,)).fetchall():
-        if digest.hex() not in used:
-            db.execute("DELETE FROM media WHERE owner = ? AND digest = ?", (owner, digest))
-    db.execute(
-        "DELETE FROM settings WHERE owner = ?"
-        " AND id NOT IN (SELECT settings FROM calls WHERE settings NOT NULL)",
-        (owner,),
-    )
+    return [Pin(f"p{number}", text, datetime.fromisoformat(at)) for number, text, at in rows]

@@ -1,0 +1,146 @@
+"""Forgetting in SQLite: rows deleted, their contents overwritten in place, tombstones left."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from convmem.stores.contents import blot
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+    from convmem.abilities import ForgetRequest
+
+__all__ = ["Gone", "forget", "parts"]
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What one request took away: turns by `seq`, and the number of pins."""
+
+    seqs: tuple[int, ...] = ()
+    pins: int = 0
+
+
+def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
+    """Carry out a request inside the transaction that the caller began."""
+    named = "SELECT id FROM sessions WHERE owner = ?1 AND (?2 IS NULL OR name = ?2)"
+    sessions = [int(row[0]) for row in db.execute(named, (owner, request.session))]
+    alone = request.owner.user is None  # such an owner is its session
+    all_sessions = request.session is None or (alone and request.session == request.owner.session)
+    whole = request.seqs is None and (bool(sessions) or all_sessions)
+    rows = list(_chosen(db, sessions, request.seqs))
+    pins = _pins(db, owner, request.pins, everything=whole and all_sessions)
+    if not (whole or rows or pins):
+        return Gone()
+    (generation,) = db.execute(
+        "UPDATE owners SET generation = generation + 1, redaction = redaction + 1 WHERE id = ?"
+        " RETURNING generation",
+        (owner,),
+    ).fetchone()
+    seqs = tuple(sorted(seq for seq, _ in rows))
+    media: set[bytes] = set()
+    for part in parts(seqs):
+        media |= _bury(db, part, generation)
+    for session in sessions if whole else sorted({session for _, session in rows}):
+        db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
+        blot(db, _column(db, "SELECT summary FROM epochs WHERE session = ?", session))
+        db.execute("DELETE FROM epochs WHERE session = ?", (session,))
+        if whole:
+            db.execute("DELETE FROM calls WHERE session = ?", (session,))
+    blot(db, [text for _, text in pins])
+    db.executemany("DELETE FROM pins WHERE id = ?", [(pin,) for pin, _ in pins])
+    _sweep_media(db, owner, media)
+    _sweep_settings(db, owner)
+    return Gone(seqs, len(pins))
+
+
+def parts(seqs: Iterable[int]) -> Iterator[list[int]]:
+    """A few hundred at a time, as many as a statement takes."""
+    everything = list(seqs)
+    for start in range(0, len(everything), _AT_ONCE):
+        yield everything[start : start + _AT_ONCE]
+
+
+def _chosen(
+    db: sqlite3.Connection, sessions: list[int], seqs: tuple[int, ...] | None
+) -> Iterator[tuple[int, int]]:
+    """The turns to forget, each with its session."""
+    if seqs is None:
+        for session in sessions:
+            yield from db.execute("SELECT seq, session FROM turns WHERE session = ?", (session,))
+        return
+    allowed = set(sessions)
+    for part in parts(set(seqs)):
+        marks = ",".join("?" * len(part))
+        for seq, session in db.execute(f"SELECT seq, session FROM turns WHERE seq IN ({marks})", part):
+            if session in allowed:
+                yield seq, session
+
+
+def _pins(
+    db: sqlite3.Connection, owner: int, ids: tuple[str, ...] | None, *, everything: bool
+) -> list[tuple[int, int]]:
+    """The pins to drop, each with its text."""
+    if ids is None and not everything:
+        return []
+    rows = db.execute("SELECT id, text FROM pins WHERE owner = ?", (owner,)).fetchall()
+    return [(pin, text) for pin, text in rows if ids is None or f"p{pin}" in ids]
+
+
+def _bury(db: sqlite3.Connection, seqs: list[int], generation: int) -> set[bytes]:
+    """Put tombstones where turns were; returns the digests of their media."""
+    marks = ",".join("?" * len(seqs))
+    blot(db, _column(db, f"SELECT payload FROM turns WHERE seq IN ({marks})", *seqs))
+    for view in ("entry", "vector"):
+        blot(db, _column(db, f"SELECT {view} FROM views WHERE turn IN ({marks})", *seqs))
+    media = _digests(db, f"SELECT media FROM turns WHERE seq IN ({marks}) AND media IS NOT NULL", *seqs)
+    db.execute(
+        "INSERT OR REPLACE INTO tombstones (session, parent, identity, saying, generation)"
+        f" SELECT session, parent, identity, saying, ? FROM turns WHERE seq IN ({marks})",
+        (generation, *seqs),
+    )
+    db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)
+    return media
+
+
+def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> None:
+    """Forget the media that no other turn of the owner shows."""
+    if candidates:
+        candidates -= _digests(
+            db,
+            "SELECT t.media FROM sessions s JOIN turns t ON t.session = s.id AND t.media IS NOT NULL"
+            " WHERE s.owner = ?",
+            owner,
+        )
+    for digest in candidates:
+        place = (owner, digest)
+        blot(db, _column(db, "SELECT content FROM media WHERE owner = ? AND digest = ?", *place))
+        db.execute("DELETE FROM media WHERE owner = ? AND digest = ?", place)
+
+
+def _sweep_settings(db: sqlite3.Connection, owner: int) -> None:
+    """Forget the system texts that no call of the owner's was sent with."""
+    used = set(
+        _column(
+            db, "SELECT c.settings FROM sessions s JOIN calls c ON c.session = s.id WHERE s.owner = ?", owner
+        )
+    )
+    rows = db.execute("SELECT id, payload FROM settings WHERE owner = ?", (owner,)).fetchall()
+    blot(db, [payload for id_, payload in rows if id_ not in used])
+    db.executemany("DELETE FROM settings WHERE id = ?", [(id_,) for id_, _ in rows if id_ not in used])
+
+
+def _digests(db: sqlite3.Connection, sql: str, *values: object) -> set[bytes]:
+    return {
+        bytes.fromhex(digest) for media in _column(db, sql, *values) for _, digest in json.loads(str(media))
+    }
+
+
+def _column(db: sqlite3.Connection, sql: str, *values: object) -> list[int | None]:
+    return [row[0] for row in db.execute(sql, values)]
