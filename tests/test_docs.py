@@ -11,6 +11,7 @@ import io
 import re
 from pathlib import Path
 
+import openai
 import pytest
 
 from convmem.testing import LocalProvider, Reply, echo
@@ -28,11 +29,28 @@ SAID = {
 }
 
 
+@pytest.fixture
+def clients(monkeypatch):
+    """Every client that is made, closed in the end: documents do not show that."""
+    made = []
+    init = openai.OpenAI.__init__
+
+    def noted(self, *args, **options):
+        init(self, *args, **options)
+        made.append(self)
+
+    monkeypatch.setattr(openai.OpenAI, "__init__", noted)
+    yield made
+    for client in made:
+        client.close()
+
+
 def answer(request):
     text = request.newest_user_text
     return Reply(SAID[text]) if text in SAID else echo(request)
 
 
+@pytest.mark.usefixtures("clients")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What is sent: prefixes that grow, budgets that hold, rounds that stay whole, fences that cannot be opened."""
+"""What is sent: prefixes that grow, budgets that hold, whole rounds, fences that cannot be opened."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ def clock():
 
 
 def open_memory(**options):
-    return convmem.Memory(
-        InMemoryStore(), embedder=FakeEmbedder(), policy=SMALL, tz=UTC, clock=clock(), deadline_ms=10_000, **options
-    )
+    chosen = {"embedder": FakeEmbedder(), "policy": SMALL, "tz": UTC, "clock": clock(), "deadline_ms": 10_000}
+    return convmem.Memory(InMemoryStore(), **chosen, **options)
 
 
 def newest_user(messages) -> int:
@@ -105,12 +104,16 @@ def test_requests_grow_within_an_epoch_and_are_always_legal(steps, newest_only):
 
 @pytest.fixture
 def world(provider):
-    with open_memory() as memory, openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare:
+    with (
+        open_memory() as memory,
+        openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
+    ):
         yield memory, bare, provider
 
 
 def ask(client, text, **given):
-    return client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": text}], **given)
+    messages = [{"role": "user", "content": text}]
+    return client.chat.completions.create(model="gpt-4o", messages=messages, **given)
 
 
 def test_an_earlier_session_is_recalled_in_front_of_the_newest_words(world):
@@ -127,7 +130,7 @@ def test_an_earlier_session_is_recalled_in_front_of_the_newest_words(world):
     assert best.id in sent["content"]
     assert {"journal", "compose", "recall", "provider", "reply"} <= set(receipt.ms)
     turns = memory.turns(user="alice", session="now")
-    assert [t.text for t in turns][0] == "what is my locker code?", "what was injected is never journaled"
+    assert turns[0].text == "what is my locker code?", "what was injected is never journaled"
 
 
 def test_small_talk_and_strangers_get_nothing(world):
@@ -174,7 +177,12 @@ def test_a_restart_keeps_the_epoch(provider, tmp_path):
         sent = []
         for part in range(2):
             with convmem.Memory(
-                tmp_path / "x.db", embedder=FakeEmbedder(), policy=SMALL, tz=UTC, clock=clock(), deadline_ms=10_000
+                tmp_path / "x.db",
+                embedder=FakeEmbedder(),
+                policy=SMALL,
+                tz=UTC,
+                clock=clock(),
+                deadline_ms=10_000,
             ) as memory:
                 client = memory.wrap(bare, user="alice", session="s")
                 for n in range(14 if part == 0 else 1):
@@ -194,7 +202,8 @@ def test_pins_are_always_there(world):
     for n in range(16):
         ask(client, f"好的 {n}, and the invoice {n} is paid to the printer in Porto today.")
         assert "Allergic to peanuts." in "".join(text_of(m) for m in provider.requests[-1].messages)
-    assert memory.pin("Allergic to peanuts.", user="alice") == memory.pin("Allergic to peanuts.", user="alice")
+    first, again = (memory.pin("Allergic to peanuts.", user="alice") for _ in range(2))
+    assert first == again
 
 
 def test_an_edited_branch_is_marked_and_a_replaced_reply_never_quoted(world):
@@ -278,10 +287,12 @@ def test_forgotten_is_gone_from_everything(provider, tmp_path):
         assert report.turn_ids == planned.turn_ids
         assert memory.verify_forgotten(report)
         assert "Xanthippe" not in "\n".join(memory.export())
-        assert all("Xanthippe" not in hit.turn.text for hit in memory.recall("code word Xanthippe", user="alice"))
+        hits = memory.recall("code word Xanthippe", user="alice")
+        assert all("Xanthippe" not in hit.turn.text for hit in hits)
         history = [{"role": "user", "content": "The code word is Xanthippe."}]
         history.append({"role": "assistant", "content": "I see."})
-        client.chat.completions.create(model="m", messages=[*history, {"role": "user", "content": "and now?"}])
+        history.append({"role": "user", "content": "and now?"})
+        client.chat.completions.create(model="m", messages=history)
         assert b"Xanthippe" in provider.requests[-1].body, "what the app sends is the app's"
         memory.flush()
         assert "Xanthippe" not in "\n".join(memory.export())
