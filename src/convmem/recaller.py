@@ -149,7 +149,7 @@ class Recaller:
             return Ranking((), (), "empty", 0.0)
         edited, replaced = loaded.left_behind(question.session, question.path)
         if question.owner.user is None:  # nobody vouches that the other branch is the same person's
-            edited, replaced = set(), edited | replaced
+            edited, replaced = set[str](), edited | replaced
         query = Query(
             question.text,
             vectors=vectors,

@@ -13,10 +13,13 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import convmem
 from convmem import (
+    PRESETS,
     AsyncMemory,
     ClosedError,
     ConvmemError,
     Event,
+    ForgetReport,
+    Hit,
     Hook,
     InputError,
     JournalError,
@@ -24,6 +27,11 @@ from convmem import (
     Message,
     MissingExtraError,
     Mode,
+    Plan,
+    Policy,
+    PolicyRequest,
+    Prepared,
+    Recalled,
     Receipt,
     ScopeError,
     Session,
@@ -39,8 +47,10 @@ from convmem import (
     StoreUnavailableError,
     Tokens,
     Turn,
+    WindowPolicy,
     WrapError,
 )
+from convmem.embed import Embedder
 from convmem.testing import LocalProvider, Reply
 
 
@@ -57,6 +67,7 @@ def opening(store: Store) -> None:
     Memory("chat.db")
     Memory(Path("chat.db"), durability="full", on_error="raise", deadline_ms=500)
     Memory(store, hooks=[noted, print], clock=lambda: datetime.now(UTC))
+    Memory("chat.db", policy="lean", embedder="none", tz=UTC)
     with Memory(":memory:") as memory:
         assert_type(memory, Memory)
     memory.close()
@@ -118,6 +129,10 @@ def recording(memory: Memory, messages: list[Message], at: datetime) -> None:
     assert_type(memory.record(messages), list[str])
     memory.record([{"role": "user", "content": "hi"}], user="alice", session="s", at=at)
     memory.record(iter(messages), at=[at, at], append=True)
+    prepared = memory.prepare(messages, user="alice", session="s", model="m", policy="lean", budget=512)
+    assert_type(prepared, Prepared)
+    assert_type(prepared.messages, list[Message])
+    memory.record([*messages, {"role": "assistant", "content": "hi"}], prepared=prepared)
     frozen: tuple[Mapping[str, object], ...] = ({"role": "user", "content": "hi"},)
     memory.record(frozen)
 
@@ -130,6 +145,39 @@ def reading(memory: Memory) -> None:
     assert_type(memory.turns(user="alice", session="s", branches=True), list[Turn])
     assert_type(memory.stats(), Stats)
     assert_type(memory.flush(timeout=1.0), None)
+
+
+def remembering(memory: Memory, embedder: Embedder) -> None:
+    """Search, pin, forget, and an embedder of one's own."""
+    hits = memory.recall("where do I live?", user="alice", session="s", top_k=3, budget=500)
+    assert_type(hits, list[Hit])
+    assert_type((hits[0].turn, hits[0].score, hits[0].why), tuple[Turn, float, tuple[str, ...]])
+    assert_type(memory.pin("Allergic to peanuts.", user="alice"), str)
+    report = memory.forget(user="alice", text="peanuts", dry_run=True)
+    assert_type(report, ForgetReport)
+    assert_type(report.turn_ids, tuple[str, ...])
+    assert_type(memory.verify_forgotten(report), bool)
+    assert_type(memory.reindex(timeout=1.0), bool)
+    Memory("chat.db", embedder=embedder)
+    Memory("chat.db", embedder=None)
+
+
+class Everything:
+    """A policy of one's own."""
+
+    def plan(self, request: PolicyRequest) -> Plan:
+        """Cut nothing."""
+        return Plan(request.start, summary=0, recall=0)
+
+
+def choosing(memory: Memory) -> None:
+    """Policies by name, by file, from parts, or one's own."""
+    ours = WindowPolicy("ours", high=8_000, low=3_000, summary=300, recall=800)
+    policies: list[Policy] = [ours, PRESETS["lean"], Everything()]
+    Memory("chat.db", policy=policies[0])
+    memory.wrap(OpenAI(), policy=Path("ours.toml"))
+    assert_type(ours.to_toml(), str)
+    assert_type(WindowPolicy.from_toml("name = 'ours'"), WindowPolicy)
 
 
 def moving(memory: Memory) -> None:
@@ -156,6 +204,8 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(receipt.turns, tuple[str, ...])
     assert_type(receipt.tokens, Tokens)
     assert_type(receipt.tokens.total, int)
+    assert_type(receipt.recalled, tuple[Recalled, ...])
+    assert_type(receipt.prefix_tokens, int | None)
     assert_type(receipt.ms, Mapping[str, float])
     assert_type(receipt.usage, Mapping[str, Any] | None)
     assert_type(stats.bytes, int | None)
@@ -172,6 +222,13 @@ async def awaiting(memory: AsyncMemory, messages: list[Message]) -> None:
     assert_type(memory.export(user="alice"), AsyncIterator[str])
     assert_type(await memory.import_([line async for line in memory.export()]), int)
     assert_type(await memory.stats(), Stats)
+    assert_type(await memory.prepare(messages, user="alice"), Prepared)
+    assert_type(await memory.recall("where?", user="alice"), list[Hit])
+    assert_type(await memory.pin("Vegetarian.", user="alice"), str)
+    report = await memory.forget(user="alice")
+    assert_type(report, ForgetReport)
+    assert_type(await memory.verify_forgotten(report), bool)
+    assert_type(await memory.reindex(), bool)
     assert_type(memory.scope(user="alice"), AbstractContextManager[None])
     await memory.flush()
     await memory.close()
