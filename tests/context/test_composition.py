@@ -18,6 +18,7 @@ from convmem.testing.fakes import FakeEmbedder
 from convmem.wire.message import text_of
 
 SMALL = WindowPolicy("small", high=220, low=80, summary=60, recall=90)
+ROOMY = WindowPolicy("roomy", high=4_000, low=1_000, summary=100, recall=500)
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 FACTS = [
     "The plumber Okafor comes on Tuesday at 14:30.",
@@ -215,7 +216,7 @@ def test_an_edited_branch_is_marked_and_a_replaced_reply_never_quoted(world):
     for text in ("What does the ferry from Split cost?", "What does the night ferry cost?"):
         client.chat.completions.create(model="gpt-4o", messages=[*first, {"role": "user", "content": text}])
     memory.flush()
-    ask(memory.wrap(bare, user="alice", session="later"), "tell me what the ferry from Split costs")
+    ask(memory.wrap(bare, user="alice", session="later", policy=ROOMY), "tell me what the ferry from Split costs")
     block = text_of(provider.requests[-1].messages[0])
     assert "(edited away): What does the ferry from Split cost?" in block
     assert "61 euros" in block
