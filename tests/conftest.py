@@ -23,7 +23,7 @@ def provider() -> Iterator[LocalProvider]:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[convmem.Memory]:
-    with convmem.Memory(tmp_path / "chat.db", deadline_ms=5_000) as opened:
+    with convmem.Memory(tmp_path / "chat.db", deadline_ms=5_000, embedder="none") as opened:
         yield opened
 
 

@@ -98,7 +98,7 @@ def events() -> list[str]:
 
 @pytest.fixture
 def troubled(store: TroubledStore, events: list[str]) -> Iterator[convmem.Memory]:
-    with convmem.Memory(store, hooks=[lambda event: events.append(event.kind)]) as memory:
+    with convmem.Memory(store, hooks=[lambda event: events.append(event.kind)], embedder="none") as memory:
         yield memory
         store.trouble = None
         store.gate.set()
@@ -279,7 +279,7 @@ def test_raise_sends_nothing_unjournaled(
     store: TroubledStore, bare: openai.OpenAI, provider: LocalProvider
 ) -> None:
     store.trouble = FULL
-    with convmem.Memory(store, on_error="raise") as memory:
+    with convmem.Memory(store, on_error="raise", embedder="none") as memory:
         with pytest.raises(convmem.JournalError):
             ask(memory.wrap(bare, session="s"), "hello")
         assert not provider.requests

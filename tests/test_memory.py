@@ -127,7 +127,7 @@ JSON = st.recursive(
 )
 def test_a_message_comes_back_as_it_was_given(extra, content):
     message = {**extra, "role": "user", "content": content}
-    with convmem.Memory(":memory:") as memory:
+    with convmem.Memory(":memory:", embedder="none") as memory:
         memory.record([message], user="alice", session="s")
         (turn,) = memory.turns(user="alice", session="s")
         assert turn.payload == message
@@ -165,7 +165,7 @@ def test_a_journal_moves_whole_and_only_once(memory, client, provider, tmp_path)
     edited = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "echo: one"}]
     client.chat.completions.create(model="m", messages=[*edited, {"role": "user", "content": "not two"}])
     lines = list(memory.export())
-    with convmem.Memory(tmp_path / "other.db") as other:
+    with convmem.Memory(tmp_path / "other.db", embedder="none") as other:
         assert other.import_(lines) == other.import_(lines) == len(lines) - 1
 
         def shape(store, **scope):
@@ -203,15 +203,15 @@ def test_a_line_of_something_else_is_named(memory, line):
 @pytest.mark.parametrize("store", ["", "redis://x", 7, None, object()])
 def test_what_is_no_store(store):
     with pytest.raises(InputError, match=r"path|Store"):
-        convmem.Memory(store)
+        convmem.Memory(store, embedder="none")
 
 
 def test_a_store_by_url_path_and_object(tmp_path):
     for store in (f"sqlite:///{tmp_path}/u.db", tmp_path / "p.db", ":memory:"):
-        with convmem.Memory(store) as memory:
+        with convmem.Memory(store, embedder="none") as memory:
             assert memory.record(ROUND)
     own = SQLiteStore(tmp_path / "p.db")
-    with convmem.Memory(own) as memory:
+    with convmem.Memory(own, embedder="none") as memory:
         assert memory.stats().turns == 2
     assert own.stats().turns == 2, "whoever opened it closes it"
     own.close()
@@ -220,7 +220,7 @@ def test_a_store_by_url_path_and_object(tmp_path):
 @pytest.mark.parametrize("given", [{"on_error": "explode"}, {"deadline_ms": 0}, {"durability": "some"}])
 def test_options_that_cannot_be(tmp_path, given):
     with pytest.raises((InputError, StoreError)):
-        convmem.Memory(tmp_path / "x.db", **given)
+        convmem.Memory(tmp_path / "x.db", **given, embedder="none")
 
 
 def test_closed_is_closed(memory):
@@ -237,7 +237,7 @@ def test_scope_rules_hold_for_the_direct_api(memory):
 
 def test_the_async_api_is_the_same(tmp_path):
     async def go() -> None:
-        async with convmem.AsyncMemory(tmp_path / "x.db") as memory:
+        async with convmem.AsyncMemory(tmp_path / "x.db", embedder="none") as memory:
             ids = await memory.record(ROUND, user="alice", session="s")
             assert [turn.id for turn in await memory.turns(user="alice", session="s")] == ids
             assert [row.name for row in await memory.sessions(user="alice")] == ["s"]

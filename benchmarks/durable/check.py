@@ -104,7 +104,7 @@ def audit(
 
 
 def _turns(path: Path) -> list[Turn]:
-    with convmem.Memory(path) as memory:
+    with convmem.Memory(path, embedder="none") as memory:
         return [
             turn
             for row in memory.sessions()

@@ -86,7 +86,9 @@ def disk_full_child(*, path: str, how: str) -> None:
     events: Counter[str] = Counter()
     with LocalProvider() as provider:
         provider.default = answer
-        with convmem.Memory(path, hooks=[lambda event: events.update([event.kind])]) as memory:
+        with convmem.Memory(
+            path, hooks=[lambda event: events.update([event.kind])], embedder="none"
+        ) as memory:
             app = _App(memory, provider.base_url)
             before = [app.call() for _ in range(3)]
             with _full(Path(path), how):
@@ -188,7 +190,7 @@ def _journal_error(path: str, provider: LocalProvider) -> int:
     """How many requests leave a memory that must not send anything unjournaled."""
     asked = len(provider.requests)
     store = SQLiteStore(path)
-    with convmem.Memory(store, on_error="raise") as memory:
+    with convmem.Memory(store, on_error="raise", embedder="none") as memory:
         wrapped = memory.wrap(client(provider.base_url), user="erin", session="strict")
         with suppress(convmem.JournalError):
             wrapped.chat.completions.create(
@@ -244,7 +246,7 @@ def slow_disk(*, delay_s: float, folder: Path) -> bool:
     store = SlowStore(path)
     with LocalProvider() as provider:
         provider.default = answer
-        with convmem.Memory(store) as memory:
+        with convmem.Memory(store, embedder="none") as memory:
             app = _App(memory, provider.base_url)
             app.call()
             for way in ("streamed", "asynchronous", "plain"):

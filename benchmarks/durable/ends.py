@@ -46,7 +46,7 @@ def exit_(*, within_s: float, folder: Path) -> bool:
             started = time.perf_counter()
             code = child.wait()
             seconds = time.perf_counter() - started
-            with convmem.Memory(path) as memory:
+            with convmem.Memory(path, embedder="none") as memory:
                 turns = memory.turns(session="exit", branches=True)
             states = [turn.state for turn in turns]
             arrived = len(turns[-1].text) if len(turns) > 1 else 0
@@ -69,7 +69,7 @@ def exit_child(*, path: str, base_url: str, how: str) -> None:
 
 
 def _stream(path: str, base_url: str) -> Any:  # noqa: ANN401 (a stream)
-    wrapped = convmem.Memory(path).wrap(client(base_url), session="exit")
+    wrapped = convmem.Memory(path, embedder="none").wrap(client(base_url), session="exit")
     return wrapped.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "tell me"}], stream=True
     )
@@ -110,7 +110,7 @@ def _daemon_thread(path: str, base_url: str) -> None:
 
 def _asynchronous(path: str, base_url: str) -> None:
     async def read() -> None:
-        wrapped = convmem.Memory(path).wrap(async_client(base_url), session="exit")
+        wrapped = convmem.Memory(path, embedder="none").wrap(async_client(base_url), session="exit")
         stream = await wrapped.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": "tell me"}], stream=True
         )
@@ -131,7 +131,7 @@ def _system_exit(path: str, base_url: str) -> None:
 
 
 def _waiting_for_reply(path: str, base_url: str) -> None:
-    wrapped = convmem.Memory(path).wrap(client(base_url), session="exit")
+    wrapped = convmem.Memory(path, embedder="none").wrap(client(base_url), session="exit")
     call = wrapped.chat.completions.create
     message: Any = {"role": "user", "content": "tell me"}
     threading.Thread(target=lambda: call(model=MODEL, messages=[message]), daemon=True).start()
@@ -208,7 +208,7 @@ def fork(*, forks: int, calls: int, folder: Path) -> bool:
 
 def fork_child(*, path: str, base_url: str, how: str, forks: int, calls: int) -> None:
     """Hold a Memory, fork, and use it everywhere."""
-    memory = convmem.Memory(path)
+    memory = convmem.Memory(path, embedder="none")
     if how != "unused":
         _calls(memory, base_url, "before", calls)
     stop = threading.Event()
@@ -224,7 +224,7 @@ def fork_child(*, path: str, base_url: str, how: str, forks: int, calls: int) ->
         time.sleep(0.01)
     if how == "parent closes":
         memory.close()
-        memory = convmem.Memory(path)
+        memory = convmem.Memory(path, embedder="none")
     _calls(memory, base_url, "parent", calls)
     for pid in pids:
         if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):

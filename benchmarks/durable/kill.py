@@ -67,7 +67,7 @@ def kill_child(*, path: str, base_url: str, run: int) -> None:
     """Every way of journaling at once, on threads, until the end."""
     say(ready=True)
     sys.stdin.readline()
-    memory = convmem.Memory(path)
+    memory = convmem.Memory(path, embedder="none")
     work = _Work(memory, base_url, run)
     parts = (work.newest, work.stream, work.record, work.tools, work.asynchronous)
     threads = [threading.Thread(target=_watched, args=(part,)) for part in parts]

@@ -65,7 +65,7 @@ def _acks(child: Child) -> list[Ack]:
 
 def processes_child(*, path: str, base_url: str, number: int, calls: int) -> None:
     """Every second call in the shared session, newest message only; the others in its own, with history."""
-    with convmem.Memory(path) as memory:
+    with convmem.Memory(path, embedder="none") as memory:
         inner = client(base_url)
         shared = memory.wrap(inner, user="team", session="shared")
         own = memory.wrap(inner, user="team", session=f"own-{number}")
@@ -132,7 +132,7 @@ def alternate(*, rounds: int, folder: Path) -> bool:
 
 def alternate_child(*, path: str, base_url: str, number: int, rounds: int) -> None:
     """One call per line read."""
-    with convmem.Memory(path) as memory:
+    with convmem.Memory(path, embedder="none") as memory:
         wrapped = memory.wrap(client(base_url), user="team", session="in turn")
         say(ready=True)
         for n in range(rounds):

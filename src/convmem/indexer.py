@@ -26,7 +26,7 @@ __all__ = ["Indexer", "entry_of", "spoken"]
 log = logging.getLogger("convmem")
 
 _ANALYZED_AT_ONCE = 256
-_EMBEDDED_AT_ONCE = 16
+_EMBEDDED_AT_ONCE = 8
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 30.0
 _EMBEDDED_CHARACTERS = 640
@@ -83,6 +83,7 @@ class Indexer:
         self._analyzed = 0
         self._embedded = 0
         self._trouble = ""
+        self._failures = 0
         self._retry_s = _FIRST_RETRY_S
         self._redo: list[int] = []
 
@@ -116,11 +117,11 @@ class Indexer:
         self.wake()
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            asked = self._asked
+            asked, failures = self._asked, self._failures
             while (self._embedded if vectors else self._analyzed) < asked:
                 left = None if until is None else until - time.monotonic()
-                if self._closing or (left is not None and left <= 0) or (vectors and self._trouble):
-                    return False
+                if self._closing or (left is not None and left <= 0) or self._failures > failures + 1:
+                    return False  # the attempt that this call asked for has failed too
                 self._changed.wait(left if left is not None else 1.0)
         return True
 
@@ -148,7 +149,8 @@ class Indexer:
                 with self._changed:
                     self._analyzed = asked
                     self._changed.notify_all()
-                self._embed()
+                if not self._embed(asked):
+                    continue
             except Exception as error:  # noqa: BLE001 (views can be made again; the thread must live)
                 self._fail(error)
                 continue
@@ -160,6 +162,7 @@ class Indexer:
     def _fail(self, error: Exception) -> None:
         with self._changed:
             first, self._trouble = not self._trouble, str(error) or type(error).__name__
+            self._failures += 1
             self._changed.notify_all()
         if first:
             self._on_trouble(f"views of new turns cannot be made: {self._trouble}; they are tried again")
@@ -195,21 +198,24 @@ class Indexer:
 
         return [turn for turn in self._store.turns(TurnsRequest(after=seq - 1, limit=1)) if turn.seq == seq]
 
-    def _embed(self) -> None:
-        """Make the vectors that are missing."""
+    def _embed(self, asked: int) -> bool:
+        """Make the vectors that are missing; False when there are newer turns, whose words come first."""
         views, embedder = self._views, self._embedder
         if views is None or embedder is None:
-            return
+            return True
         after = 0
         while not self._closing:
             request = UnindexedRequest(embedder.fingerprint, after, _EMBEDDED_AT_ONCE)
             turns = views.unindexed(request)
             if not turns:
-                return
+                return True
             vectors = embedder.embed([spoken(turn) for turn in turns], "passage").astype("<f2")
             batch = [
                 NewView(seq=turn.seq, fingerprint=embedder.fingerprint, vector=vector.tobytes())
                 for turn, vector in zip(turns, vectors, strict=True)
             ]
             views.put_views(batch)
+            if self._asked != asked:
+                return False
             after = turns[-1].seq
+        return False

@@ -278,7 +278,7 @@ class Broken(InMemoryStore):
 
 def test_a_store_in_trouble_lets_the_call_go_and_catches_up(bare, provider):
     store, events = Broken(), []
-    with convmem.Memory(store, hooks=[events.append]) as memory:
+    with convmem.Memory(store, hooks=[events.append], embedder="none") as memory:
         client = memory.wrap(bare, user="alice", session="s")
         store.refusing = True
         responses = [say(client, text) for text in ("one", "two")]
@@ -300,7 +300,7 @@ def test_a_store_in_trouble_lets_the_call_go_and_catches_up(bare, provider):
 
 def test_on_error_raise_sends_nothing_unjournaled(bare, provider):
     store = Broken()
-    with convmem.Memory(store, on_error="raise") as memory:
+    with convmem.Memory(store, on_error="raise", embedder="none") as memory:
         client = memory.wrap(bare, user="alice", session="s")
         store.refusing = True
         with pytest.raises(JournalError, match="no room left"):
@@ -311,7 +311,7 @@ def test_on_error_raise_sends_nothing_unjournaled(bare, provider):
 
 def test_on_error_raise_hands_over_a_reply_that_cannot_be_journaled(bare, provider):
     store = Broken()
-    with convmem.Memory(store, on_error="raise") as memory:
+    with convmem.Memory(store, on_error="raise", embedder="none") as memory:
         client = memory.wrap(bare, user="alice", session="s")
 
         def answer(_):
@@ -326,7 +326,7 @@ def test_on_error_raise_hands_over_a_reply_that_cannot_be_journaled(bare, provid
 
 
 def test_a_closed_memory_lets_the_client_go_on(bare, tmp_path, provider):
-    memory = convmem.Memory(tmp_path / "x.db")
+    memory = convmem.Memory(tmp_path / "x.db", embedder="none")
     client = memory.wrap(bare, user="alice", session="s")
     memory.close()
     memory.close()
@@ -338,7 +338,7 @@ def test_a_failing_hook_breaks_nothing(bare, tmp_path, provider):
     def hook(event):
         raise RuntimeError("mine")
 
-    with convmem.Memory(tmp_path / "x.db", hooks=[hook]) as memory:
+    with convmem.Memory(tmp_path / "x.db", hooks=[hook], embedder="none") as memory:
         assert say(memory.wrap(bare, user="alice", session="s"))
         assert memory.last_receipt().journaled
 

@@ -21,7 +21,7 @@ def test_the_server_receives_the_same_bytes(provider, bare, memory):
         rng = random.Random(seed)
         given = {**arguments(rng), "messages": messages(rng), "stream": rng.random() < 0.4}
         before = copy.deepcopy(given)
-        wrapped = memory.wrap(bare, user="alice", session=f"s{seed}")
+        wrapped = memory.wrap(bare, user=f"u{seed}", session="s")
         for client in (bare, wrapped):
             reply = client.chat.completions.create(**given)
             if given["stream"]:
@@ -40,7 +40,7 @@ def test_the_server_receives_the_same_bytes_async(provider, memory):
                 rng = random.Random(seed)
                 given = {**arguments(rng), "messages": messages(rng), "stream": rng.random() < 0.4}
                 before = copy.deepcopy(given)
-                for client in (bare, memory.wrap(bare, user="alice", session=f"s{seed}")):
+                for client in (bare, memory.wrap(bare, user=f"u{seed}", session="s")):
                     reply = await client.chat.completions.create(**given)
                     if given["stream"]:
                         _ = [chunk async for chunk in reply]
@@ -119,7 +119,7 @@ def test_copies_of_the_twin_remember_too(client, memory):
 
 
 def test_wrapping_a_twin_binds_it_anew(bare, memory, tmp_path):
-    with convmem.Memory(tmp_path / "other.db") as other:
+    with convmem.Memory(tmp_path / "other.db", embedder="none") as other:
         twice = other.wrap(memory.wrap(bare, user="alice", session="a"), user="bob", session="b")
         twice.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
         assert memory.stats().turns == 0

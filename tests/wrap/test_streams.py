@@ -94,14 +94,14 @@ def test_a_dropped_stream_is_kept_too(provider, client, memory):
 
 
 def test_closing_memory_keeps_what_open_streams_brought(provider, bare, tmp_path):
-    memory = convmem.Memory(tmp_path / "x.db")
+    memory = convmem.Memory(tmp_path / "x.db", embedder="none")
     provider.script(LONG)
     stream = memory.wrap(bare, user="alice", session="s").chat.completions.create(**ASKED, stream=True)
     next(stream)
     next(stream)
     memory.close()
     stream.close()
-    with convmem.Memory(tmp_path / "x.db") as again:
+    with convmem.Memory(tmp_path / "x.db", embedder="none") as again:
         assert [state for _, _, state in journal(again)] == ["answered", "partial"]
 
 

@@ -158,7 +158,7 @@ def test_every_request_is_whole_and_the_journal_the_same(habit, way, expected, p
             )
 
     with (
-        convmem.Memory(tmp_path / "chat.db", deadline_ms=10_000) as memory,
+        convmem.Memory(tmp_path / "chat.db", deadline_ms=10_000, embedder="none") as memory,
         openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
     ):
         client = memory.wrap(bare, user="alice", session="s")
