@@ -29,7 +29,7 @@ def test_chunks_are_the_bare_clients_one_for_one(provider, bare, memory):
         )
     ):
         seen = []
-        for one in (bare, memory.wrap(bare, user="alice", session=f"s{session}")):
+        for one in (bare, memory.wrap(bare, user=f"u{session}", session="s")):
             provider.script(reply)
             stream = one.chat.completions.create(**ASKED, stream=True, stream_options={"include_usage": True})
             assert isinstance(stream, openai.Stream)
