@@ -11,10 +11,20 @@ import pytest
 from convmem.protocols import CallRow
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
+from convmem.testing.abilities import (
+    EpochsConformance,
+    ForgetsConformance,
+    PinsConformance,
+    ViewsConformance,
+)
 from convmem.testing.store import StoreConformance
 
 
-class _SQLite(StoreConformance):
+class _Everything(StoreConformance, ViewsConformance, EpochsConformance, PinsConformance, ForgetsConformance):
+    """The kits for the journal and for every ability."""
+
+
+class _SQLite(_Everything):
     def read_call(self, store, call):
         with store._db.reading() as db:
             row = db.execute(
@@ -56,9 +66,15 @@ class TestMemoryDatabase(_SQLite):
         return SQLiteStore(":memory:")
 
 
-class TestInMemory(StoreConformance):
+class TestInMemory(_Everything):
     def make_store(self):
         return InMemoryStore()
 
     def read_call(self, store, call):
-        return store._calls[call]
+        return store._calls.get(call)
+
+
+def test_no_kit_hides_the_test_of_another():
+    names = [name for kit in _Everything.__mro__ for name in vars(kit) if name.startswith("test_")]
+    assert len(names) == len(set(names))
+    assert len(names) > 80

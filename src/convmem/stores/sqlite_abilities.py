@@ -45,11 +45,11 @@ class SQLiteAbilities:
                 return ViewsReply(generation, redaction, ())
             chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
             rows = db.execute(
-                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying,"
-                " (SELECT body FROM contents WHERE id = v.entry),"
-                " CASE WHEN v.fingerprint = ?1 THEN (SELECT body FROM contents WHERE id = v.vector) END"
+                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
                 f" FROM ({chosen} ORDER BY seq) c CROSS JOIN turns t ON t.seq = c.seq"
-                " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq",
+                " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
+                " LEFT JOIN contents a ON a.id = v.entry"
+                " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
                 (request.fingerprint, *values),
             )
             found = [ViewRow(*row) for row in rows]
