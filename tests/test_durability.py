@@ -46,7 +46,7 @@ def test_command(command: str, tmp_path: Path) -> None:
         [sys.executable, SCRIPT, *command.split(), "--folder", tmp_path],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
