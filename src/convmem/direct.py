@@ -56,7 +56,8 @@ def prepare(
     )
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
-    embedding = engine.recaller.embed_soon([text_of(asked)]) if asked is not None else None
+    owner = OwnerRef(user) if user is not None else None
+    embedding = engine.recaller.embed_soon(text_of(asked), owner) if asked is not None else None
     placement = engine.run(lambda: BeginJob(call, engine.store, written=lambda _: None))
     placed = time.perf_counter()
     composed = engine.composer.compose(
@@ -87,7 +88,7 @@ def search(
         raise InputError("the query is empty; say what to look for")
     owner = OwnerRef(user, session if user is None else None)
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
-    vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon([query]), None)
+    vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon(query, owner), None)
     loaded = engine.recaller.load(owner)
     question = Question(
         owner=owner,

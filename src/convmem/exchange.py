@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from convmem.abilities import OwnerRef
 from convmem.errors import ClosedError, JournalError
 from convmem.hooks import Event, emit
 from convmem.jobs import BeginJob, EndJob
@@ -101,7 +102,8 @@ class Exchange:
         if self._call.mode != "write":
             asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
             text = text_of(asked) if asked is not None else ""
-            embedding = self._engine.recaller.embed_soon([text]) if text.strip() else None
+            owner = OwnerRef(self._call.user) if self._call.user is not None else None
+            embedding = self._engine.recaller.embed_soon(text, owner) if text.strip() else None
         return started, self._submit(self._begun), embedding
 
     def _left(self) -> float:

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
+from convmem.errors import StoreError
 from convmem.indexer import Indexer
 from convmem.partitions import Loaded, Partitions
 from convmem.pool import Pool
@@ -111,13 +112,25 @@ class Recaller:
         self._pool.close()
         return self.indexer.close(timeout)
 
-    def embed_soon(self, texts: Sequence[str]) -> Future[NDArray[np.float32]] | None:
-        """Begin to embed texts of a question; None without an embedder, or while it is too slow."""
+    def embed_soon(self, text: str, owner: OwnerRef | None) -> Future[NDArray[np.float32]] | None:
+        """Begin to embed a question, also without the names of the owner's people where it names some.
+
+        None without an embedder, or while it is too slow.
+        """
         embedder = self._embedder
         if embedder is None or time.monotonic() < self._slow_until:
             return None
-        short = [text[:_QUERY_CHARACTERS] for text in texts]
-        return self._pool.submit(lambda: embedder.embed(short, "query"))
+        short = text[:_QUERY_CHARACTERS]
+        return self._pool.submit(lambda: embedder.embed(self._askings(short, owner), "query"))
+
+    def _askings(self, text: str, owner: OwnerRef | None) -> Sequence[str]:
+        from convmem.recall import query_texts  # noqa: PLC0415 (numpy only when recall is used)
+
+        try:
+            partition = self.partitions.get(owner).partition if owner is not None else None
+        except StoreError:  # who loads the partition to search it will say so
+            partition = None
+        return query_texts(partition, text) if partition is not None else [text]
 
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, seconds: float | None

@@ -1,0 +1,49 @@
+"""A question that names somebody is also asked without the name: about the person, and about the matter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+import convmem
+from convmem.stores.memory import InMemoryStore
+from convmem.testing.fakes import FakeEmbedder
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+QUESTION = "What did Odile name the boat?"
+
+
+class Listening(FakeEmbedder):
+    def __init__(self):
+        super().__init__()
+        self.asked: list[str] = []
+
+    def embed(self, texts, kind):
+        if kind == "query":
+            self.asked += texts
+        return super().embed(texts, kind)
+
+
+def spoken(*, names: bool):
+    lines = ["I named the boat Quillfeather.", "That is a fine name.", "It leaks a little.", "Then caulk it."]
+    for i, line in enumerate(lines):
+        yield {"role": "user", "content": line, **({"name": ("Odile", "Tamsin")[i % 2]} if names else {})}
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"), [(True, {QUESTION, "What did name the boat?"}), (False, {QUESTION})]
+)
+@pytest.mark.parametrize("how", ["recall", "prepare"])
+def test_only_where_people_are_named_the_name_is_left_out_too(names, asked, how):
+    embedder = Listening()
+    with convmem.Memory(InMemoryStore(), embedder=embedder, clock=lambda: NOW, tz=UTC) as memory:
+        memory.record(spoken(names=names), user="u", session="past", at=NOW)
+        assert memory.reindex(timeout=30)
+        if how == "recall":
+            found = [hit.turn.text for hit in memory.recall(QUESTION, user="u")]
+        else:
+            prepared = memory.prepare([{"role": "user", "content": QUESTION}], user="u", session="now")
+            found = [quoted.text for quoted in prepared.receipt.recalled]
+    assert "I named the boat Quillfeather." in found
+    assert set(embedder.asked) == asked
