@@ -216,7 +216,10 @@ def test_an_edited_branch_is_marked_and_a_replaced_reply_never_quoted(world):
     for text in ("What does the ferry from Split cost?", "What does the night ferry cost?"):
         client.chat.completions.create(model="gpt-4o", messages=[*first, {"role": "user", "content": text}])
     memory.flush()
-    ask(memory.wrap(bare, user="alice", session="later", policy=ROOMY), "tell me what the ferry from Split costs")
+    ask(
+        memory.wrap(bare, user="alice", session="later", policy=ROOMY),
+        "tell me what the ferry from Split costs",
+    )
     block = text_of(provider.requests[-1].messages[0])
     assert "(edited away): What does the ferry from Split cost?" in block
     assert "61 euros" in block
