@@ -83,6 +83,9 @@ class Recaller:
         on_trouble: Callable[[str], None],
         on_healed: Callable[[str], None],
     ) -> None:
+        # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
+        import convmem.recall  # noqa: F401, PLC0415
+
         self._store = store
         self._embedder: CachedEmbedder | None = None
         if embedder is not None:
