@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from convmem.context.tokens import LearnedRatios
 from convmem.testing.fakes import FakeEmbedder
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -104,10 +105,12 @@ def bench(monkeypatch: pytest.MonkeyPatch):
     """The benchmark's modules as its own folder names them, gone again afterwards."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(FOLDER))
-    recall, counting = map(importlib.import_module, ("recall", "counting"))
-    # As this process counts already: a tokenizer's table must not turn up in the middle of the tests.
-    counted = (counting.LearnedRatios().counter(counting.MODEL), "estimate: good enough here")
-    monkeypatch.setattr(recall, "counter", lambda _: counted)
+    # A tokenizer's table, once loaded, is the whole process's: it must not turn up in the middle of other
+    # tests. So both sides count as convmem counts for a model that nobody knows.
+    for name in ("counting", "replay"):
+        monkeypatch.setattr(importlib.import_module(name), "MODEL", "unknown")
+    counted = (LearnedRatios().counter("unknown"), "estimate: good enough here")
+    monkeypatch.setattr(importlib.import_module("recall"), "counter", lambda _: counted)
     yield importlib.import_module
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == FOLDER:
