@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from concurrent.futures import Future, wait
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import StoreError
@@ -84,7 +85,7 @@ class Recaller:
         on_healed: Callable[[str], None],
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
-        import convmem.recall  # noqa: F401, PLC0415
+        import_module("convmem.recall")
 
         self._store = store
         self._embedder: CachedEmbedder | None = None
