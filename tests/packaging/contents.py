@@ -8,6 +8,7 @@ WANTED = {
     "convmem/__init__.py",
     "convmem/py.typed",
     "convmem/context/limits.toml",
+    "convmem/demo/conversation.jsonl",
     "convmem/testing/provider/server.py",
 }
 

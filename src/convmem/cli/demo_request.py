@@ -1,0 +1,148 @@
+"""How one question of the demo looks: the requests that the provider received, shortened to what matters."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from convmem.cli.cells import beside, cropped, flat, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convmem.demo.report import Asked, Quote
+
+__all__ = ["account", "side_by_side", "verdict"]
+
+_LEFT = 0.27
+_LONG = 300
+_WORD = 16
+_NEAR = 1
+_BEST = 5
+_SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]*\s*")
+_HEAD, _DATE, _EVIDENCE, _DIM = "bold", "cyan", "bold green", "dim"
+
+
+def side_by_side(asked: Asked, width: int) -> Text:
+    """Both requests: the bare client's, and the wrapped one's with the evidence marked."""
+    left = int(width * _LEFT)
+    right = width - left - len(" | ")
+    return beside(list(_alone(asked, left)), list(_remembered(asked, right)), left)
+
+
+def _alone(asked: Asked, width: int) -> Iterator[Text]:
+    yield Text("without memory", _HEAD)
+    for message in asked.alone:
+        yield from _said(str(message.get("role")), str(message.get("content")), width)
+
+
+def _remembered(asked: Asked, width: int) -> Iterator[Text]:
+    """The quoted turns that matter, in the order in which they stand, and the question."""
+    yield Text("with memory", _HEAD)
+    if earlier := len(asked.remembered) - 1:
+        yield Text(f"({earlier} earlier messages of this session)", _DIM)
+    shown = _that_matter(asked.quotes)
+    date, left_out = "", 0
+    for quote in asked.quotes:
+        if quote.id not in shown:
+            left_out += 1
+            continue
+        yield from _gap(left_out)
+        left_out = 0
+        if quote.date != date:
+            date = quote.date
+            yield Text(f"[{date}]", _DATE)
+        yield from _quoted(quote, asked.question.answer, width)
+    yield from _gap(left_out)
+    yield from _said("user", asked.question.text, width)
+
+
+def _said(role: str, text: str, width: int) -> Iterator[Text]:
+    first, *others = wrapped(f"{role}: {text}", width) or [f"{role}:"]
+    yield Text.assemble((f"{role}: ", _DIM), first[len(role) + 2 :])
+    yield from map(Text, others)
+
+
+def _gap(turns: int) -> Iterator[Text]:
+    if turns:
+        yield Text(f"  … {turns} more turn{'s' if turns > 1 else ''}", _DIM)
+
+
+def _that_matter(quotes: Sequence[Quote]) -> set[str]:
+    """The evidence and what stands beside it; without any, the best."""
+    places = [i for i, quote in enumerate(quotes) if quote.evidence]
+    if not places:
+        return {quote.id for quote in quotes if quote.rank <= _BEST}
+    return {quotes[j].id for i in places for j in range(max(0, i - _NEAR), min(len(quotes), i + _NEAR + 1))}
+
+
+def _quoted(quote: Quote, answer: str, width: int) -> Iterator[Text]:
+    """The evidence in some lines, marked; any other turn on one."""
+    if quote.evidence:
+        lines = wrapped(f"{quote.label}: {_around(quote.text, answer)}", width - 2)
+        yield from (Text(f"{'  ' if i else '> '}{line}", _EVIDENCE) for i, line in enumerate(lines))
+        return
+    label = f"  {quote.label}: "
+    yield Text.assemble((label, _DIM), cropped(quote.text, width - cell_len(label)))
+
+
+def _around(text: str, answer: str) -> str:
+    """The part of a text around the sentence that says most of the answer."""
+    line = flat(text)
+    if len(line) <= _LONG:
+        return line
+    wanted = _pairs(answer)
+    places = list(_SENTENCE.finditer(line))
+    best = max(places, key=lambda place: len(wanted & _pairs(place.group())), default=None)
+    begin = max(0, min(best.start() if best is not None else 0, len(line) - _LONG))
+    if begin and line[begin - 1] != " " and (space := line.find(" ", begin, begin + _WORD)) >= 0:
+        begin = space + 1
+    end = begin + _LONG
+    return ("… " if begin else "") + line[begin:end].strip() + (" …" if end < len(line) else "")
+
+
+def _pairs(text: str) -> set[str]:
+    folded = text.casefold()
+    return {folded[i : i + 2] for i in range(len(folded) - 1)}
+
+
+def verdict(asked: Asked) -> Iterator[Text]:
+    """Whether what answers the question is there, and why."""
+    best = min(asked.quotes, key=lambda quote: quote.rank, default=None)
+    if asked.question.evidence:
+        yield Text(f"Answer: {asked.question.answer}", _DIM)
+        found = asked.found
+        if found is None:
+            yield Text("Missing: no turn that answers this is in the context.", "bold red")
+        else:
+            how = "" if found.whole else ", by its best passages"
+            yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} quoted", "green")
+    elif best is None:
+        yield Text("Nothing was recalled.", "yellow")
+    else:
+        yield Text(f"{len(asked.quotes)} turns quoted; the best: {_about(best)}", "green")
+
+
+def _about(quote: Quote) -> str:
+    why = ", ".join(quote.why)
+    return f"{quote.id} of {quote.date}, score {quote.score:.1f} ({why}), rank {quote.rank}"
+
+
+def account(asked: Asked) -> Iterator[Text]:
+    """What it took."""
+    tokens, ms = asked.tokens, asked.ms
+    sections = {
+        "summary": tokens.summary,
+        "window": tokens.window,
+        "recall": tokens.recall,
+        "new": tokens.new,
+    }
+    said = " + ".join(f"{name} {n}" for name, n in sections.items() if n)
+    kept = asked.prefix_tokens
+    prefix = "first request of the session" if kept is None else f"prefix kept {kept / tokens.total:.0%}"
+    steps = ", ".join(f"{step} {ms[step]:.0f}" for step in ("journal", "recall", "reply") if step in ms)
+    yield Text(f"Tokens {tokens.new} without, {tokens.total} with ({said}); {prefix}; ms {steps}", _DIM)
+    yield from (Text(f"Note: {note}", "yellow") for note in asked.notes)

@@ -1,0 +1,75 @@
+"""The terminal: what is said where, in colour or not, and progress while there is somebody to see it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+__all__ = ["Screen"]
+
+_NARROWEST = 80
+_WIDEST = 120
+
+
+class Screen:
+    """Standard output for what was asked for, standard error for progress and warnings.
+
+    Colours go only to a terminal, and not where NO_COLOR is set. `plain` has neither colours nor bars.
+    """
+
+    def __init__(self, *, plain: bool) -> None:
+        self.out = _console(plain=plain, stderr=False)
+        self.err = _console(plain=plain, stderr=True)
+        self._moving = self.err.is_terminal and not plain
+
+    @property
+    def can_prompt(self) -> bool:
+        """Whether somebody sits there to answer."""
+        return self.out.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+
+    def progress(self) -> Progress:
+        """Bars that are gone when the work is done."""
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        return Progress(*columns, console=self.err, transient=True, disable=not self._moving)
+
+    @contextmanager
+    def quiet(self, seen: Callable[[str], object]) -> Generator[None]:
+        """Hand what convmem logs to `seen` instead of writing it between the bars."""
+        log, handler = logging.getLogger("convmem"), _Handler(seen)
+        propagate, log.propagate = log.propagate, False
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    def __init__(self, seen: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._seen = seen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._seen(record.getMessage())
+
+
+def _console(*, plain: bool, stderr: bool) -> Console:
+    console = Console(
+        stderr=stderr, highlight=False, no_color=plain or None, force_terminal=False if plain else None
+    )
+    console.width = min(max(console.width, _NARROWEST), _WIDEST)
+    return console
