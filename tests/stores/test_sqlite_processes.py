@@ -11,7 +11,7 @@ from tests.stores.processes import finish, run, running, start
 from convmem.protocols import SessionsRequest, TurnsRequest
 from convmem.session.tree import Tree
 from convmem.stores.sqlite import SQLiteStore
-from convmem.testing._store.base import ALICE, nodes
+from convmem.testing._store.base import ALICE, add, nodes, said
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -269,3 +269,24 @@ def test_killed_while_writing(tmp_path):
     process.kill()
     rest, _ = process.communicate(timeout=60)
     assert sound(path)["kyoto"] >= 30 + len(rest.splitlines())
+
+
+def test_opening_it_again_keeps_the_locks_of_the_first(tmp_path):
+    """A file that is opened and closed beside SQLite takes this process's locks along.
+
+    Then another process that closes the database takes itself for the last and removes the log, and what is
+    committed to that is lost.
+    """
+    path = tmp_path / "a.db"
+    first = SQLiteStore(path)
+    add(first, ALICE, said("one"))
+    second = SQLiteStore(path)
+    look = "store = SQLiteStore(path); print([t.text for t in store.turns(TurnsRequest())]); store.close()"
+    assert run(look, path) == "['one']"
+    add(first, ALICE, said("two"))
+    assert run(look, path) == "['one', 'two']"
+    second.close()
+    run(look, path)
+    add(first, ALICE, said("three"))
+    first.close()
+    assert run(look, path) == "['one', 'two', 'three']"

@@ -32,11 +32,7 @@ MIGRATIONS = ("m001_journal",)
 
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING came in 3.35
 
-# The head of a database file, https://www.sqlite.org/fileformat2.html: the magic string, the application id
-# at 68, then at 100 the root page of the schema, a leaf without cells while there is no table.
-_MAGIC = b"SQLite format 3\0"
-_HEAD_BYTES = 105
-_NO_TABLES = (b"\x0d", b"\0\0")
+_SMALLEST_PAGE = 512  # bytes; no database is smaller, unless it is empty
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PASSING = {
@@ -146,33 +142,54 @@ def _writable(path: str) -> bool:
 
 
 def _look_at(path: str) -> None:
-    """Refuse what is no database of ours before SQLite opens, and thereby may touch, it."""
+    """Refuse what is no database of ours before SQLite opens it for writing, and thereby may touch it."""
     file = Path(path)
     try:
-        kind = file.stat().st_mode
-        if stat.S_ISDIR(kind):
-            raise StoreFormatError(f"{path}: is a folder; name a file in it")
-        if not stat.S_ISREG(kind):
-            raise StoreFormatError(f"{path}: is not a regular file; choose another path")
-        with file.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES)
+        found = file.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         if not file.parent.is_dir():
             raise StoreError(f"{path}: there is no folder {file.parent}; make it first") from error
-        head = b""
+        found = None
     except PermissionError as error:
-        raise StoreReadOnlyError(
-            f"{path}: cannot be read; give read and write permission to the file and its folder"
-        ) from error
+        raise _unreadable(path) from error
     except OSError as error:
         raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
-    if head and (not head.startswith(_MAGIC) or len(head) < _HEAD_BYTES):
-        raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-    ours = int.from_bytes(head[68:72]) == APPLICATION_ID
-    if head and not ours and (head[100:101], head[103:105]) != _NO_TABLES:
-        raise _foreign(path)
+    if found is not None:
+        if stat.S_ISDIR(found.st_mode):
+            raise StoreFormatError(f"{path}: is a folder; name a file in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreFormatError(f"{path}: is not a regular file; choose another path")
+        if not os.access(file, os.R_OK):
+            raise _unreadable(path)
+        if 0 < found.st_size < _SMALLEST_PAGE:
+            raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
+        _look_into(path)
     if not _writable(path):  # SQLite would find out after it made files beside it that others cannot use
         raise _read_only(path)
+
+
+def _look_into(path: str) -> None:
+    """Refuse another program's file.
+
+    SQLite itself looks, and takes no locks and makes no files for it (https://www.sqlite.org/uri.html,
+    immutable). Were the file opened and closed beside it, the locks of all of this process's connections to
+    it would be gone (https://www.sqlite.org/howtocorrupt.html, 2.2): another process that closes the
+    database would take itself for the last, remove the log, and with it what is committed here from then on.
+    """
+    with unavailable(path):
+        db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", uri=True)
+        try:
+            owner = db.execute("PRAGMA application_id").fetchone()[0]
+            if owner != APPLICATION_ID and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise _foreign(path)
+        finally:
+            db.close()
+
+
+def _unreadable(path: str) -> StoreReadOnlyError:
+    return StoreReadOnlyError(
+        f"{path}: cannot be read; give read and write permission to the file and its folder"
+    )
 
 
 def _foreign(path: str) -> StoreFormatError:
