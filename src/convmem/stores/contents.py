@@ -14,13 +14,23 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-__all__ = ["blot", "keep", "replace"]
+__all__ = ["blot", "bytes_of", "keep", "replace", "text_of"]
 
 
 def keep(db: sqlite3.Connection, body: str | bytes) -> int:
     """Append a row; returns its id."""
     # Not RETURNING, which costs half as much again.
     return int(db.execute("INSERT INTO contents (body) VALUES (?)", (body,)).lastrowid or 0)
+
+
+def bytes_of(text: str) -> bytes:
+    """A text as it is kept; lone surrogates, which providers do send, come back the same."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def text_of(body: bytes) -> str:
+    """The text again."""
+    return body.decode("utf-8", "surrogatepass")
 
 
 def blot(db: sqlite3.Connection, ids: Iterable[int | None]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Forgotten, Pin, ViewRow, ViewsReply
 from convmem.errors import StoreUnavailableError
-from convmem.stores.contents import blot, keep, replace
+from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
 
@@ -84,7 +84,7 @@ class SQLiteAbilities:
                 " WHERE e.session = ? AND e.host = ? AND e.model = ?",
                 (_session(db, which), which.host, which.model),
             ).fetchone()
-        return Epoch(row[0], row[1].decode()) if row is not None else None
+        return Epoch(row[0], text_of(row[1])) if row is not None else None
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
         """A cut, or the end of an epoch; a session without turns is passed over."""
@@ -98,7 +98,7 @@ class SQLiteAbilities:
                 blot(db, [old])
                 db.execute("DELETE FROM epochs WHERE session = ? AND host = ? AND model = ?", place)
             elif db.execute("SELECT 1 FROM turns WHERE session = ?", place[:1]).fetchone() is not None:
-                summary = replace(db, old, epoch.summary.encode())
+                summary = replace(db, old, bytes_of(epoch.summary))
                 db.execute(
                     "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)", (*place, epoch.start, summary)
                 )
@@ -123,7 +123,7 @@ class SQLiteAbilities:
                     return pin
             (id_,) = db.execute(
                 "INSERT INTO pins (owner, text, at) VALUES (?, ?, ?) RETURNING id",
-                (number, keep(db, text), at.isoformat()),
+                (number, keep(db, bytes_of(text)), at.isoformat()),
             ).fetchone()
         return Pin(f"p{id_}", text, at)
 
@@ -268,4 +268,4 @@ def _pins(db: sqlite3.Connection, owner: int) -> list[Pin]:
         " WHERE p.owner = ? ORDER BY p.id",
         (owner,),
     )
-    return [Pin(f"p{number}", text, datetime.fromisoformat(at)) for number, text, at in rows]
+    return [Pin(f"p{number}", text_of(text), datetime.fromisoformat(at)) for number, text, at in rows]

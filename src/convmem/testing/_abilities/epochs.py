@@ -41,6 +41,7 @@ class EpochsConformance(StoreTests):
             "Two rounds.",
             "京都の宿は決まった。\n\0 'quoted' \"twice\"",
             "long " * 2000,
+            "\ud83d",
             "Two rounds.",
         )
         with self.opened() as store:

@@ -24,6 +24,7 @@ class PinsConformance(StoreTests):
             " spaced\n",
             "a\0b",
             "long " * 2000,
+            "\ud83d",
             "\u00c9",
             "E\u0301",
         ]
