@@ -58,7 +58,7 @@ class Placement:
         alignment: the place of its turns.
         ids: the ids of the turns it added.
         before: the turns that lead to its first one, oldest first: the history it did not send.
-        seqs: of those of its own turns that were known, by identity.
+        seqs: of those of its own turns that are journaled, by identity.
     """
 
     ref: SessionRef
@@ -81,7 +81,7 @@ class BeginJob(Job[Placement]):
         self._store = store
         self._found: SessionRef | None = None
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
-        self._new = 0
+        self._new: tuple[NewTurn, ...] = ()
 
     @property
     def ref(self) -> SessionRef | None:
@@ -108,7 +108,7 @@ class BeginJob(Job[Placement]):
         if call.mode == "read":
             return None
         new = _new_turns(place, tree, incoming, turns, call.at)
-        self._new = len(new)
+        self._new = new
         row = CallRow(
             id=call.id,
             at=call.at,
@@ -128,6 +128,8 @@ class BeginJob(Job[Placement]):
         ids = written.ids if written is not None and written.ids is not None else ()
         known = (tree.get(identity_) for identity_ in place.identities)
         seqs = {node.identity: node.seq for node in known if node is not None}
+        # What this call brought may be indexed before it is composed, and is no memory of anything older.
+        seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
         self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), seqs)
         self._tell(self.placement)
         return self.placement

@@ -155,27 +155,27 @@ def _look_at(path: str) -> None:
     except OSError as error:
         raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
     if found is not None:
-        if stat.S_ISDIR(found.st_mode):
-            raise StoreFormatError(f"{path}: is a folder; name a file in it")
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreFormatError(f"{path}: is not a regular file; choose another path")
-        if not os.access(file, os.R_OK):
-            raise _unreadable(path)
-        if 0 < found.st_size < _SMALLEST_PAGE:
-            raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-        _look_into(path)
+        _look_into(path, found)
     if not _writable(path):  # SQLite would find out after it made files beside it that others cannot use
         raise _read_only(path)
 
 
-def _look_into(path: str) -> None:
-    """Refuse another program's file.
+def _look_into(path: str, found: os.stat_result) -> None:
+    """Refuse what is no database, and another program's.
 
     SQLite itself looks, and takes no locks and makes no files for it (https://www.sqlite.org/uri.html,
     immutable). Were the file opened and closed beside it, the locks of all of this process's connections to
     it would be gone (https://www.sqlite.org/howtocorrupt.html, 2.2): another process that closes the
     database would take itself for the last, remove the log, and with it what is committed here from then on.
     """
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreFormatError(f"{path}: is a folder; name a file in it")
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreFormatError(f"{path}: is not a regular file; choose another path")
+    if not os.access(path, os.R_OK):
+        raise _unreadable(path)
+    if 0 < found.st_size < _SMALLEST_PAGE:
+        raise StoreFormatError(f"{path}: is not a SQLite database; choose another path")
     with unavailable(path):
         db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro&immutable=1", uri=True)
         try:
