@@ -234,9 +234,11 @@ class Composition:
             fence = fence_tokens(self.count, today=self.now.date(), chinese=chinese)
             packed = self.recaller.pack(self.owner, ranking, budget, self.count, fence=fence, tz=self.tz)
             quoted = packed.text
+            speakers = {hit.id: hit.speaker or hit.role for hit in (*ranking.standing, *ranking.hits)}
             self.out.recalled = tuple(
                 Recalled(
                     id=e.id,
+                    speaker=speakers[e.id],
                     score=e.score,
                     why=e.why,
                     tokens=e.tokens,

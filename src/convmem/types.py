@@ -137,6 +137,7 @@ class Recalled:
 
     Attributes:
         id: the turn.
+        speaker: who said it: the name its message carried, else its role.
         score: how well it fits, in standard deviations over the user's turns; higher is better.
         why: what spoke for it, strongest first.
         tokens: what it cost.
@@ -147,6 +148,7 @@ class Recalled:
     """
 
     id: str
+    speaker: str
     score: float
     why: tuple[str, ...]
     tokens: int

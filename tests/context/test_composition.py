@@ -134,6 +134,21 @@ def test_an_earlier_session_is_recalled_in_front_of_the_newest_words(world):
     assert turns[0].text == "what is my locker code?", "what was injected is never journaled"
 
 
+def test_the_receipt_says_who_spoke(world):
+    memory, bare, _ = world
+    said = [
+        {"role": "user", "name": "Ana", "content": "The gate of the allotment opens with 4482."},
+        {"role": "assistant", "content": "Noted: the allotment's gate opens with 4482."},
+    ]
+    memory.record(said, user="alice", session="before")
+    memory.flush()
+    ask(memory.wrap(bare, user="alice", session="now"), "what opens the gate of the allotment?")
+    assert {(r.speaker, r.text) for r in memory.last_receipt().recalled} == {
+        ("Ana", said[0]["content"]),
+        ("assistant", said[1]["content"]),
+    }
+
+
 def test_small_talk_and_strangers_get_nothing(world):
     memory, bare, provider = world
     memory.record([{"role": "user", "content": fact} for fact in FACTS], user="alice", session="before")

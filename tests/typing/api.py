@@ -205,6 +205,7 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(receipt.tokens, Tokens)
     assert_type(receipt.tokens.total, int)
     assert_type(receipt.recalled, tuple[Recalled, ...])
+    assert_type(receipt.recalled[0].speaker, str)
     assert_type(receipt.prefix_tokens, int | None)
     assert_type(receipt.ms, Mapping[str, float])
     assert_type(receipt.usage, Mapping[str, Any] | None)
