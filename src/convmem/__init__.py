@@ -10,6 +10,7 @@ client = memory.wrap(OpenAI(), user="alice", session="kyoto")
 """
 
 from convmem.asynchronous import AsyncMemory
+from convmem.compress.protocol import Compressor, CompressRequest
 from convmem.errors import (
     ClosedError,
     ConvmemError,
@@ -51,6 +52,8 @@ __all__ = [
     "PRESETS",
     "AsyncMemory",
     "ClosedError",
+    "CompressRequest",
+    "Compressor",
     "ConvmemError",
     "Event",
     "ForgetReport",

@@ -16,6 +16,8 @@ from convmem import (
     PRESETS,
     AsyncMemory,
     ClosedError,
+    Compressor,
+    CompressRequest,
     ConvmemError,
     Event,
     ForgetReport,
@@ -170,8 +172,23 @@ class Everything:
         return Plan(request.start, summary=0, recall=0)
 
 
+class Headlines:
+    """A compressor of one's own."""
+
+    def compress(self, request: CompressRequest) -> str:
+        """Keep how each turn begins, while there is room."""
+        text = request.previous
+        for turn in request.turns:
+            longer = f"{text}\n{turn.text[:40]}"
+            if request.count(longer) <= request.tokens:
+                text = longer
+        return text
+
+
 def choosing(memory: Memory) -> None:
-    """Policies by name, by file, from parts, or one's own."""
+    """Policies by name, by file, from parts, or one's own; compressors."""
+    compressor: Compressor = Headlines()
+    Memory("chat.db", compressor=compressor)
     ours = WindowPolicy("ours", high=8_000, low=3_000, summary=300, recall=800)
     policies: list[Policy] = [ours, PRESETS["lean"], Everything()]
     Memory("chat.db", policy=policies[0])
