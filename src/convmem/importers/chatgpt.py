@@ -7,11 +7,10 @@ reasoning are not.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
-from convmem.importers.message import Imported, is_array, is_object, moment
+from convmem.importers.message import Imported, is_array, is_object, loaded, moment, named, oldest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from convmem.types import Message
 
-__all__ = ["parse"]
+__all__ = ["conversations", "parse"]
 
 _ROLES = frozenset({"user", "assistant"})
 _KINDS = frozenset({"text", "multimodal_text"})
@@ -36,13 +35,15 @@ def parse(text: str) -> list[Imported]:
     Raises:
         InputError: it is something else; the text names the conversation, and nothing is returned.
     """
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"this is not JSON: {error}") from error
+    value = loaded(text)
     if not is_array(value):
         raise InputError("this is no list of conversations, as ChatGPT exports them")
-    conversations: list[tuple[float, list[Imported]]] = []
+    return conversations(value)
+
+
+def conversations(value: list[Any]) -> list[Imported]:
+    """The same for an export that is parsed already."""
+    found: list[tuple[float, list[Imported]]] = []
     names: set[str] = set()
     for i, conversation in enumerate(value):
         where = f"conversation {i + 1}"
@@ -51,22 +52,11 @@ def parse(text: str) -> list[Imported]:
         title = str(conversation.get("title") or "")
         where = f"{where} ({title})" if title else where
         began = moment(conversation.get("create_time"), where=f"{where}: create_time")
-        session = _session(conversation, title, i, names)
+        own = conversation.get("conversation_id") or conversation.get("id")
+        session = named(own or title or f"conversation-{i + 1}", i, names)
         messages = [Imported(session, at or began, message) for at, message in _branch(conversation, where)]
-        conversations.append((began.timestamp() if began is not None else 0.0, messages))
-    conversations.sort(key=lambda found: found[0])
-    return [message for _, messages in conversations for message in messages]
-
-
-def _session(conversation: dict[str, Any], title: str, i: int, names: set[str]) -> str:
-    """A name that no other conversation of this export has."""
-    name = str(
-        conversation.get("conversation_id") or conversation.get("id") or title or f"conversation-{i + 1}"
-    )
-    while name in names:
-        name = f"{name} #{i + 1}"
-    names.add(name)
-    return name
+        found.append((began.timestamp() if began is not None else 0.0, messages))
+    return oldest_first(found)
 
 
 def _branch(conversation: dict[str, Any], where: str) -> Iterator[tuple[datetime | None, Message]]:

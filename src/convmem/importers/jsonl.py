@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, tzinfo
 
-__all__ = ["parse"]
+__all__ = ["parse", "rows"]
 
 _SESSION = ("session", "session_id", "conversation_id", "conversation")
 _TIME = ("at", "timestamp", "created_at", "create_time")
@@ -45,13 +45,29 @@ def parse(text: str, *, session: str = "imported", tz: tzinfo | None = None) -> 
             value: object = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where} is not JSON: {error}") from error
-        if not is_object(value):
-            raise InputError(f'{where} is no JSON object; give {{"role": "user", "content": "…"}}')
-        if "messages" in value:
-            found += _conversation(value, where, f"{session}-{number}", tz)
-        else:
-            found.append(_message(value, where, session, None, tz))
+        found += rows(value, where, session=session, number=number, tz=tz)
     return found
+
+
+def rows(value: object, where: str, *, session: str, number: int, tz: tzinfo | None) -> Iterator[Imported]:
+    """The messages of one JSON object, a message or a conversation.
+
+    Args:
+        value: the object.
+        where: its place, for errors.
+        session: as `parse` takes it.
+        number: which line or item it is.
+        tz: as `parse` takes it.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not is_object(value):
+        raise InputError(f'{where} is no JSON object; give {{"role": "user", "content": "…"}}')
+    if "messages" in value:
+        yield from _conversation(value, where, f"{session}-{number}", tz)
+    else:
+        yield _message(value, where, session, None, tz)
 
 
 def _conversation(value: dict[str, Any], where: str, session: str, tz: tzinfo | None) -> Iterator[Imported]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
@@ -14,18 +15,26 @@ if TYPE_CHECKING:
 
     from convmem.types import Message
 
-__all__ = ["Imported", "by_session", "is_array", "is_object", "moment"]
+__all__ = ["Imported", "by_session", "is_array", "is_object", "loaded", "moment", "named", "oldest_first"]
 
 _MILLISECONDS = 1e11
 """Numbers above are milliseconds since 1970: as seconds they would be the year 5138."""
 
 
 class Imported(NamedTuple):
-    """A message, the session it belongs to, and when it was said, where that is known."""
+    """A message and its place.
+
+    Attributes:
+        session: the session it belongs to.
+        at: when it was said, where that is known.
+        message: the message.
+        user: whose memory it was, where the file says so.
+    """
 
     session: str
     at: datetime | None
     message: Message
+    user: str | None = None
 
 
 def by_session(rows: Iterable[Imported]) -> dict[str, tuple[list[Message], list[datetime] | None]]:
@@ -51,6 +60,34 @@ def _filled(times: list[datetime | None]) -> list[datetime] | None:
         last = at if at is not None else last
         filled.append(last)
     return filled
+
+
+def loaded(text: str) -> object:
+    """A JSON document.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"this is not JSON: {error}") from error
+    return value
+
+
+def named(wanted: object, i: int, taken: set[str]) -> str:
+    """A session's name that no other conversation of an export has; it is taken then."""
+    name = str(wanted)
+    while name in taken:
+        name = f"{name} #{i + 1}"
+    taken.add(name)
+    return name
+
+
+def oldest_first(conversations: list[tuple[float, list[Imported]]]) -> list[Imported]:
+    """The messages of conversations, each given with when it began."""
+    conversations.sort(key=lambda found: found[0])
+    return [message for _, messages in conversations for message in messages]
 
 
 def moment(value: object, *, where: str, tz: tzinfo | None = None) -> datetime | None:
