@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from convmem.testing.provider.chat import Responder
 from convmem.testing.provider.desk import Hold
 from convmem.testing.provider.dialect import DialectName, ReasoningRule
 from convmem.testing.provider.fault import Fault
 from convmem.testing.provider.legality import problems
 from convmem.testing.provider.received import ReceivedRequest, Served
 from convmem.testing.provider.reply import EmbeddingReply, Reply, ToolCall, echo
+from convmem.testing.provider.script import Responder
 from convmem.testing.provider.server import LocalProvider
 
 __all__ = [

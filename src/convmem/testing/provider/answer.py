@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from convmem.testing.provider.dialect import DialectName
 
-__all__ = ["Answer", "Piece", "error_answer", "faulty_json", "faulty_stream", "json_answer", "stream_answer"]
+__all__ = [
+    "Answer",
+    "Piece",
+    "error_answer",
+    "faulty_json",
+    "faulty_stream",
+    "json_answer",
+    "stream_answer",
+    "typed_stream",
+]
 
 _JSON = {"content-type": "application/json"}
 _STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -87,6 +96,22 @@ def stream_answer(
     """Send objects as server-sent events and `[DONE]` at the end, with `pause_s` between any two."""
     signs = [b": keep-alive\n\n"] * keep_alive
     data = chain(signs, (_event(event) for event in events), [_DONE])
+    return Answer(
+        headers={**_STREAM, **(headers or {})},
+        pieces=tuple(Piece(each, pause_s if index else 0.0) for index, each in enumerate(data)),
+        delay_s=delay_s,
+    )
+
+
+def typed_stream(
+    events: Iterable[JsonObject],
+    *,
+    headers: Mapping[str, str] | None = None,
+    delay_s: float = 0.0,
+    pause_s: float = 0.0,
+) -> Answer:
+    """Send events of the Responses API: each under its type's name, and nothing after the last."""
+    data = (b"event: " + str(event["type"]).encode() + b"\n" + _event(event) for event in events)
     return Answer(
         headers={**_STREAM, **(headers or {})},
         pieces=tuple(Piece(each, pause_s if index else 0.0) for index, each in enumerate(data)),

@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from convmem.testing.provider.answer import Answer, faulty_json, faulty_stream, json_answer, stream_answer
 from convmem.testing.provider.completion import Call, chunks, completion
 from convmem.testing.provider.endpoint import body_refusal, deployment_of, illegal, path_pattern
-from convmem.testing.provider.fault import Fault
 from convmem.testing.provider.legality import problems
-from convmem.testing.provider.received import ReceivedRequest
-from convmem.testing.provider.reply import Reply, echo
-from convmem.testing.provider.shapes import JsonObject, is_integer, is_object
-from convmem.testing.provider.usage import PromptCache
+from convmem.testing.provider.script import decide
+from convmem.testing.provider.shapes import is_integer, is_object
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convmem.testing.provider.dialect import Dialect, ReasoningRule
+    from convmem.testing.provider.fault import Fault
+    from convmem.testing.provider.received import ReceivedRequest
+    from convmem.testing.provider.reply import Reply
+    from convmem.testing.provider.script import Responder, Script
+    from convmem.testing.provider.shapes import JsonObject
+    from convmem.testing.provider.usage import PromptCache
 
-__all__ = ["ChatEndpoint", "Responder"]
-
-Responder: TypeAlias = Callable[[ReceivedRequest], Reply | Fault]
-"""Decides on an answer when the request is there."""
+__all__ = ["ChatEndpoint"]
 
 _PATHS = path_pattern("/chat/completions")
 
 
 class ChatEndpoint:
-    """The chat endpoint.
-
-    Attributes:
-        scripted: what the next requests get, in order. Refused requests take nothing from it.
-        default: what they get when the script is empty.
-    """
+    """The chat endpoint."""
 
     name = "chat"
     method = "POST"
 
-    def __init__(self, dialect: Dialect, *, strict: bool, reasoning: ReasoningRule | None) -> None:
-        self.scripted: deque[Reply | Fault | Responder] = deque()
-        self.default: Responder = echo
+    def __init__(
+        self,
+        script: Script,
+        cache: PromptCache,
+        dialect: Dialect,
+        *,
+        strict: bool,
+        reasoning: ReasoningRule | None,
+    ) -> None:
+        self._script = script
         self._dialect = dialect
         self._strict = strict
         self._reasoning: ReasoningRule | None = reasoning
-        self._cache = PromptCache(dialect)
+        self._cache = cache
 
     def matches(self, path: str) -> bool:
         """Say whether this is a path of chat completions."""
@@ -64,8 +66,7 @@ class ChatEndpoint:
         if refusal is not None:
             refused = refusal
             return lambda: refused
-        outcome = self.scripted.popleft() if self.scripted else self.default
-        return partial(self._answer, request, self._call(request, body), outcome)
+        return partial(self._answer, request, self._call(request, body), self._script.take())
 
     def _call(self, request: ReceivedRequest, body: JsonObject) -> Call:
         prompt, cached = self._cache.take(body)
@@ -82,13 +83,12 @@ class ChatEndpoint:
         )
 
     def _answer(self, request: ReceivedRequest, call: Call, outcome: Reply | Fault | Responder) -> Answer:
-        decided = outcome if isinstance(outcome, Reply | Fault) else outcome(request)
-        reply = decided.reply if isinstance(decided, Fault) else decided
+        reply, fault = decide(outcome, request)
         whole = _render(reply, call, stream=request.stream)
-        if isinstance(decided, Reply):
+        if fault is None:
             return whole
         break_off = faulty_stream if request.stream else faulty_json
-        return break_off(decided, whole, self._dialect.name)
+        return break_off(fault, whole, self._dialect.name)
 
 
 def _render(reply: Reply, call: Call, *, stream: bool) -> Answer:

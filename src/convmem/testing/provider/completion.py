@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from convmem.testing.provider.shapes import pieces
 from convmem.testing.provider.usage import count_tokens, usage_of
 
 if TYPE_CHECKING:
@@ -126,23 +127,18 @@ def _deltas(part: Reply, tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]
     if part.reasoning_content is not None:
         opening |= {"content": None, "reasoning_content": ""}
     yield {**opening, **part.extra}
-    for piece in _pieces(part.reasoning_content or "", part.chunk_size):
+    for piece in pieces(part.reasoning_content or "", part.chunk_size):
         yield {"content": None, "reasoning_content": piece}
-    for piece in _pieces(part.text or "", part.chunk_size):
+    for piece in pieces(part.text or "", part.chunk_size):
         yield {"content": piece}
-    for piece in _pieces(part.refusal or "", part.chunk_size):
+    for piece in pieces(part.refusal or "", part.chunk_size):
         yield {"refusal": piece}
     for index, tool in enumerate(tools):
         kind = tool["type"]
         key = "input" if kind == "custom" else "arguments"
         yield {"tool_calls": [{"index": index, **tool, kind: {**tool[kind], key: ""}}]}
-        for piece in _pieces(tool[kind][key], part.chunk_size):
+        for piece in pieces(tool[kind][key], part.chunk_size):
             yield {"tool_calls": [{"index": index, kind: {key: piece}}]}
-
-
-def _pieces(text: str, size: int) -> Iterator[str]:
-    for start in range(0, len(text), size):
-        yield text[start : start + size]
 
 
 def _usage(reply: Reply, call: Call) -> dict[str, Any]:

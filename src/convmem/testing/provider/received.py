@@ -11,7 +11,7 @@ from convmem.testing.provider.shapes import JsonObject, is_array, is_object
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ReceivedRequest", "Served", "parse_json"]
+__all__ = ["ReceivedRequest", "Served", "items_of", "parse_json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class ReceivedRequest:
         json: the parsed body; None when it is empty or not JSON in UTF-8.
         json_error: why the body could not be parsed; None when it could.
         at: when it arrived, by the provider's clock (monotonic seconds unless one was given).
-        endpoint: what the path stands for: `"chat"`, `"embeddings"`, `"models"`; None for any other.
+        endpoint: what the path stands for: `"chat"`, `"responses"`, `"conversations"`, `"embeddings"`,
+            `"models"`; None for any other.
     """
 
     n: int
@@ -54,6 +55,11 @@ class ReceivedRequest:
         return [message for message in found if is_object(message)] if is_array(found) else []
 
     @property
+    def items(self) -> list[dict[str, Any]]:
+        """The input items of a Responses request; an input that is a text is one user message."""
+        return items_of(self.fields)
+
+    @property
     def stream(self) -> bool:
         """Whether the request asks for a stream."""
         return self.fields.get("stream") is True
@@ -61,7 +67,7 @@ class ReceivedRequest:
     @property
     def newest_user_text(self) -> str:
         """The text of the newest user message, its text parts joined by line breaks; empty without one."""
-        for message in reversed(self.messages):
+        for message in reversed(self.messages or self.items):
             if message.get("role") == "user":
                 return _text_of(message.get("content"))
         return ""
@@ -97,6 +103,14 @@ def parse_json(body: bytes) -> tuple[Any, str | None]:
         return None, f"the body is not valid UTF-8: {error.reason} at byte {error.start}"
     except (ValueError, RecursionError) as error:
         return None, f"could not parse the JSON body: {error}"
+
+
+def items_of(body: JsonObject) -> list[dict[str, Any]]:
+    """The input items of a Responses body; an input that is a text is one user message."""
+    given = body.get("input")
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    return [item for item in given if is_object(item)] if is_array(given) else []
 
 
 def _refuse_constant(name: str) -> None:

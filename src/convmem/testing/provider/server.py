@@ -6,12 +6,21 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-from convmem.testing.provider.chat import ChatEndpoint, Responder
+from convmem.testing.provider.chat import ChatEndpoint
 from convmem.testing.provider.desk import Desk, Hold
 from convmem.testing.provider.dialect import DIALECTS, DialectName, ReasoningRule
 from convmem.testing.provider.embeddings import EmbeddingsEndpoint
+from convmem.testing.provider.kept import Kept
 from convmem.testing.provider.models import ModelsEndpoint
+from convmem.testing.provider.responses import (
+    CancelEndpoint,
+    ConversationsEndpoint,
+    ResponsesEndpoint,
+    RetrieveEndpoint,
+)
+from convmem.testing.provider.script import Script
 from convmem.testing.provider.transport import Listener
+from convmem.testing.provider.usage import PromptCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from convmem.testing.provider.fault import Fault
     from convmem.testing.provider.received import ReceivedRequest, Served
     from convmem.testing.provider.reply import EmbeddingReply, Reply
+    from convmem.testing.provider.script import Responder
 
 __all__ = ["LocalProvider"]
 
@@ -43,8 +53,11 @@ class LocalProvider:
         assert provider.requests[0].newest_user_text == "hi"
     ```
 
-    Illegal chat requests are answered 400, with the places of what is wrong in the message, and take
-    nothing from the script. Requests without authorization are answered 401: a bearer token, or the header
+    Chat Completions and Responses take their replies from one script. Responses are kept, so that they can
+    be retrieved, polled, cancelled and continued by `previous_response_id`; conversations are kept too.
+
+    Illegal requests are answered 400, with the places of what is wrong in the message, and take nothing
+    from the script. Requests without authorization are answered 401: a bearer token, or the header
     `api-key` on Azure's paths. The prompt cache is simulated: `cached_tokens` counts how much of a prompt
     was the start of an earlier one (see `usage.py`). All methods may be called from any thread.
 
@@ -79,10 +92,18 @@ class LocalProvider:
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect must be one of {', '.join(sorted(DIALECTS))}, got {dialect!r}")
-        self._chat = ChatEndpoint(DIALECTS[dialect], strict=strict, reasoning=reasoning)
+        rules = DIALECTS[dialect]
+        self._script, cache, kept = Script(), PromptCache(rules), Kept()
+        chat = ChatEndpoint(self._script, cache, rules, strict=strict, reasoning=reasoning)
+        stateful = (
+            ResponsesEndpoint(self._script, cache, kept, rules, strict=strict),
+            RetrieveEndpoint(kept, rules),
+            CancelEndpoint(kept, rules),
+            ConversationsEndpoint(kept),
+        )
         self._embeddings = EmbeddingsEndpoint(dialect, strict=strict, dim=embedding_dim, seed=seed)
         listed = ModelsEndpoint(dialect, _MODELS[dialect] if models is None else models)
-        self._desk = Desk((self._chat, self._embeddings, listed), dialect, clock)
+        self._desk = Desk((chat, *stateful, self._embeddings, listed), dialect, clock)
         self._host = host
         self._wanted_port = port
         self._port: int | None = None
@@ -143,20 +164,20 @@ class LocalProvider:
 
     @property
     def default(self) -> Responder:
-        """What answers chat requests when the script is empty; `echo` until it is set."""
-        return self._chat.default
+        """What answers chat and Responses requests when the script is empty; `echo` until it is set."""
+        return self._script.default
 
     @default.setter
     def default(self, responder: Responder) -> None:
-        self._chat.default = responder
+        self._script.default = responder
 
     def script(self, *outcomes: Reply | Fault | Responder) -> None:
-        """Say what the next chat requests get, one each, behind what is already in the script.
+        """Say what the next chat or Responses requests get, one each, behind what is in the script already.
 
         A function is called with the request. What it raises becomes a 500 that clients do not retry.
         """
         with self._desk.locked():
-            self._chat.scripted.extend(outcomes)
+            self._script.outcomes.extend(outcomes)
 
     def script_embeddings(self, *outcomes: EmbeddingReply | Fault) -> None:
         """Say what the next embeddings requests get, one each."""
@@ -165,9 +186,9 @@ class LocalProvider:
 
     @property
     def pending(self) -> tuple[Reply | Fault | Responder, ...]:
-        """What is left in the chat script."""
+        """What is left in the script."""
         with self._desk.locked():
-            return tuple(self._chat.scripted)
+            return tuple(self._script.outcomes)
 
     @property
     def requests(self) -> tuple[ReceivedRequest, ...]:
@@ -190,7 +211,7 @@ class LocalProvider:
         Args:
             n: how many; 0 returns at once.
             timeout: seconds.
-            endpoint: count and return only those to `chat`, `embeddings` or `models`.
+            endpoint: count and return only those to this one; see `ReceivedRequest.endpoint`.
 
         Raises:
             TimeoutError: they did not arrive in time.
@@ -211,6 +232,6 @@ class LocalProvider:
         A held request has already taken its reply from the script. Use it in a `with`, or call `release`.
 
         Args:
-            *endpoints: which of `chat`, `embeddings`, `models` to hold; everything without any.
+            *endpoints: which to hold, by the names of `ReceivedRequest.endpoint`; everything without any.
         """
         return self._desk.hold(frozenset(endpoints))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
-__all__ = ["JsonObject", "encode", "is_array", "is_integer", "is_number", "is_object"]
+__all__ = ["JsonObject", "encode", "is_array", "is_integer", "is_number", "is_object", "pieces"]
 
 JsonObject: TypeAlias = Mapping[str, Any]
 """A JSON object that nobody changes."""
@@ -41,3 +41,9 @@ def encode(value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def pieces(text: str, size: int) -> Iterator[str]:
+    """Cut a text into pieces of `size` characters."""
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
