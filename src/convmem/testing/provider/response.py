@@ -166,15 +166,18 @@ def _call_item(tool: ToolCall, call: ResponseCall, serial: int) -> dict[str, Any
 
 def _item_events(item: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
     kind, item_id = item["type"], item["id"]
-    opening: dict[str, Any]
-    if kind == "message":
-        opening, inner = {**item, "status": "in_progress", "content": []}, _content_events(item, size)
-    elif kind == "reasoning":
-        opening, inner = {**item, "summary": []}, _summary_events(item, size)
+    opening = dict(item)
+    if kind == "reasoning":
+        inner = _summary_events(item, size)
+        opening |= {"summary": []}
+    elif kind == "message":
+        inner = _content_events(item, size)
+        opening |= {"status": "in_progress", "content": []}
     else:
         key = "input" if kind == "custom_tool_call" else "arguments"
         name = f"response.{kind}_input" if key == "input" else f"response.{kind}_arguments"
-        opening, inner = {**item, "status": "in_progress", key: ""}, _filled(name, {}, item[key], key, size)
+        inner = _filled(name, {}, item[key], key, size)
+        opening |= {"status": "in_progress", key: ""}
     yield {"type": "response.output_item.added", "item": opening}
     for event in inner:
         yield {"item_id": item_id, **event}

@@ -230,8 +230,9 @@ class ConversationsEndpoint:
         conversation = f"conv_{request.n:06d}"
         given = request.fields.get("items")
         self._kept.begin(conversation, [each for each in given if is_object(each)] if is_array(given) else [])
-        made: JsonObject = {"id": conversation, "object": "conversation", "created_at": 1_700_000_000, "metadata": {}}
-        return lambda: json_answer(made)
+        return lambda: json_answer(
+            {"id": conversation, "object": "conversation", "created_at": 1_700_000_000, "metadata": None}
+        )
 
 
 def _id_in(path: str) -> str:
