@@ -9,6 +9,7 @@ client = memory.wrap(OpenAI(), user="alice", session="kyoto")
 ```
 """
 
+from convmem.abilities import Pin
 from convmem.asynchronous import AsyncMemory
 from convmem.compress.protocol import Compressor, CompressRequest
 from convmem.errors import (
@@ -27,18 +28,21 @@ from convmem.errors import (
     StoreUnavailableError,
     WrapError,
 )
+from convmem.health import repair
 from convmem.hooks import Event, Hook
 from convmem.memory import Memory
 from convmem.policy import PRESETS, Plan, Policy, PolicyRequest, WindowPolicy
 from convmem.protocols import Store
 from convmem.types import (
     ForgetReport,
+    Health,
     Hit,
     Message,
     Mode,
     Prepared,
     Recalled,
     Receipt,
+    Repaired,
     Session,
     State,
     Stats,
@@ -57,6 +61,7 @@ __all__ = [
     "ConvmemError",
     "Event",
     "ForgetReport",
+    "Health",
     "Hit",
     "Hook",
     "InputError",
@@ -65,12 +70,14 @@ __all__ = [
     "Message",
     "MissingExtraError",
     "Mode",
+    "Pin",
     "Plan",
     "Policy",
     "PolicyRequest",
     "Prepared",
     "Recalled",
     "Receipt",
+    "Repaired",
     "ScopeError",
     "Session",
     "State",
@@ -88,4 +95,5 @@ __all__ = [
     "WindowPolicy",
     "WrapError",
     "__version__",
+    "repair",
 ]

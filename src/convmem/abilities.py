@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from convmem.types import State, Turn
 
 __all__ = [
+    "Checks",
+    "Condition",
     "Epoch",
     "EpochRef",
     "Epochs",
@@ -241,4 +243,28 @@ class Forgets(Protocol):
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many traces of these turns are left; tries again to rid the file of what `forget` could not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a store found when it looked itself over.
+
+    Attributes:
+        problems: what is damaged, in the store's own words; empty when it is sound.
+        log_bytes: size of what is written but not moved to its place yet.
+        free_bytes: size of what could be given back to the system.
+    """
+
+    problems: tuple[str, ...] = ()
+    log_bytes: int = 0
+    free_bytes: int = 0
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """Can tell whether what it holds is whole."""
+
+    def check(self) -> Condition:
+        """Look everything over; damage is told, not raised."""
         ...

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from convmem.abilities import Pin
     from convmem.policy import Policy
     from convmem.protocols import Store
-    from convmem.types import ForgetReport, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
+    from convmem.types import ForgetReport, Health, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["AsyncMemory"]
 
@@ -132,6 +133,10 @@ class AsyncMemory:
         """See `Memory.pin`."""
         return await asyncio.to_thread(self.memory.pin, text, user=user)
 
+    async def pins(self, *, user: str) -> list[Pin]:
+        """See `Memory.pins`."""
+        return await asyncio.to_thread(self.memory.pins, user=user)
+
     async def forget(
         self,
         *,
@@ -153,6 +158,10 @@ class AsyncMemory:
     async def reindex(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 (the same as Memory's)
         """See `Memory.reindex`."""
         return await asyncio.to_thread(self.memory.reindex, timeout)
+
+    async def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:  # noqa: ASYNC109 (the same as Memory's)
+        """See `Memory.check`."""
+        return await asyncio.to_thread(self.memory.check, mend=mend, timeout=timeout)
 
     async def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """See `Memory.sessions`."""

@@ -20,11 +20,12 @@ from convmem.wire.message import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convmem.abilities import Pin
     from convmem.engine import Engine
     from convmem.policy import Policy
     from convmem.types import Message, Turn
 
-__all__ = ["forget", "pin", "prepare", "residue", "search"]
+__all__ = ["forget", "pin", "pins", "prepare", "residue", "search"]
 
 _WAIT_FOR_WORDS_S = 5.0
 
@@ -120,6 +121,11 @@ def pin(engine: Engine, text: str, *, user: str) -> str:
     if not isinstance(engine.store, Pins):
         raise StoreError(f"{type(engine.store).__name__} keeps no pins")
     return engine.store.put_pin(OwnerRef(user), text, engine.clock()).id
+
+
+def pins(engine: Engine, *, user: str) -> list[Pin]:
+    """A user's pins."""
+    return list(engine.store.pins(OwnerRef(user))) if isinstance(engine.store, Pins) else []
 
 
 def forget(

@@ -92,6 +92,11 @@ class Indexer:
         """Whether vectors are being made at all."""
         return self._embedder is not None
 
+    @property
+    def fingerprint(self) -> str | None:
+        """The embedder's; None where no vectors are made."""
+        return self._embedder.fingerprint if self._embedder is not None else None
+
     def wake(self, redo: Sequence[int] = ()) -> None:
         """There are new turns, or turns whose entries are damaged."""
         if self._views is None:

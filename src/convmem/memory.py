@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from convmem import direct, portable
+from convmem import direct, health, portable
 from convmem.compress.extractive import Extractive
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from convmem.abilities import Pin
     from convmem.compress.protocol import Compressor
     from convmem.embed.protocol import Embedder
     from convmem.engine import OnError
     from convmem.hooks import Hook
     from convmem.policy import Policy
-    from convmem.types import ForgetReport, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
+    from convmem.types import ForgetReport, Health, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["Memory"]
 
@@ -298,6 +299,11 @@ class Memory:
         make_scope(user=user)
         return direct.pin(self._engine, text, user=user)
 
+    def pins(self, *, user: str) -> list[Pin]:
+        """This user's pins, the oldest first; `forget(text=)` drops those that hold a text."""
+        make_scope(user=user)
+        return direct.pins(self._engine, user=user)
+
     def forget(
         self,
         *,
@@ -336,6 +342,19 @@ class Memory:
     def reindex(self, timeout: float | None = None) -> bool:
         """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
         return self._engine.recaller.indexer.wait(timeout, vectors=True)
+
+    def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:
+        """Look over the journal and everything derived from it; reads all of it.
+
+        Args:
+            mend: make again what is missing or damaged of what was derived, and tell what is left. The
+                journal itself is not touched; for a damaged file there is `convmem.repair`.
+            timeout: seconds that mending may take.
+
+        Raises:
+            StoreError: the store cannot be read. Damage is told, not raised.
+        """
+        return health.check(self._engine, mend=mend, timeout=timeout)
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""

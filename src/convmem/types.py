@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
 __all__ = [
     "MODES",
     "ForgetReport",
+    "Health",
     "Hit",
     "Message",
     "Mode",
     "Prepared",
     "Recalled",
     "Receipt",
+    "Repaired",
     "Session",
     "State",
     "Stats",
@@ -105,6 +108,49 @@ class Stats:
     calls: int
     waiting: int = 0
     bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What was found when a store was looked over.
+
+    Attributes:
+        problems: what is damaged, in plain words; empty when the journal is sound.
+        turns: how many turns there are.
+        damaged: ids of turns whose entries cannot be read; they are made again from the journal.
+        without_words: turns that cannot be found by their words yet.
+        without_vectors: turns that cannot be found by their meaning yet; None without an embedder.
+        log_bytes: size of what is written but not moved to its place yet, where the store knows.
+        free_bytes: size of what the store keeps free for what comes.
+    """
+
+    problems: tuple[str, ...] = ()
+    turns: int = 0
+    damaged: tuple[str, ...] = ()
+    without_words: int = 0
+    without_vectors: int | None = None
+    log_bytes: int = 0
+    free_bytes: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is damaged that cannot be made again."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """What became of a damaged file.
+
+    Attributes:
+        copy: the file as it was; what is forgotten later is not forgotten there.
+        turns: how many turns were kept.
+        lost: how many turns are known to be lost; damage may hide others.
+    """
+
+    copy: Path
+    turns: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

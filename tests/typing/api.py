@@ -21,6 +21,7 @@ from convmem import (
     ConvmemError,
     Event,
     ForgetReport,
+    Health,
     Hit,
     Hook,
     InputError,
@@ -29,12 +30,14 @@ from convmem import (
     Message,
     MissingExtraError,
     Mode,
+    Pin,
     Plan,
     Policy,
     PolicyRequest,
     Prepared,
     Recalled,
     Receipt,
+    Repaired,
     ScopeError,
     Session,
     State,
@@ -155,6 +158,7 @@ def remembering(memory: Memory, embedder: Embedder) -> None:
     assert_type(hits, list[Hit])
     assert_type((hits[0].turn, hits[0].score, hits[0].why), tuple[Turn, float, tuple[str, ...]])
     assert_type(memory.pin("Allergic to peanuts.", user="alice"), str)
+    assert_type(memory.pins(user="alice"), list[Pin])
     report = memory.forget(user="alice", text="peanuts", dry_run=True)
     assert_type(report, ForgetReport)
     assert_type(report.turn_ids, tuple[str, ...])
@@ -162,6 +166,18 @@ def remembering(memory: Memory, embedder: Embedder) -> None:
     assert_type(memory.reindex(timeout=1.0), bool)
     Memory("chat.db", embedder=embedder)
     Memory("chat.db", embedder=None)
+
+
+def checking(memory: Memory) -> None:
+    """Look a store over, mend what was derived, repair a file."""
+    health = memory.check(mend=True, timeout=1.0)
+    assert_type(health, Health)
+    assert_type(
+        (health.sound, health.problems, health.damaged), tuple[bool, tuple[str, ...], tuple[str, ...]]
+    )
+    repaired = convmem.repair("chat.db")
+    assert_type(repaired, Repaired)
+    assert_type(repaired.copy, Path)
 
 
 class Everything:
@@ -247,6 +263,8 @@ async def awaiting(memory: AsyncMemory, messages: list[Message]) -> None:
     assert_type(report, ForgetReport)
     assert_type(await memory.verify_forgotten(report), bool)
     assert_type(await memory.reindex(), bool)
+    assert_type(await memory.pins(user="alice"), list[Pin])
+    assert_type(await memory.check(), Health)
     assert_type(memory.scope(user="alice"), AbstractContextManager[None])
     await memory.flush()
     await memory.close()

@@ -24,7 +24,7 @@ from convmem.errors import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Opening", "connect", "damaged", "unavailable"]
+__all__ = ["Opening", "connect", "damaged", "recognized", "unavailable"]
 
 APPLICATION_ID = 0x434D454D  # "CMEM" in the file's header
 MIGRATIONS = ("m001_journal",)
@@ -127,8 +127,8 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
 def damaged(path: str, error: object) -> StoreCorruptError:
     """The error for a file whose content cannot be what was written."""
     return StoreCorruptError(
-        f"{path}: the database is damaged ({error}); nothing was changed. Keep a copy of the file, then"
-        " recover what is readable with `sqlite3 FILE .recover`"
+        f"{path}: the database is damaged ({error}); nothing was changed. `convmem doctor --repair`"
+        " or `convmem.repair(path)` keep a copy of it and write anew what can be read"
     )
 
 
@@ -201,11 +201,11 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise StoreError(f"SQLite {needed} or newer is needed; this Python has {sqlite3.sqlite_version}")
-    _check_owner(db, path)
+    recognized(db, path)
     if _applied(db) != set(MIGRATIONS):
         db.execute("BEGIN IMMEDIATE")
         try:
-            _check_owner(db, path)  # another process may have been first
+            recognized(db, path)  # another process may have been first
             if _applied(db) != set(MIGRATIONS):
                 from convmem.stores.schema import migrate  # noqa: PLC0415 (200 ms that only a due migration pays)
 
@@ -227,7 +227,8 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
     _use_wal(db, opening.open_ms / 1000)
 
 
-def _check_owner(db: sqlite3.Connection, path: str) -> None:
+def recognized(db: sqlite3.Connection, path: str) -> None:
+    """Refuse another program's database, and one of a newer convmem."""
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     if tables and owner != APPLICATION_ID:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Epoch, Forgotten, Pin, ViewRow, ViewsReply
-from convmem.errors import StoreUnavailableError
+from convmem.abilities import Condition, Epoch, Forgotten, Pin, ViewRow, ViewsReply
+from convmem.errors import StoreCorruptError, StoreUnavailableError
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteAbilities"]
 
+_MOST_PROBLEMS = 20
+
 
 class SQLiteAbilities:
     """The part of `SQLiteStore` that keeps what was derived from turns, and forgets."""
 
     _db: Connections
+    _path: str
 
     def views(self, request: ViewsRequest) -> ViewsReply:
         """An owner's turns as recall sees them, or those that changed since a generation."""
@@ -126,6 +130,27 @@ class SQLiteAbilities:
                 (number, keep(db, bytes_of(text)), at.isoformat()),
             ).fetchone()
         return Pin(f"p{id_}", text, at)
+
+    # Looking it over.
+
+    def check(self) -> Condition:
+        """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
+        try:
+            with self._db.reading() as db:
+                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
+                free, size = (
+                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
+                )
+        except StoreCorruptError as error:
+            return Condition(problems=(str(error.__cause__ or error),))
+        log = Path(f"{self._path}-wal")
+        return Condition(
+            problems=tuple(problem for problem in found if problem != "ok"),
+            log_bytes=log.stat().st_size if log.exists() else 0,
+            free_bytes=free * size,
+        )
 
     # Forgetting.
 

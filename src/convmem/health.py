@@ -1,0 +1,117 @@
+"""Looking a store over, making again what was derived, and repairing a damaged file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
+from convmem.engine import utc_now
+from convmem.errors import InputError, StoreCorruptError
+from convmem.portable import pages
+from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
+from convmem.types import Health, Repaired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from convmem.abilities import ViewRow
+    from convmem.engine import Engine
+    from convmem.protocols import Store
+
+__all__ = ["check", "repair"]
+
+
+def check(engine: Engine, *, mend: bool, timeout: float | None) -> Health:
+    """Look over the journal and what is derived from it; `mend`: make again what is missing or damaged."""
+    store = engine.store
+    found = store.check() if isinstance(store, Checks) else Condition()
+    try:
+        turns = _turns(store)
+        health = _derived(store, engine.recaller.indexer.fingerprint)
+        if mend:
+            engine.recaller.indexer.wake([int(id_[1:]) for id_ in health.damaged])
+            engine.recaller.indexer.wait(timeout, vectors=True)
+            health = _derived(store, engine.recaller.indexer.fingerprint)
+    except StoreCorruptError as error:
+        return _health(found, (*found.problems, str(error.__cause__ or error)), Health())
+    return _health(found, found.problems, health, turns)
+
+
+def _health(found: Condition, problems: Sequence[str], derived: Health, turns: int = 0) -> Health:
+    return Health(
+        problems=tuple(dict.fromkeys(problems)),
+        turns=turns,
+        damaged=derived.damaged,
+        without_words=derived.without_words,
+        without_vectors=derived.without_vectors,
+        log_bytes=found.log_bytes,
+        free_bytes=found.free_bytes,
+    )
+
+
+def _turns(store: Store) -> int:
+    """Read every turn there is; returns how many."""
+    return sum(
+        1
+        for row in store.sessions(SessionsRequest())
+        for _ in pages(store, TurnsRequest(ref=SessionRef(row.user, row.name)))
+    )
+
+
+def _derived(store: Store, fingerprint: str | None) -> Health:
+    damaged: list[str] = []
+    without_words = without_vectors = 0
+    for rows in _views(store, fingerprint):
+        damaged += [f"t{seq}" for seq in _damaged(rows)]
+        without_words += sum(row.entry is None for row in rows)
+        without_vectors += sum(row.vector is None for row in rows)
+    return Health(
+        damaged=tuple(damaged),
+        without_words=without_words,
+        without_vectors=without_vectors if fingerprint is not None else None,
+    )
+
+
+def _views(store: Store, fingerprint: str | None) -> Iterator[Sequence[ViewRow]]:
+    """The views of each owner."""
+    if not isinstance(store, Views):
+        return
+    sessions = store.sessions(SessionsRequest())
+    owners = dict.fromkeys(OwnerRef(s.user, s.name if s.user is None else None) for s in sessions)
+    for owner in owners:
+        yield store.views(ViewsRequest(owner, fingerprint)).rows
+
+
+def _damaged(rows: Sequence[ViewRow]) -> list[int]:
+    """The turns whose entries cannot be read."""
+    from convmem.recall import DamagedEntryError, Partition  # noqa: PLC0415 (numpy only when recall is used)
+
+    made = [row for row in rows if row.entry is not None]
+    try:
+        Partition.from_encoded([row.entry or b"" for row in made])
+    except DamagedEntryError as error:
+        return [made[i].seq for i in error.indices]
+    return []
+
+
+def repair(path: str | Path) -> Repaired:
+    """Write a damaged SQLite file anew with everything that can be read of it; the old one is copied first.
+
+    Close every Memory on it before. What was derived is made again by the next one that is opened on it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: there is no such file.
+        StoreError: it is none of convmem's, somebody has it open, or it cannot be read at all; it is left as
+            it was.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file")
+    from convmem.stores.salvage import salvage  # noqa: PLC0415 (seldom needed)
+
+    done = salvage(file.absolute(), utc_now)
+    return Repaired(copy=done.copy, turns=done.turns, lost=done.lost)

@@ -1,0 +1,204 @@
+"""Making a sound file of a damaged one: everything that can be read is written anew, the old file is kept.
+
+SQLite reads a table page by page and stops at a damaged one. What lies behind it is reached by asking for
+single rows, because each is found through pages of its own (https://www.sqlite.org/recovery.html has what
+else can be tried; this needs no tool besides Python).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convmem.errors import StoreCorruptError, StoreError, StoreFormatError
+from convmem.stores.opening import Opening, connect, recognized, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Salvaged", "salvage"]
+
+# Views are left out: they are made again from the turns.
+_BY_ROWID = ("owners", "sessions", "contents", "turns", "settings", "pins")
+_BY_KEY = {
+    "tombstones": "session, parent, identity, saying",
+    "media": "owner, digest",
+    "calls": "id",
+    "epochs": "session, host, model",
+}
+_NAMES = (
+    ("sessions", "owner", "owners"),
+    ("turns", "session", "sessions"),
+    ("turns", "payload", "contents WHERE typeof(body) = 'text' AND json_valid(body)"),
+    ("tombstones", "session", "sessions"),
+    ("media", "owner", "owners"),
+    ("media", "content", "contents"),
+    ("settings", "owner", "owners"),
+    ("settings", "payload", "contents"),
+    ("pins", "owner", "owners"),
+    ("pins", "text", "contents"),
+    ("epochs", "session", "sessions"),
+    ("epochs", "summary", "contents"),
+    ("calls", "session", "sessions"),
+)
+"""Which column names rows of which table: rows that name one that is lost are dropped, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What came of it: the copy of the old file, how many turns were kept, how many are known to be lost."""
+
+    copy: Path
+    turns: int
+    lost: int
+
+
+def salvage(path: Path, now: Callable[[], datetime]) -> Salvaged:
+    """Replace a database by one with everything that can be read of it, and keep the old file beside it.
+
+    Raises:
+        StoreError: it is none of ours, in use, or cannot be read at all. It is left as it was.
+    """
+    if not path.is_file():
+        raise StoreFormatError(f"{path}: there is no such file")
+    _alone(path)
+    copy = _copied(path, now().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ"))
+    made = path.with_name(f"{path.name}.repairing")
+    _drop(made)
+    try:
+        with unavailable(str(path)), closing(_source(path)) as old:
+            recognized(old, str(path))
+            turns, lost = _moved(old, made, str(path))
+    except BaseException:
+        _drop(made)
+        raise
+    _drop(path, log_only=True)  # it is in the copy; beside the new file it would be taken for its own
+    made.replace(path)
+    return Salvaged(copy, turns, lost)
+
+
+def _alone(path: Path) -> None:
+    """See that nobody else has it open: they would go on writing to the old file."""
+    with unavailable(str(path)), closing(_source(path)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            db.execute("BEGIN EXCLUSIVE")
+            db.execute("ROLLBACK")
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOTADB}:
+                raise
+
+
+def _source(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    db.text_factory = _text
+    return db
+
+
+def _text(value: bytes) -> str | bytes:
+    """A text, or its bytes where they are none any more."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _copied(path: Path, stamp: str) -> Path:
+    copy = path.with_name(f"{path.name}.before-repair-{stamp}")
+    if copy.exists():
+        raise StoreError(f"{copy} is there already; move it away")
+    for suffix in ("", "-wal"):
+        if (part := Path(f"{path}{suffix}")).exists():
+            shutil.copy2(part, f"{copy}{suffix}")
+    return copy
+
+
+def _drop(path: Path, *, log_only: bool = False) -> None:
+    for suffix in ("-wal", "-shm") if log_only else ("-wal", "-shm", ""):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
+    """Write the new file; returns how many turns it has, and how many are known to be lost."""
+    try:
+        key, created = old.execute("SELECT key, created FROM store").fetchone()
+    except (sqlite3.DatabaseError, TypeError) as error:
+        raise StoreCorruptError(
+            f"{path}: not even its key can be read ({error}); try `sqlite3 FILE .recover`, or a backup"
+        ) from error
+    with closing(connect(Opening(path=str(made)))) as new:
+        new.execute("PRAGMA foreign_keys = OFF")
+        new.execute("BEGIN")
+        new.execute("UPDATE store SET key = ?, created = ?", (key, created))
+        missed = [0]
+        for table in (*_BY_ROWID, *_BY_KEY):
+            columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+            marks = ",".join("?" * len(columns))
+            rows = _rows(old, table, ", ".join(columns), missed if table == "turns" else [0])
+            new.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+        (read,) = new.execute("SELECT count(*) FROM turns").fetchone()
+        for named, column, table in _NAMES:
+            new.execute(f"DELETE FROM {named} WHERE {column} NOT IN (SELECT id FROM {table})")
+        new.execute("UPDATE calls SET settings = NULL WHERE settings NOT IN (SELECT id FROM settings)")
+        _begin_anew(old, new)
+        (kept,) = new.execute("SELECT count(*) FROM turns").fetchone()
+        new.execute("COMMIT")
+        if new.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise StoreCorruptError(f"{path}: what is readable does not fit together; it was left as it is")
+    return kept, read - kept + missed[0]
+
+
+def _begin_anew(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Views are to be made, caches are void, and no id is given twice."""
+    new.execute(
+        "UPDATE owners SET generation = generation + 1, redaction = redaction + 1, rid = redaction + 1"
+    )
+    new.execute(
+        "INSERT INTO views (turn, owner, generation) SELECT t.seq, o.id, o.generation"
+        " FROM turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
+    )
+    try:
+        last = old.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    except sqlite3.DatabaseError:
+        return
+    new.executemany("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", last)
+
+
+def _rows(db: sqlite3.Connection, table: str, columns: str, missed: list[int]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table that can be read; adds to `missed` how many are there and cannot."""
+    select = f"SELECT {columns} FROM {table}"
+    key = _BY_KEY.get(table)
+    last = 0
+    try:
+        for row in db.execute(f"{select} ORDER BY {key or 'rowid'}"):
+            last = row[0]
+            yield row
+    except sqlite3.DatabaseError:
+        pass
+    else:
+        return
+    if key is not None:
+        backwards = ", ".join(f"{column} DESC" for column in key.split(", "))
+        yield from _until_damage(db, f"{select} ORDER BY {backwards}")
+        return
+    highest = next(_until_damage(db, f"SELECT rowid FROM {table} ORDER BY rowid DESC"), (last,))[0]
+    for rowid in range(last + 1, highest + 1):
+        try:
+            row = db.execute(f"{select} WHERE rowid = ?", (rowid,)).fetchone()
+        except sqlite3.DatabaseError:
+            missed[0] += 1
+            continue
+        if row is not None:
+            yield row
+
+
+def _until_damage(db: sqlite3.Connection, sql: str) -> Iterator[tuple[Any, ...]]:
+    try:
+        yield from db.execute(sql)
+    except sqlite3.DatabaseError:
+        return

@@ -1,0 +1,150 @@
+"""Repairing damaged SQLite files: what can be read is kept, and the old file too."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import convmem
+
+PAGE = 4_096
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def text(n):
+    return f"Remark {n}: the shed number {n * 7} is " + "painted green and " * 12
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Two users, 160 turns, a pin, something forgotten, a picture."""
+    path = tmp_path / "chat.db"
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 600}}
+    with convmem.Memory(path, embedder=None) as memory:
+        for user in ("alice", "bob"):
+            for session in range(4):
+                messages = [
+                    {"role": ("user", "assistant")[n % 2], "content": text(session * 20 + n)}
+                    for n in range(20)
+                ]
+                times = [NOON + timedelta(minutes=n) for n in range(20)]
+                memory.record(messages, user=user, session=f"s{session}", at=times)
+        memory.record([{"role": "user", "content": [image]}], user="alice", session="picture")
+        memory.record([{"role": "user", "content": "PIN code 4417"}], user="alice", session="secret")
+        memory.pin("Allergic to peanuts.", user="alice")
+        memory.forget(user="alice", text="4417")
+        memory.flush()
+    return path
+
+
+def overwrite(path, pages):
+    with path.open("r+b") as handle:
+        for page in pages:
+            handle.seek((page - 1) * PAGE)
+            handle.write(b"\xa5" * PAGE)
+
+
+def leaves(path, table):
+    """The pages that hold a table's rows."""
+    with sqlite3.connect(path) as db:
+        try:
+            rows = db.execute(
+                "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno", (table,)
+            ).fetchall()
+        except sqlite3.OperationalError:
+            pytest.skip("this SQLite tells no page numbers (dbstat)")
+    db.close()
+    return [page for (page,) in rows]
+
+
+def held(path):
+    with convmem.Memory(path, embedder=None) as memory:
+        return {(turn.user, turn.session, turn.text): turn for turn in memory_turns(memory)}
+
+
+def memory_turns(memory):
+    return [t for s in memory.sessions() for t in memory.turns(user=s.user, session=s.name, branches=True)]
+
+
+def test_a_sound_file_is_the_same_afterwards(file):
+    before = held(file)
+    done = convmem.repair(file)
+    assert (done.turns, done.lost) == (161, 0)
+    assert held(file) == before
+    with convmem.Memory(file, embedder=None) as memory:
+        assert [pin.text for pin in memory.pins(user="alice")] == ["Allergic to peanuts."]
+        assert memory.check(mend=True).sound
+        assert memory.recall("shed number 217", user="bob")
+        again = memory.record([{"role": "user", "content": "new"}], user="alice", session="new")
+    assert int(again[0][1:]) > max(turn.seq for turn in before.values())
+
+
+def test_what_was_forgotten_stays_known_as_forgotten(file):
+    convmem.repair(file)
+    with convmem.Memory(file, embedder=None) as memory:
+        history = [{"role": "user", "content": "PIN code 4417"}, {"role": "assistant", "content": "ok"}]
+        memory.record(history, user="alice", session="secret")
+        assert [turn.text for turn in memory.turns(user="alice", session="secret", branches=True)] == ["ok"]
+
+
+def test_damaged_pages_cost_what_stood_on_them(file):
+    before = held(file)
+    pages = leaves(file, "contents")
+    overwrite(file, [pages[len(pages) // 3], pages[2 * len(pages) // 3]])
+    damaged = file.read_bytes()
+    with convmem.Memory(file, embedder=None) as memory:
+        health = memory.check()
+    assert not health.sound
+    assert health.problems
+    done = convmem.repair(file)
+    assert done.copy.read_bytes() == damaged
+    assert done.copy.name.startswith("chat.db.before-repair-")
+    after = held(file)
+    assert 0 < done.lost < 60
+    assert len(after) == done.turns == len(before) - done.lost
+    assert after.keys() < before.keys()
+    assert all(turn.payload == before[key].payload for key, turn in after.items())
+    with convmem.Memory(file, embedder=None) as memory:
+        assert memory.check(mend=True).sound
+        messages = [{"role": ("user", "assistant")[n % 2], "content": text(n)} for n in range(20)]
+        for user in ("alice", "bob"):  # an app that sends its history again heals it
+            memory.record(messages, user=user, session="s0")
+            texts = [turn.text for turn in memory.turns(user=user, session="s0", branches=True)]
+            assert sorted(texts) == sorted(text(n) for n in range(20))
+
+
+@pytest.mark.parametrize("table", ["turns", "turns_by_identity", "sessions"])
+def test_a_table_with_a_damaged_page_is_written_anew(file, table):
+    overwrite(file, leaves(file, table)[:1])
+    done = convmem.repair(file)
+    assert done.turns + done.lost >= (0 if table == "sessions" else 100)
+    with convmem.Memory(file, embedder=None) as memory:
+        assert memory.check(mend=True).sound
+        assert memory.stats().turns == done.turns
+
+
+def test_what_cannot_be_repaired_is_left_as_it_was(file, tmp_path):
+    with pytest.raises(convmem.InputError, match="no such file"):
+        convmem.repair(tmp_path / "none.db")
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    with pytest.raises(convmem.StoreFormatError, match="another program"):
+        convmem.repair(foreign)
+    overwrite(file, [1])
+    damaged = file.read_bytes()
+    with pytest.raises(convmem.StoreFormatError, match="not a SQLite database"):
+        convmem.repair(file)
+    assert file.read_bytes() == damaged
+    assert not list(tmp_path.glob("*.repairing*"))
+
+
+def test_a_file_that_somebody_has_open_is_refused(file):
+    with convmem.Memory(file, embedder=None) as memory:
+        with pytest.raises(convmem.StoreLockedError):
+            convmem.repair(file)
+        memory.record([{"role": "user", "content": "still here"}], user="alice", session="s")
+    assert any(key[2] == "still here" for key in held(file))
