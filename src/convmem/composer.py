@@ -17,7 +17,6 @@ from convmem.abilities import Epochs
 from convmem.context.prefix import Sent
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
-from convmem.wire.chat import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from convmem.protocols import SessionRef, Store
     from convmem.recaller import Recaller
     from convmem.types import Message, Recalled
+    from convmem.wire.dialect import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
 
@@ -87,12 +87,14 @@ class Composer:
         compressor: Compressor,
         ratios: LearnedRatios,
         *,
+        dialects: Dialects,
         tz: tzinfo,
     ) -> None:
         self.store = store
         self.recaller = recaller
         self.compressor = compressor
         self.ratios = ratios
+        self.dialects = dialects
         self.tz = tz
         self.after_fork()
 
@@ -139,13 +141,13 @@ class Composer:
     # What compositions share.
 
     def messages(self, ref: SessionRef, identities: Sequence[bytes]) -> dict[bytes, Message]:
-        """Journaled messages in the form in which they go back to a provider, from memory or the store."""
+        """Journaled messages, verbatim, from memory or the store."""
         with self._lock:
             held = {i: message for i in identities if (message := self._messages.get((ref, i))) is not None}
         missing = tuple(i for i in identities if i not in held)
         if missing:
             rows = self.store.turns(TurnsRequest(ref=ref, identities=missing, limit=2 * len(missing)))
-            read = {bytes.fromhex(row.branch): sendable(row.payload) for row in reversed(rows)}
+            read = {bytes.fromhex(row.branch): row.payload for row in reversed(rows)}
             with self._lock:
                 for i, message in read.items():
                     _put(self._messages, (ref, i), message, _MESSAGES)

@@ -21,6 +21,7 @@ from convmem.types import Recalled, Tokens
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -85,6 +86,7 @@ class Composition:
         self.budget = budget
         self.request = call.request
         self.count = composer.ratios.counter(self.request.model)
+        self.dialect = composer.dialects.of(call.host, self.request.model, call.at)
         self.store = composer.store
         self.recaller = composer.recaller
         self.tz = composer.tz
@@ -154,13 +156,17 @@ class Composition:
             nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
             messages = self.composer.messages(self.ref, [node.identity for node in piece])
             read = [
-                self._item(node.identity, messages[node.identity], own=False)
+                self._item(node.identity, self._put_back(messages[node.identity]), own=False)
                 for node in piece
                 if node.identity in messages
             ]
             items = [*read, *items]
             left -= sum(item.tokens for item in read)
         return items
+
+    def _put_back(self, message: Message) -> Message:
+        """A journaled message as this provider takes it."""
+        return self.dialect.sendable(message, tools=bool(self.request.tools))
 
     def _item(self, identity: bytes, message: Message, *, own: bool) -> _Item:
         return _Item(identity, message, own=own, tokens=count_message(message, self.count))
@@ -289,10 +295,33 @@ class Composition:
             recall=block.tokens,
             new=sum(item.tokens for item in window[newest:]),
         )
-        everything = [*self.request.settings, *messages]
-        if out.restored or out.dropped or summary_text or block.text:
+        own = (item.own for item in window)
+        arranged = self.dialect.arranged(list(zip(messages, own, strict=True)))
+        everything = [*self.request.settings, *arranged]
+        changed = out.restored or out.dropped or summary_text or block.text
+        if changed and self._breaks_json_mode(everything):
+            everything = [*self.request.settings, *self.request.turns]
+            self._as_made()
+        elif changed:
             out.messages = everything
         out.prefix_tokens = self.composer.sent(self.which, everything, self.count)
+
+    def _breaks_json_mode(self, messages: Sequence[Message]) -> bool:
+        """Whether these messages lack the word that JSON mode asks for, and the caller's have it."""
+        if not self.request.json_mode or not self.dialect.breaks_json_mode(messages):
+            return False
+        return not self.dialect.breaks_json_mode([*self.request.settings, *self.request.turns])
+
+    def _as_made(self) -> None:
+        """The call goes out as it was made."""
+        out = self.out
+        new = sum(count_message(turn, self.count) for turn in self.request.turns)
+        out.restored = out.dropped = 0
+        out.recalled = ()
+        out.tokens = Tokens(system=self.system, new=new)
+        out.notes.append(
+            "JSON mode needs the word JSON, which memory left out: the call goes out as it was made"
+        )
 
 
 def _begins(rounds: list[list[_Item]], epoch: Epoch | None) -> int | None:

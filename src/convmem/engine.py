@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from convmem.recall import Settings
     from convmem.scope import Scope
     from convmem.wire.chat import ChatRequest
+    from convmem.wire.dialect import Dialects
 
 __all__ = ["Engine", "Exchange", "OnError"]
 
@@ -78,6 +79,7 @@ class Engine:
         embedder: makes vectors; None for recall by words alone.
         compressor: writes what stands for rounds that left the window.
         settings: weights of the ranking; None for those shipped.
+        dialects: what providers ask of messages that are put back.
         tz: the zone in which dates are shown and meant.
     """
 
@@ -94,6 +96,7 @@ class Engine:
         embedder: Embedder | None = None,
         compressor: Compressor,
         settings: Settings | None = None,
+        dialects: Dialects,
         tz: tzinfo = UTC,
     ) -> None:
         self.store = store
@@ -109,7 +112,7 @@ class Engine:
             on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
             on_healed=lambda detail: emit(hooks, Event(kind="healed", detail=detail)),
         )
-        self.composer = Composer(store, self.recaller, compressor, self.ratios, tz=tz)
+        self.composer = Composer(store, self.recaller, compressor, self.ratios, dialects=dialects, tz=tz)
         self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000

@@ -19,6 +19,7 @@ from convmem.policy import resolve_policy
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.stores.resolve import open_store
+from convmem.wire.dialect import resolve_dialects
 from convmem.wrap.openai import wrap_client
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Memory:
         embedder: `"auto"` (the `local` extra when it is installed, else words alone), `"none"`, `"local"`,
             `"sentence-transformers:MODEL"`, an entry point's name, or an `Embedder`.
         compressor: writes what stands for rounds that left the window; extracts sentences when left out.
+        dialects: a TOML file with what your providers ask of messages that are put back; its rows come
+            before those of convmem, see docs/providers.md.
         tz: the zone in which dates are meant and shown; this machine's when left out.
 
     Raises:
@@ -79,6 +82,7 @@ class Memory:
         on_error: OnError = "pass_through",
         deadline_ms: float = 300,
         durability: Literal["normal", "full"] = "normal",
+        dialects: str | Path | None = None,
         tz: tzinfo | None = None,
         hooks: Sequence[Hook] = (),
         clock: Callable[[], datetime] = utc_now,
@@ -88,6 +92,7 @@ class Memory:
         if deadline_ms <= 0:
             raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
         chosen = resolve_policy(policy)
+        spoken = resolve_dialects(dialects)
         made = resolve_embedder(embedder)
         self._store = open_store(store, durability)
         self._engine = Engine(
@@ -100,6 +105,7 @@ class Memory:
             policy=chosen,
             embedder=made,
             compressor=compressor if compressor is not None else Extractive(),
+            dialects=spoken,
             tz=tz if tz is not None else datetime.now().astimezone().tzinfo or UTC,
         )
         self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from convmem.wire.usage import cached_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -298,6 +300,11 @@ class Receipt:
     usage: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def cached_tokens(self) -> int | None:
+        """Tokens of the prompt that the provider says came from its cache; None where it does not say."""
+        return cached_tokens(self.usage)
+
     def with_(self, **changes: Any) -> Receipt:  # noqa: ANN401 (dataclasses.replace checks the names)
         """The same receipt with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -325,5 +332,7 @@ class Receipt:
         if self.usage:
             numbers = [f"{name} {n}" for name, n in self.usage.items() if isinstance(n, int)]
             rows.append("  usage: " + ", ".join(numbers))
+        if self.cached_tokens is not None:
+            rows.append(f"  {self.cached_tokens} tokens of the prompt came from the provider's cache")
         rows.extend(f"  note: {note}" for note in self.notes)
         return "\n".join(rows)

@@ -95,8 +95,9 @@ def count_message(message: Message, count: Callable[[str], int]) -> int:
     for key in ("tool_calls", "function_call"):
         if value := message.get(key):
             tokens += count(dumps(value))
-    if isinstance(reasoning := message.get("reasoning_content"), str):
-        tokens += count(reasoning)
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(reasoning := message.get(key), str):
+            tokens += count(reasoning)
     if isinstance(name := message.get("name"), str) and name:
         tokens += _PER_NAME + count(name)
     content: object = message.get("content")

@@ -12,7 +12,7 @@ from convmem.wire.message import SETTINGS_ROLES, dumps, plain
 if TYPE_CHECKING:
     from convmem.types import Message, State
 
-__all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "sendable", "split"]
+__all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "split"]
 
 PATH = "/chat/completions"
 
@@ -28,6 +28,7 @@ class ChatRequest:
         stream: the reply comes as server-sent events.
         max_output: the most tokens the reply may have, when the body says so.
         tools: the tools as JSON, empty when there are none; they take room like messages.
+        json_mode: the reply is to be a JSON object of no given form.
     """
 
     settings: tuple[Message, ...]
@@ -36,6 +37,7 @@ class ChatRequest:
     stream: bool = False
     max_output: int | None = None
     tools: str = ""
+    json_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def parse(body: object) -> ChatRequest:
         stream=fields.get("stream") is True,
         max_output=limit if isinstance(limit, int) else None,
         tools=_tools(fields.get("tools")),
+        json_mode=_json_mode(fields.get("response_format")),
     )
 
 
@@ -103,6 +106,10 @@ def _tools(tools: object) -> str:
         return ""  # the SDK raises on it, in its own words
 
 
+def _json_mode(wanted: object) -> bool:
+    return isinstance(wanted, Mapping) and cast("Mapping[str, object]", wanted).get("type") == "json_object"
+
+
 def _message(item: object, i: int) -> Message:
     message = plain(item, where=f"messages[{i}]")
     if not isinstance(message, dict):
@@ -111,21 +118,6 @@ def _message(item: object, i: int) -> Message:
     if not isinstance(fields.get("role"), str):
         raise InputError(f"messages[{i}] has no `role`")
     return fields
-
-
-# What an assistant message may carry back to a provider; the rest of a reply (annotations, audio data,
-# refusals that are null) is the provider's to say and not ours to repeat.
-_SENDABLE = ("role", "content", "name", "tool_calls", "function_call", "refusal")
-
-
-def sendable(message: Message) -> Message:
-    """The form in which a journaled message goes back to a provider; a user's is left as it is."""
-    if message.get("role") != "assistant":
-        return message
-    kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}
-    if "content" not in kept and not kept.get("tool_calls") and "refusal" not in kept:
-        kept["content"] = ""
-    return kept
 
 
 def reply_of(completion: object) -> Reply:
@@ -239,7 +231,7 @@ def _merge_list(into: dict[str, Any], key: str, items: list[object]) -> None:
             continue
         fields = cast("dict[str, Any]", item)
         index: object = fields.get("index")
-        slot = index if isinstance(index, int) else len(held)
+        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else len(held)
         _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"})
 
 
@@ -248,7 +240,23 @@ class _Pieces(list[str]):
 
 
 class _Indexed(dict[int, Any]):
-    """A list on its way in, by index."""
+    """A list on its way in, by index.
+
+    Gateways to Gemini give parallel tool calls the same index: an id that is new there begins another item.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._latest: dict[int, int] = {}
+
+    def slot(self, index: int, item_id: object) -> int:
+        """Where what comes under this index belongs."""
+        slot = self._latest.get(index, index)
+        held: dict[str, Any] = self.get(slot, {})
+        if item_id and held.get("id") not in {None, "", item_id}:
+            slot = max(self) + 1
+        self._latest[index] = slot
+        return slot
 
 
 def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)

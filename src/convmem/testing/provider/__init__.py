@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convmem.testing.provider.desk import Hold
-from convmem.testing.provider.dialect import DialectName, ReasoningRule
+from convmem.testing.provider.dialect import DIALECTS, Dialect, DialectName, ReasoningRule
 from convmem.testing.provider.fault import Fault
 from convmem.testing.provider.legality import problems
 from convmem.testing.provider.received import ReceivedRequest, Served
@@ -12,6 +12,8 @@ from convmem.testing.provider.script import Responder
 from convmem.testing.provider.server import LocalProvider
 
 __all__ = [
+    "DIALECTS",
+    "Dialect",
     "DialectName",
     "EmbeddingReply",
     "Fault",

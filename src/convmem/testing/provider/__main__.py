@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from convmem.testing.provider import LocalProvider
+from convmem.testing.provider.dialect import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--dialect", choices=("deepseek", "openai"), default="openai", help="whose rules")
+    parser.add_argument("--dialect", choices=sorted(DIALECTS), default="openai", help="whose rules")
     parser.add_argument("--lenient", action="store_true", help="answer illegal requests too")
     options = parser.parse_args(arguments)
     ended = threading.Event()

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from convmem.testing.provider.fault import Fault, error_body
+from convmem.testing.provider.errors import error_body
 from convmem.testing.provider.shapes import JsonObject, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from convmem.testing.provider.dialect import DialectName
+    from convmem.testing.provider.fault import Fault
 
 __all__ = [
     "Answer",
@@ -91,10 +92,11 @@ def stream_answer(
     headers: Mapping[str, str] | None = None,
     delay_s: float = 0.0,
     keep_alive: int = 0,
+    comment: bytes = b": keep-alive\n\n",
     pause_s: float = 0.0,
 ) -> Answer:
     """Send objects as server-sent events and `[DONE]` at the end, with `pause_s` between any two."""
-    signs = [b": keep-alive\n\n"] * keep_alive
+    signs = [comment] * keep_alive
     data = chain(signs, (_event(event) for event in events), [_DONE])
     return Answer(
         headers={**_STREAM, **(headers or {})},
@@ -127,7 +129,7 @@ def error_answer(
     error: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Send an error object in OpenAI's shape."""
+    """Send an error in the dialect's shape."""
     return json_answer(error_body(status, message, dialect, error), status=status, headers=headers)
 
 
@@ -153,7 +155,8 @@ def faulty_stream(fault: Fault, whole: Answer, dialect: DialectName) -> Answer:
     if fault.kind == "cut":
         return replace(whole, pieces=kept, cut=True)
     if fault.kind == "error_event":
-        error = Piece(_event(error_body(fault.status_code, fault.message, dialect, fault.error)))
+        body = error_body(fault.status_code, fault.message, dialect, fault.error)
+        error = Piece(_event(body if isinstance(body, dict) else body[0]))
         return replace(whole, pieces=(*kept, error))
     if fault.kind == "stall":
         silence = _silence(fault)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convmem.testing.provider.answer import Answer, faulty_json, faulty_stream, json_answer, stream_answer
 from convmem.testing.provider.completion import Call, chunks, completion
 from convmem.testing.provider.endpoint import body_refusal, deployment_of, illegal, path_pattern
-from convmem.testing.provider.legality import problems
+from convmem.testing.provider.legality import TEMPLATE, problems
 from convmem.testing.provider.script import decide
 from convmem.testing.provider.shapes import is_integer, is_object
 
@@ -62,7 +62,8 @@ class ChatEndpoint:
             body = {"model": deployment, **body}
         if refusal is None and self._strict:
             found = problems(body, self._dialect.name, reasoning=self._reasoning)
-            refusal = illegal(found, self._dialect.name) if found else None
+            status = self._dialect.template_status if found and TEMPLATE in found[0] else 400
+            refusal = illegal(found, self._dialect.name, status=status) if found else None
         if refusal is not None:
             refused = refusal
             return lambda: refused
@@ -98,6 +99,7 @@ def _render(reply: Reply, call: Call, *, stream: bool) -> Answer:
             headers=reply.headers,
             delay_s=reply.delay_s,
             keep_alive=reply.keep_alive,
+            comment=call.dialect.keep_alive,
             pause_s=reply.chunk_delay_s,
         )
     return json_answer(

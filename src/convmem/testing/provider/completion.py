@@ -53,7 +53,8 @@ def completion(reply: Reply, call: Call) -> dict[str, Any]:
         }
         for index, (part, tools) in enumerate(_choices(reply, call))
     ]
-    return {**_envelope(call, "chat.completion"), "choices": choices, "usage": _usage(reply, call)}
+    usage = _usage(reply, call)
+    return {**_envelope(call, "chat.completion"), "choices": choices, "usage": usage, **_timings(usage, call)}
 
 
 def chunks(reply: Reply, call: Call) -> Iterator[dict[str, Any]]:
@@ -64,14 +65,16 @@ def chunks(reply: Reply, call: Call) -> Iterator[dict[str, Any]]:
     envelope = _envelope(call, "chat.completion.chunk")
     blank: dict[str, Any] = {"usage": None} if call.include_usage else {}
     streams = [
-        _choice_chunks(index, part, tools) for index, (part, tools) in enumerate(_choices(reply, call))
+        _choice_chunks(index, part, tools, call.dialect)
+        for index, (part, tools) in enumerate(_choices(reply, call))
     ]
     for step in zip_longest(*streams):
         for choice in step:
             if choice is not None:
                 yield {**envelope, "choices": [choice], **blank}
     if call.include_usage:
-        yield {**envelope, "choices": [], "usage": _usage(reply, call)}
+        usage = _usage(reply, call)
+        yield {**envelope, "choices": [], "usage": usage, **_timings(usage, call)}
 
 
 def _choices(reply: Reply, call: Call) -> list[tuple[Reply, list[dict[str, Any]]]]:
@@ -79,10 +82,14 @@ def _choices(reply: Reply, call: Call) -> list[tuple[Reply, list[dict[str, Any]]
     found: list[tuple[Reply, list[dict[str, Any]]]] = []
     serial = 0
     for part in reply.parts(call.n):
-        tools = [
-            _tool_call(tool, tool.id or f"call_{call.number:06d}_{serial + offset}")
-            for offset, tool in enumerate(part.tool_calls)
-        ]
+        ids = (
+            call.dialect.call_ids.format(request=call.number, call=serial + offset)
+            for offset in range(len(part.tool_calls))
+        )
+        tools = [_tool_call(tool, tool.id or made) for tool, made in zip(part.tool_calls, ids, strict=True)]
+        if tools and call.dialect.signed_calls:
+            signature = f"signature-{call.number}-{serial}"
+            tools[0]["extra_content"] = {"google": {"thought_signature": signature}}
         serial += len(tools)
         found.append((part, tools))
     return found
@@ -110,35 +117,51 @@ def _message(part: Reply, tools: list[dict[str, Any]], dialect: Dialect) -> dict
     elif part.refusal is not None:
         message["refusal"] = part.refusal
     if part.reasoning_content is not None:
-        message["reasoning_content"] = part.reasoning_content
+        message[dialect.reasoning_field] = part.reasoning_content
     if tools:
         message["tool_calls"] = tools
     return {**message, **part.extra}
 
 
-def _choice_chunks(index: int, part: Reply, tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for delta in _deltas(part, tools):
-        yield {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-    yield {"index": index, "delta": {}, "logprobs": None, "finish_reason": part.finish}
+def _choice_chunks(
+    index: int, part: Reply, tools: list[dict[str, Any]], dialect: Dialect
+) -> Iterator[dict[str, Any]]:
+    role = {"role": "assistant"} if dialect.repeated_role else {}
+    for delta in _deltas(part, tools, dialect):
+        yield {"index": index, "delta": {**role, **delta}, "logprobs": None, "finish_reason": None}
+    yield {"index": index, "delta": role, "logprobs": None, "finish_reason": part.finish}
 
 
-def _deltas(part: Reply, tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _deltas(part: Reply, tools: list[dict[str, Any]], dialect: Dialect) -> Iterator[dict[str, Any]]:
+    thought = dialect.reasoning_field
     opening: dict[str, Any] = {"role": "assistant", "content": None if part.text is None else ""}
     if part.reasoning_content is not None:
-        opening |= {"content": None, "reasoning_content": ""}
+        opening |= {"content": None, thought: ""}
     yield {**opening, **part.extra}
     for piece in pieces(part.reasoning_content or "", part.chunk_size):
-        yield {"content": None, "reasoning_content": piece}
+        yield {"content": None, thought: piece}
     for piece in pieces(part.text or "", part.chunk_size):
         yield {"content": piece}
     for piece in pieces(part.refusal or "", part.chunk_size):
         yield {"refusal": piece}
-    for index, tool in enumerate(tools):
+    for serial, tool in enumerate(tools):
+        index = 0 if dialect.one_call_index else serial
+        if dialect.whole_calls:
+            yield {"tool_calls": [{"index": index, **tool}]}
+            continue
         kind = tool["type"]
         key = "input" if kind == "custom" else "arguments"
         yield {"tool_calls": [{"index": index, **tool, kind: {**tool[kind], key: ""}}]}
         for piece in pieces(tool[kind][key], part.chunk_size):
             yield {"tool_calls": [{"index": index, kind: {key: piece}}]}
+
+
+def _timings(usage: dict[str, Any], call: Call) -> dict[str, Any]:
+    """What llama.cpp says beside the usage."""
+    if call.dialect.usage != "timings":
+        return {}
+    cached = call.cached_tokens
+    return {"timings": {"cache_n": cached, "prompt_n": usage["prompt_tokens"] - cached}}
 
 
 def _usage(reply: Reply, call: Call) -> dict[str, Any]:

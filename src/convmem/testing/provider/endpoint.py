@@ -58,10 +58,10 @@ def deployment_of(path: str) -> str | None:
     return unquote(match[1]) if match else None
 
 
-def illegal(problems: list[str], dialect: DialectName) -> Answer:
-    """Refuse a request with status 400; `param` is the place of the first problem."""
+def illegal(problems: list[str], dialect: DialectName, *, status: int = 400) -> Answer:
+    """Refuse a request; where the dialect's errors have a `param`, it is the place of the first problem."""
     place = problems[0].partition(":")[0]
-    return error_answer(400, "; ".join(problems), dialect, error={"param": place})
+    return error_answer(status, "; ".join(problems), dialect, error={"param": place})
 
 
 def body_refusal(request: ReceivedRequest, dialect: DialectName) -> Answer | None:

@@ -10,35 +10,11 @@ from convmem.testing.provider.reply import Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convmem.testing.provider.dialect import DialectName
-
-__all__ = ["Fault", "FaultKind", "error_body"]
+__all__ = ["Fault", "FaultKind"]
 
 FaultKind: TypeAlias = Literal["cut", "cut_json", "empty_body", "error_event", "not_json", "stall", "status"]
 
 _HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-
-# By status: the type, the code and the message.
-_OPENAI_ERRORS: Mapping[int, tuple[str, str | None, str]] = {
-    400: ("invalid_request_error", None, "The request is not valid."),
-    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    402: ("insufficient_quota", "insufficient_quota", "You have no credit left."),
-    403: ("request_forbidden", "unsupported_country_region_territory", "Access denied."),
-    404: ("invalid_request_error", "not_found", "Not found."),
-    405: ("invalid_request_error", "method_not_supported", "This method is not supported here."),
-    422: ("invalid_request_error", None, "The parameters are not valid."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-    500: ("server_error", None, "The server had an error while processing your request."),
-    503: ("server_error", "service_unavailable", "The engine is currently overloaded, try again later."),
-}
-_DEEPSEEK_ERRORS: Mapping[int, tuple[str, str | None, str]] = {
-    400: ("invalid_request_error", "invalid_request_error", "The request is not valid."),
-    401: ("authentication_error", "invalid_request_error", "Authentication Fails, the api key is invalid."),
-    402: ("unknown_error", "invalid_request_error", "Insufficient Balance"),
-    422: ("invalid_request_error", "invalid_request_error", "The parameters are not valid."),
-    429: ("rate_limit_error", "rate_limit_exceeded", "Too many concurrent requests."),
-    503: ("service_unavailable_error", "service_unavailable", "Service is too busy."),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +59,7 @@ class Fault:
         error: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Fault:
-        """Answer with an error status and an error object in OpenAI's shape.
+        """Answer with an error status and an error in the dialect's shape.
 
         Args:
             code: the HTTP status, 400 to 599.
@@ -153,21 +129,3 @@ class Fault:
     def empty_body(cls) -> Fault:
         """Answer 200 with an empty body; a request that streams gets a stream without any event."""
         return cls(kind="empty_body")
-
-
-def error_body(
-    status: int, message: str | None, dialect: DialectName, error: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Build an error object in OpenAI's shape, with the type and code usual for the status.
-
-    Args:
-        status: the HTTP status.
-        message: the text; None for the usual one.
-        dialect: whose types and codes.
-        error: fields that replace or extend the derived ones.
-    """
-    table = {**_OPENAI_ERRORS, **_DEEPSEEK_ERRORS} if dialect == "deepseek" else _OPENAI_ERRORS
-    fallback = 500 if status >= 500 else 400  # noqa: PLR2004 - the HTTP classes of errors
-    kind, code, text = table.get(status, table[fallback])
-    fields = {"message": text if message is None else message, "type": kind, "param": None, "code": code}
-    return {"error": {**fields, **(error or {})}}

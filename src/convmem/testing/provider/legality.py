@@ -16,9 +16,12 @@ from convmem.testing.provider.shapes import is_array, is_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["problems"]
+__all__ = ["TEMPLATE", "problems"]
 
 _NAME_PATTERN = re.compile(r"[^\s<|\\/>]+")
+TEMPLATE = "the conversation cannot be rendered:"
+"""How refusals begin that are made where a chat becomes a prompt."""
+
 _TEXT_ONLY = frozenset({"text"})
 _PART_TYPES = {
     "assistant": frozenset({"refusal", "text"}),
@@ -34,8 +37,7 @@ def problems(
     Args:
         body: the parsed JSON body.
         dialect: whose rules to apply.
-        reasoning: what the provider does with `reasoning_content` sent back to it; by default `refuse`
-            for openai and `accept` for deepseek.
+        reasoning: what the provider does with reasoning sent back to it; by default what the dialect says.
 
     Returns:
         One sentence per problem, each starting with the place; empty when the body is legal.
@@ -51,8 +53,11 @@ def problems(
         found.extend(_message_problems(message, f"messages[{index}]", rules, rule))
     found.extend(_tool_order_problems(messages))
     found.extend(_position_problems(messages, rules))
-    if rule == "require" and body.get("tools") and not _thinking_is_off(body):
-        found.extend(_missing_reasoning_problems(messages))
+    newest = max((i for i, m in enumerate(messages) if is_object(m) and m.get("role") == "user"), default=-1)
+    if rule in {"require", "require-in-loop"} and body.get("tools") and not _thinking_is_off(body):
+        found.extend(_missing_reasoning_problems(messages, newest if rule == "require-in-loop" else -1))
+    if rules.signed_calls:
+        found.extend(_unsigned_call_problems(messages, newest))
     return found
 
 
@@ -67,9 +72,9 @@ def _message_problems(message: object, at: str, dialect: Dialect, rule: Reasonin
         return
     known = dialect.message_fields[role]
     if role == "assistant" and rule != "refuse":
-        known |= {"reasoning_content"}
+        known |= {dialect.reasoning_field}
     for name in message:
-        if name not in known:
+        if name not in known and not dialect.ignores_unknown:
             yield f"{at}.{name}: unknown parameter for the role {role}"
     yield from _name_problems(message, at, role, dialect)
     if role == "assistant":
@@ -96,6 +101,8 @@ def _name_problems(message: dict[str, object], at: str, role: str, dialect: Dial
 
 def _assistant_problems(message: dict[str, object], at: str, dialect: Dialect) -> Iterator[str]:
     content = message.get("content")
+    if is_array(content) and not dialect.assistant_parts:
+        yield f"{at}.content: message content as a list is only supported for user messages"
     if content is not None:
         yield from _content_problems(content, f"{at}.content", "assistant")
     elif all(message.get(name) is None for name in ("tool_calls", "refusal", "audio", "function_call")):
@@ -120,6 +127,9 @@ def _tool_calls_problems(message: dict[str, object], at: str, dialect: Dialect) 
         return
     for index, call in enumerate(calls):
         yield from _tool_call_problems(call, f"{at}.tool_calls[{index}]")
+        if is_object(call) and not dialect.ignores_unknown:
+            unknown = [name for name in call if name not in dialect.call_fields]
+            yield from (f"{at}.tool_calls[{index}].{name}: unknown parameter" for name in unknown)
     ids = _call_ids(message)
     if len(set(ids)) < len(ids):
         yield f"{at}.tool_calls: two calls have the same id"
@@ -247,8 +257,13 @@ def _position_problems(messages: list[object], dialect: Dialect) -> Iterator[str
         if message.get("role") != "system":
             leading = False
         elif dialect.leading_system and not leading:
-            yield f"messages[{index}]: a system message may only stand at the start"
-        if message.get("prefix") is True and index != len(messages) - 1:
+            yield f"messages[{index}]: {TEMPLATE} a system message may only stand at the start"
+        if dialect.alternating and index and message.get("role") in {"assistant", "user"}:
+            before = messages[index - 1]
+            if is_object(before) and before.get("role") == message["role"]:
+                yield f"messages[{index}]: {TEMPLATE} successive user or assistant messages are not supported"
+        known = dialect.message_fields["assistant"]
+        if "prefix" in known and message.get("prefix") is True and index != len(messages) - 1:
             yield f"messages[{index}].prefix: only allowed on the last message"
 
 
@@ -257,12 +272,29 @@ def _thinking_is_off(body: Mapping[str, object]) -> bool:
     return is_object(thinking) and thinking.get("type") == "disabled"
 
 
-def _missing_reasoning_problems(messages: list[object]) -> Iterator[str]:
+def _missing_reasoning_problems(messages: list[object], newest: int) -> Iterator[str]:
     for index, message in enumerate(messages):
-        if not is_object(message) or message.get("role") != "assistant" or message.get("prefix") is True:
+        if (
+            index < newest
+            or not is_object(message)
+            or message.get("role") != "assistant"
+            or message.get("prefix") is True
+        ):
             continue
         if not isinstance(message.get("reasoning_content"), str):
             yield (
                 f"messages[{index}].reasoning_content: must be passed back to the API "
                 "when the request has tools; an empty string when there was none"
             )
+
+
+def _unsigned_call_problems(messages: list[object], newest: int) -> Iterator[str]:
+    """Since the newest user message, the first call of each assistant message has its signature."""
+    for index, message in enumerate(messages):
+        calls = message.get("tool_calls") if is_object(message) else None
+        if index < newest or not is_array(calls) or not calls:
+            continue
+        extra = calls[0].get("extra_content") if is_object(calls[0]) else None
+        google = extra.get("google") if is_object(extra) else None
+        if not is_object(google) or not google.get("thought_signature"):
+            yield f"messages[{index}].tool_calls[0]: function call is missing a thought_signature"

@@ -74,17 +74,24 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 def parameter_problems(body: Mapping[str, object], dialect: Dialect) -> Iterator[str]:
     """Yield what is wrong with the fields of a chat request other than `messages`."""
     for name in body:
-        if name not in dialect.request_fields:
+        if name not in dialect.request_fields and not dialect.ignores_unknown:
             yield f"{name}: unrecognized request argument"
     if not isinstance(body.get("model"), str) or not body["model"]:
         yield "model: you must provide a model parameter, a non-empty string"
     for name, (accepts, expected) in _CHECKS.items():
         if name in body and name in dialect.request_fields and not accepts(body[name]):
             yield f"{name}: expected {expected}, got {body[name]!r:.60}"
+    if "continue_final_message" in dialect.request_fields:
+        yield from _continuation_problems(body)
     yield from _stop_problems(body, dialect)
     yield from _stream_option_problems(body)
     yield from _tool_problems(body)
     yield from _format_problems(body, dialect)
+
+
+def _continuation_problems(body: Mapping[str, object]) -> Iterator[str]:
+    if body.get("continue_final_message") and body.get("add_generation_prompt", True):
+        yield "continue_final_message: cannot be true while add_generation_prompt is"
 
 
 def _stop_problems(body: Mapping[str, object], dialect: Dialect) -> Iterator[str]:
@@ -137,8 +144,8 @@ def _format_problems(body: Mapping[str, object], dialect: Dialect) -> Iterator[s
     if not is_object(wanted):
         return
     kind = wanted.get("type")
-    if kind not in {"json_object", "json_schema", "text"}:
-        yield "response_format.type: expected text, json_object or json_schema"
+    if kind not in dialect.formats:
+        yield f"response_format.type: expected one of {', '.join(sorted(dialect.formats))}"
     if kind == "json_schema" and not is_object(wanted.get("json_schema")):
         yield "response_format.json_schema: expected an object"
     if kind == "json_object" and dialect.json_word and "json" not in repr(body.get("messages")).casefold():

@@ -35,6 +35,9 @@ __all__ = ["LocalProvider"]
 
 _MODELS: dict[DialectName, tuple[str, ...]] = {
     "deepseek": ("deepseek-flash", "deepseek-v4-pro"),
+    "deepseek-r1": ("deepseek-reasoner",),
+    "deepseek-v3.2": ("deepseek-chat", "deepseek-reasoner"),
+    "gemini": ("models/gemini-3.8-flash",),
     "openai": ("gpt-6-luna", "gpt-6-sol", "text-embedding-3-small"),
 }
 
@@ -64,8 +67,9 @@ class LocalProvider:
     Args:
         strict: whether to refuse illegal requests; if not, anything that is a JSON object is answered.
         dialect: whose rules, error codes and usage fields.
-        reasoning: what to do with `reasoning_content` sent back: `accept`, `refuse`, or `require` (with
-            tools, unless thinking is off); by default `refuse` for openai and `accept` for deepseek.
+        reasoning: what to do with reasoning sent back: `accept`, `refuse`, `require` (with tools, unless
+            thinking is off) or `require-in-loop` (after the newest user message); by default what the
+            dialect does.
         embedding_dim: the length of vectors when the request does not give one.
         seed: other seeds give other vectors.
         models: what the list of models says; any model is served.
@@ -92,6 +96,7 @@ class LocalProvider:
     ) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect must be one of {', '.join(sorted(DIALECTS))}, got {dialect!r}")
+        self.dialect: DialectName = dialect
         rules = DIALECTS[dialect]
         self._script, cache, kept = Script(), PromptCache(rules), Kept()
         chat = ChatEndpoint(self._script, cache, rules, strict=strict, reasoning=reasoning)
@@ -102,7 +107,7 @@ class LocalProvider:
             ConversationsEndpoint(kept),
         )
         self._embeddings = EmbeddingsEndpoint(dialect, strict=strict, dim=embedding_dim, seed=seed)
-        listed = ModelsEndpoint(dialect, _MODELS[dialect] if models is None else models)
+        listed = ModelsEndpoint(dialect, _MODELS.get(dialect, ("local-model",)) if models is None else models)
         self._desk = Desk((chat, *stateful, self._embeddings, listed), dialect, clock)
         self._host = host
         self._wanted_port = port

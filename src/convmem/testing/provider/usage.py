@@ -68,10 +68,14 @@ def usage_of(
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached},
-        "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
-    if dialect.cache_hit_fields:
+    if dialect.usage == "plain":
+        return usage
+    details = {"cached_tokens": cached} if dialect.usage != "null-details" else None
+    usage["prompt_tokens_details"] = details
+    if dialect.usage != "timings":
+        usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    if dialect.usage == "deepseek":
         usage["prompt_cache_hit_tokens"] = cached
         usage["prompt_cache_miss_tokens"] = prompt - cached
     return usage

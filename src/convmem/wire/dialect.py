@@ -1,0 +1,287 @@
+"""What a provider asks of the messages that memory puts back; never of those the caller sends.
+
+A dialect is chosen by host, model and date from a table (`dialects.toml`); what fits no row is in OpenAI's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from convmem.errors import InputError
+from convmem.wire.message import SETTINGS_ROLES, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+    from convmem.types import Message
+
+__all__ = ["Dialect", "Dialects", "resolve_dialects"]
+
+# What an assistant message may carry back to any provider; the rest of a reply (annotations, audio data,
+# refusals that are null) is the provider's to say and not ours to repeat.
+_SENDABLE = ("role", "content", "name", "tool_calls", "function_call", "refusal")
+_CALL = ("id", "type", "function", "custom")
+_REASONING = ("reasoning_content", "reasoning")
+_SIGNATURES = "extra_content"
+_PREFIX = "prefix"
+
+Reasoning = Literal["drop", "with-tools", "keep"]
+SameRole = Literal["keep", "merge"]
+LateSystem = Literal["keep", "user"]
+Developer = Literal["keep", "system"]
+AssistantParts = Literal["keep", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What is done to messages that are put back; `dialects.toml` says what each value means."""
+
+    name: str
+    reasoning: Reasoning = "drop"
+    same_role: SameRole = "keep"
+    late_system: LateSystem = "keep"
+    developer: Developer = "keep"
+    assistant_parts: AssistantParts = "keep"
+    signatures: bool = False
+    json_word: bool = False
+
+    def sendable(self, message: Message, *, tools: bool) -> Message:
+        """The form in which a journaled message goes back, by itself; what need not change is not copied.
+
+        Args:
+            message: as it was journaled.
+            tools: whether the request offers tools.
+        """
+        role = message.get("role")
+        if role == "assistant":
+            return self._assistant(message, tools=tools)
+        if role == "developer" and self.developer == "system":
+            return {**message, "role": "system"}
+        return message
+
+    def _assistant(self, message: Message, *, tools: bool) -> Message:
+        kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}
+        calls: object = kept.get("tool_calls")
+        if isinstance(calls, list):
+            kept["tool_calls"] = [self._call(call) for call in cast("list[object]", calls)]
+        if self.assistant_parts == "text" and isinstance(kept.get("content"), list):
+            kept["content"] = text_of(message)
+        if "content" not in kept and not kept.get("tool_calls") and "refusal" not in kept:
+            kept["content"] = ""
+        if self.reasoning == "with-tools" and tools:
+            reasoning: object = message.get("reasoning_content")
+            kept["reasoning_content"] = reasoning if isinstance(reasoning, str) else ""
+        elif self.reasoning == "keep":
+            kept |= {key: message[key] for key in _REASONING if isinstance(message.get(key), str)}
+        if self.signatures and message.get(_SIGNATURES) is not None:
+            kept[_SIGNATURES] = message[_SIGNATURES]
+        if message.get(_PREFIX) is True:
+            kept[_PREFIX] = True  # until `arranged` has put it together with what the model made of it
+        return kept
+
+    def _call(self, call: object) -> object:
+        if not isinstance(call, dict):
+            return call
+        known = (*_CALL, _SIGNATURES) if self.signatures else _CALL
+        made = cast("Message", call)
+        return {key: made[key] for key in known if made.get(key) is not None}
+
+    def arranged(self, messages: Sequence[tuple[Message, bool]]) -> list[Message]:
+        """The turns of a request in the order in which they go out, made one where they have to be.
+
+        Only what is put back changes: the beginning of a reply that a caller had the model continue
+        (`prefix`) and the rest are one message again; messages of one role in a row become one where the
+        dialect refuses them. What is put back right before the caller's own user message goes in front of
+        its text.
+
+        Args:
+            messages: each with whether it is the caller's own, and not put back.
+        """
+        made: list[Message] = []
+        open_ended = mergeable = False
+        for message, own in messages:
+            said = message if own else self._as_placed(message)
+            glue = "" if open_ended else "\n\n" if self.same_role == "merge" else None
+            if mergeable and glue is not None and _may_join(made[-1], said, own=own):
+                made[-1] = _joined(made[-1], said, glue)
+            else:
+                made.append(said)
+            open_ended = not own and message.get(_PREFIX) is True
+            mergeable = not own
+        return made
+
+    def _as_placed(self, message: Message) -> Message:
+        """A message that is put back, where it stands: no late system message, no reply to be continued."""
+        if self.late_system == "user" and message.get("role") in SETTINGS_ROLES:
+            return {**message, "role": "user"}
+        return (
+            {key: value for key, value in message.items() if key != _PREFIX}
+            if _PREFIX in message
+            else message
+        )
+
+    def breaks_json_mode(self, messages: Sequence[Message]) -> bool:
+        """Whether JSON mode would be refused for these messages: none has the word."""
+        return self.json_word and not any("json" in text_of(message).casefold() for message in messages)
+
+
+def _may_join(before: Message, after: Message, *, own: bool) -> bool:
+    """Whether two messages in a row, the first of them put back, can be one."""
+    role = after.get("role")
+    if before.get("role") != role:
+        return False
+    return role == "user" or (role == "assistant" and not own and not before.get("tool_calls"))
+
+
+def _joined(before: Message, after: Message, glue: str) -> Message:
+    """Two messages of one role as one."""
+    made = {**before, **after}
+    if before.get("name") != after.get("name"):
+        made.pop("name", None)
+    for key in ("content", *_REASONING):
+        if (value := _together(before.get(key), after.get(key), glue)) is not None:
+            made[key] = value
+    return made
+
+
+def _together(before: object, after: object, glue: str) -> object:
+    """Two contents as one: text as text, or as a list of parts when one of them is."""
+    if not before or not after:
+        return after or before
+    if isinstance(before, str) and isinstance(after, str):
+        return f"{before}{glue}{after}"
+    return [*_parts(before), *_parts(after)]
+
+
+def _parts(content: object) -> list[object]:
+    return cast("list[object]", content) if isinstance(content, list) else [{"type": "text", "text": content}]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Match:
+    """A row of the table: which calls are in a dialect."""
+
+    dialect: str
+    host: str = "*"
+    model: str = "*"
+    since: date = date.min
+    until: date = date.max
+
+    def fits(self, host: str, model: str, on: date) -> bool:
+        return (
+            self.since <= on < self.until and fnmatchcase(host, self.host) and fnmatchcase(model, self.model)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dialects:
+    """Which dialect a call is in."""
+
+    by_name: Mapping[str, Dialect]
+    matches: tuple[_Match, ...]
+
+    def of(self, host: str | None, model: str | None, at: datetime) -> Dialect:
+        """The dialect of a call.
+
+        Args:
+            host: of the base URL.
+            model: the model's name, with or without a vendor in front of a slash.
+            at: when the call is made, aware.
+        """
+        on = at.astimezone(UTC).date()
+        name = (model or "").lower().rsplit("/", 1)[-1]
+        found = (m.dialect for m in self.matches if m.fits((host or "").lower(), name, on))
+        return self.by_name[next(found, "openai")]
+
+    def extended(self, text: str, *, source: str) -> Dialects:
+        """These, after the rows of a table in TOML.
+
+        Raises:
+            InputError: it is no such table.
+        """
+        try:
+            given: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{source} is not TOML: {error}") from error
+        _check_keys(given, {"dialect", "match"}, source)
+        named: dict[str, dict[str, Any]] = given.get("dialect", {})
+        made = {name: _dialect(name, row, f"{source}: [dialect.{name}]") for name, row in named.items()}
+        by_name = {**self.by_name, **made}
+        matches = [
+            _match(row, by_name, f"{source}: [[match]] {i + 1}")
+            for i, row in enumerate(given.get("match", ()))
+        ]
+        return Dialects(by_name, (*matches, *self.matches))
+
+
+_VALUES: Mapping[str, tuple[object, ...]] = {
+    "reasoning": get_args(Reasoning),
+    "same_role": get_args(SameRole),
+    "late_system": get_args(LateSystem),
+    "developer": get_args(Developer),
+    "assistant_parts": get_args(AssistantParts),
+    "signatures": (False, True),
+    "json_word": (False, True),
+}
+
+
+def _dialect(name: str, row: Mapping[str, Any], where: str) -> Dialect:
+    _check_keys(row, _VALUES, where)
+    for key, value in row.items():
+        if value not in _VALUES[key] or type(value) is not type(_VALUES[key][0]):
+            raise InputError(f"{where}: {key} is one of {_listed(_VALUES[key])}, not {value!r}")
+    return Dialect(name=name, **row)
+
+
+def _match(row: Mapping[str, Any], known: Mapping[str, Dialect], where: str) -> _Match:
+    _check_keys(row, {"dialect", "host", "model", "from", "until"}, where)
+    if row.get("dialect") not in known:
+        raise InputError(f"{where}: dialect is one of {_listed(tuple(known))}, not {row.get('dialect')!r}")
+    patterns = {key: row[key] for key in ("host", "model") if key in row}
+    dates = {key: row[name] for key, name in (("since", "from"), ("until", "until")) if name in row}
+    for key, value in patterns.items():
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {key} is a pattern in quotes, not {value!r}")
+    for value in dates.values():
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise InputError(f"{where}: from and until are dates such as 2026-07-01, not {value!r}")
+    return _Match(dialect=row["dialect"], **{key: value.lower() for key, value in patterns.items()}, **dates)
+
+
+def _check_keys(given: Mapping[str, Any], known: Container[str], where: str) -> None:
+    if unknown := [key for key in given if key not in known]:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}")
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(repr(value) for value in values)
+
+
+@cache
+def _shipped() -> Dialects:
+    text = resources.files("convmem.wire").joinpath("dialects.toml").read_text(encoding="utf-8")
+    return Dialects({"openai": Dialect(name="openai")}, ()).extended(text, source="dialects.toml")
+
+
+def resolve_dialects(spec: str | Path | Dialects | None) -> Dialects:
+    """The dialects that `spec` means: those shipped, or those after the rows of a TOML file.
+
+    Raises:
+        InputError: no such file, or it holds no such table.
+    """
+    if isinstance(spec, Dialects):
+        return spec
+    if spec is None:
+        return _shipped()
+    try:
+        text = Path(spec).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError, TypeError) as error:  # a path with NUL, bytes that are no UTF-8
+        raise InputError(f"no dialects could be read from {str(spec)!r}: {error}") from error
+    return _shipped().extended(text, source=str(spec))
