@@ -1,6 +1,7 @@
 # Every target sets up what it needs in .venv, with pip alone.
 #
 #   make demo     the main job, offline
+#   make examples the programs in examples/ that need no typing, offline
 #   make test     the tests
 #   make lint     style and types
 #   make check    what CI runs
@@ -21,7 +22,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: help demo test lint format wheel-check check clean
+.PHONY: help demo examples test lint format wheel-check check clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -36,14 +37,19 @@ $(VENV)/.main: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
+$(VENV)/.test $(VENV)/.examples $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
 	$(PIP) install --quiet --group $*
 	@touch $@
 
 demo: $(VENV)/.main
 	@if [ -x $(BIN)/convmem ]; then $(BIN)/convmem demo $(ARGS); else $(BIN)/python examples/quickstart.py; fi
 
-test: $(VENV)/.test
+EXAMPLES := quickstart streaming agent custom_policy custom_store langchain_memory
+examples: $(VENV)/.examples
+	@for each in $(EXAMPLES); do echo "== examples/$$each.py"; \
+	env -u OPENAI_API_KEY -u OPENAI_BASE_URL $(BIN)/python examples/$$each.py && echo || exit 1; done
+
+test: $(VENV)/.test $(VENV)/.examples
 	$(BIN)/python -m pytest $(ARGS)
 
 # The types of the tests are looked at too, so they need what the tests need.
