@@ -91,6 +91,7 @@ def disk_full_child(*, path: str, how: str) -> None:
         ) as memory:
             app = _App(memory, provider.base_url)
             before = [app.call() for _ in range(3)]
+            memory.flush()  # else their views, made later, would be a second trouble with events of its own
             with _full(Path(path), how):
                 during = [app.call() for _ in range(_CALLS)]
                 refused = _journal_error(path, provider)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convmem.abilities import Epochs
-from convmem.context.prefix import Sent
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
 
@@ -28,11 +27,13 @@ if TYPE_CHECKING:
 
     from convmem.abilities import Epoch, EpochRef
     from convmem.compress.protocol import Compressor
+    from convmem.context.prefix import Sent
     from convmem.context.tokens import LearnedRatios
     from convmem.jobs import Call, Placement
     from convmem.policy import Policy
     from convmem.protocols import SessionRef, Store
     from convmem.recaller import Recaller
+    from convmem.seen import SeenMessages
     from convmem.types import Message, Recalled
     from convmem.wire.dialect import Dialects
 
@@ -41,6 +42,8 @@ __all__ = ["Block", "Composed", "Composer"]
 _EPOCHS = 1_024
 _BLOCKS = 1_024
 _MESSAGES = 8_192
+_SENT_TOKENS = 4_000_000
+"""Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Composer:
         recaller: Recaller,
         compressor: Compressor,
         ratios: LearnedRatios,
+        seen: SeenMessages,
         *,
         dialects: Dialects,
         tz: tzinfo,
@@ -95,6 +99,7 @@ class Composer:
         self.compressor = compressor
         self.ratios = ratios
         self.dialects = dialects
+        self.seen = seen
         self.tz = tz
         self.after_fork()
 
@@ -104,6 +109,7 @@ class Composer:
         self._epochs: OrderedDict[EpochRef, Epoch | None] = OrderedDict()
         self._blocks: OrderedDict[tuple[EpochRef, bytes], Block] = OrderedDict()
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
+        self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
 
     def forget(self) -> None:
@@ -112,6 +118,7 @@ class Composer:
             self._epochs.clear()
             self._blocks.clear()
             self._sent.clear()
+            self._sent_tokens = 0
             self._messages.clear()
 
     def compose(
@@ -177,12 +184,15 @@ class Composer:
         with self._lock:
             _put(self._blocks, (which, turn), block, _BLOCKS)
 
-    def sent(self, which: EpochRef, messages: Sequence[Message], count: Callable[[str], int]) -> int | None:
+    def sent(self, which: EpochRef, now: Sent, count: Callable[[str], int]) -> int | None:
         """Tokens of the prefix shared with the previous request, which this one replaces."""
-        now = Sent.of(messages)
         with self._lock:
-            before = self._sent.get(which)
-            _put(self._sent, which, now, _EPOCHS)
+            before = self._sent.pop(which, None)
+            self._sent[which] = now
+            self._sent_tokens += now.total - (before.total if before is not None else 0)
+            while self._sent_tokens > _SENT_TOKENS and len(self._sent) > 1:
+                _, dropped = self._sent.popitem(last=False)
+                self._sent_tokens -= dropped.total
         return now.shared(before, count) if before is not None else None
 
 

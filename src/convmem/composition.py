@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.composer import Block, Composed
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
+from convmem.context.prefix import Sent
 from convmem.context.render import fence_tokens, in_front, recall_block, speaks_chinese, summary_block
-from convmem.context.tokens import count_message, count_messages
+from convmem.context.tokens import count_message
 from convmem.policy import PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.recaller import Question
@@ -43,8 +44,7 @@ _READ_TOKENS = 64_000
 _CONTEXT_TURNS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     """One message of the conversation as it stands for this call."""
 
     identity: bytes
@@ -98,8 +98,9 @@ class Composition:
         self.out = Composed()
         self.embedding: Future[NDArray[np.float32]] | None = None
         self.embed_s: float | None = None
-        self.system = count_messages(self.request.settings, self.count)
-        self.system += self.count(self.request.tools) if self.request.tools else 0
+        self.settings_tokens = tuple(count_message(m, self.count) for m in self.request.settings)
+        self.tools_tokens = self.count(self.request.tools) if self.request.tools else 0
+        self.system = sum(self.settings_tokens) + self.tools_tokens
 
     def run(self, embedding: Future[NDArray[np.float32]] | None, embed_s: float | None) -> Composed:
         """Decide what is sent, cut when it is time, recall, and put it together."""
@@ -130,8 +131,9 @@ class Composition:
 
     def _rounds(self, epoch: Epoch | None) -> list[list[_Item]]:
         """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
-        sent = zip(self.placement.alignment.identities, self.request.turns, strict=True)
-        own = [self._item(identity, message, own=True) for identity, message in sent]
+        placed, count = self.placement, self.count
+        sent = zip(placed.alignment.identities, placed.own, strict=True)
+        own = [_Item(identity, seen.message, True, seen.tokens(count)) for identity, seen in sent]
         items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
         split: list[list[_Item]] = []
         for item in items:
@@ -156,7 +158,7 @@ class Composition:
             nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
             messages = self.composer.messages(self.ref, [node.identity for node in piece])
             read = [
-                self._item(node.identity, self._put_back(messages[node.identity]), own=False)
+                self._put_back(node.identity, messages[node.identity])
                 for node in piece
                 if node.identity in messages
             ]
@@ -164,12 +166,10 @@ class Composition:
             left -= sum(item.tokens for item in read)
         return items
 
-    def _put_back(self, message: Message) -> Message:
+    def _put_back(self, identity: bytes, message: Message) -> _Item:
         """A journaled message as this provider takes it."""
-        return self.dialect.sendable(message, tools=bool(self.request.tools))
-
-    def _item(self, identity: bytes, message: Message, *, own: bool) -> _Item:
-        return _Item(identity, message, own=own, tokens=count_message(message, self.count))
+        seen = self.composer.seen.of(self.dialect.sendable(message, tools=bool(self.request.tools)))
+        return _Item(identity, seen.message, False, seen.tokens(self.count))
 
     # Cutting.
 
@@ -282,29 +282,40 @@ class Composition:
         out, summary_text = self.out, summary.block()
         users = [i for i, item in enumerate(window) if item.message.get("role") == "user"]
         messages = [item.message for item in window]
-        if users:
-            messages[users[-1]] = in_front(messages[users[-1]], block.text)
-            messages[users[0]] = in_front(messages[users[0]], summary_text)
+        tokens = [item.tokens for item in window]
         newest = users[-1] if users else 0
-        out.restored = sum(not item.own for item in window)
-        out.dropped = len(self.request.turns) - sum(item.own for item in window)
+        own = sum(item.own for item in window)
+        out.restored = len(window) - own
+        out.dropped = len(self.request.turns) - own
         out.tokens = Tokens(
             system=self.system,
             summary=self.count(summary_text) + 2 if summary_text else 0,
-            window=sum(item.tokens for item in window[:newest]),
+            window=sum(tokens[:newest]),
             recall=block.tokens,
-            new=sum(item.tokens for item in window[newest:]),
+            new=sum(tokens[newest:]),
         )
-        own = (item.own for item in window)
-        arranged = self.dialect.arranged(list(zip(messages, own, strict=True)))
+        if users:
+            messages[users[-1]] = in_front(messages[users[-1]], block.text)
+            messages[users[0]] = in_front(messages[users[0]], summary_text)
+            tokens[users[-1]] += out.tokens.recall
+            tokens[users[0]] += out.tokens.summary
+        arranged = self.dialect.arranged([(m, item.own) for m, item in zip(messages, window, strict=True)])
         everything = [*self.request.settings, *arranged]
-        changed = out.restored or out.dropped or summary_text or block.text
-        if changed and self._breaks_json_mode(everything):
-            everything = [*self.request.settings, *self.request.turns]
-            self._as_made()
-        elif changed:
-            out.messages = everything
-        out.prefix_tokens = self.composer.sent(self.which, everything, self.count)
+        if out.restored or out.dropped or summary_text or block.text:
+            if self._breaks_json_mode(everything):
+                everything = [*self.request.settings, *self.request.turns]
+                self._as_made()
+            else:
+                out.messages = everything
+        counted = dict(zip(map(id, messages), tokens, strict=True))
+        self._sent(everything, counted)
+
+    def _sent(self, messages: list[Message], counted: dict[int, int]) -> None:
+        """Say what the request shares with the one before it; `counted` has the tokens of known messages."""
+        counted |= dict(zip(map(id, self.request.settings), self.settings_tokens, strict=True))
+        tokens = (counted.get(id(m)) or count_message(m, self.count) for m in messages)
+        sent = Sent(self.request.tools, tuple(messages), tuple(tokens), self.tools_tokens)
+        self.out.prefix_tokens = self.composer.sent(self.which, sent, self.count)
 
     def _breaks_json_mode(self, messages: Sequence[Message]) -> bool:
         """Whether these messages lack the word that JSON mode asks for, and the caller's have it."""

@@ -15,7 +15,7 @@ from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question
 from convmem.types import ForgetReport, Hit, Prepared, Receipt
 from convmem.wire.chat import ChatRequest, split
-from convmem.wire.message import text_of
+from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ def prepare(
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
     embedding = engine.recaller.embed_soon(text_of(asked), owner) if asked is not None else None
-    placement = engine.run(lambda: BeginJob(call, engine.store, written=lambda _: None))
+    placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
     placed = time.perf_counter()
     composed = engine.composer.compose(
         call, placement, policy or engine.policy, embedding=embedding, embed_s=None, budget=budget
@@ -74,7 +74,9 @@ def prepare(
         notes=tuple(composed.notes),
         **composed.receipt_fields(),
     )
-    return Prepared(list(messages) if composed.messages is None else composed.messages, receipt)
+    # Copies: the caller may change what it is given.
+    given = messages if composed.messages is None else composed.messages
+    return Prepared([plain(message) for message in given], receipt)
 
 
 def search(

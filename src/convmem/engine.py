@@ -20,6 +20,7 @@ from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
 from convmem.scope import UNSET, entered, resolve
+from convmem.seen import SeenMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +113,10 @@ class Engine:
             on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
             on_healed=lambda detail: emit(hooks, Event(kind="healed", detail=detail)),
         )
-        self.composer = Composer(store, self.recaller, compressor, self.ratios, dialects=dialects, tz=tz)
+        self.seen = SeenMessages(store.key)
+        self.composer = Composer(
+            store, self.recaller, compressor, self.ratios, self.seen, dialects=dialects, tz=tz
+        )
         self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000
@@ -192,6 +196,7 @@ class Engine:
 
     def forgotten(self) -> None:
         """Something was forgotten: nothing derived from it may be used again."""
+        self.seen.clear()
         self.composer.forget()
         self.recaller.forget()
 

@@ -50,7 +50,7 @@ class Exchange:
         self._call = call
         self._policy = policy
         self._until = 0.0
-        self._begun = BeginJob(call, engine.store, written=self._begin_written)
+        self._begun = BeginJob(call, engine.store, engine.seen, written=self._begin_written)
         self._ended = False
         self._end_written = False
         self._sent_at = 0.0

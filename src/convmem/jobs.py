@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from convmem.protocols import Store, Written
+    from convmem.seen import Seen, SeenMessages
     from convmem.session.tree import Node, Tree
     from convmem.types import Message, Mode, State
     from convmem.wire.chat import ChatRequest, Reply
@@ -58,6 +59,7 @@ class Placement:
         alignment: the place of its turns.
         ids: the ids of the turns it added.
         before: the turns that lead to its first one, oldest first: the history it did not send.
+        own: its own turns.
         seqs: of those of its own turns that are journaled, by identity.
     """
 
@@ -65,13 +67,16 @@ class Placement:
     alignment: Alignment
     ids: tuple[str, ...]
     before: tuple[Node, ...]
+    own: tuple[Seen, ...]
     seqs: Mapping[bytes, int]
 
 
 class BeginJob(Job[Placement]):
     """Align the incoming turns and append the new ones as pending."""
 
-    def __init__(self, call: Call, store: Store, *, written: Callable[[Placement], None]) -> None:
+    def __init__(
+        self, call: Call, store: Store, seen: SeenMessages, *, written: Callable[[Placement], None]
+    ) -> None:
         super().__init__()
         self.call = call
         self.user = call.user
@@ -79,6 +84,8 @@ class BeginJob(Job[Placement]):
         self.placement: Placement | None = None
         self.dead = False
         self._store = store
+        self._seen = seen
+        self._own: tuple[Seen, ...] = ()
         self._found: SessionRef | None = None
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
         self._new: tuple[NewTurn, ...] = ()
@@ -96,7 +103,8 @@ class BeginJob(Job[Placement]):
         """Append what the session does not know."""
         call, key = self.call, self._store.key
         turns = call.request.turns
-        incoming = [Incoming(meaning_digest(key, turn), str(turn.get("role"))) for turn in turns]
+        self._own = self._own or tuple(map(self._seen.of, turns))
+        incoming = [seen.incoming for seen in self._own]
         if call.session is not None:
             ref = SessionRef(call.user, call.session)
         else:
@@ -126,11 +134,10 @@ class BeginJob(Job[Placement]):
             raise JournalError("a call was settled before it was aligned")
         ref, tree, place = self._aligned
         ids = written.ids if written is not None and written.ids is not None else ()
-        known = (tree.get(identity_) for identity_ in place.identities)
-        seqs = {node.identity: node.seq for node in known if node is not None}
+        seqs = tree.seqs(place.identities)
         # What this call brought may be indexed before it is composed, and is no memory of anything older.
         seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
-        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), seqs)
+        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), self._own, seqs)
         self._tell(self.placement)
         return self.placement
 
@@ -146,7 +153,8 @@ def _new_turns(
     bare = not any(turn.role == "assistant" for turn in incoming)
     answered = _answered(turns)
     new: list[NewTurn] = []
-    for i, identity_ in enumerate(place.identities):
+    for i in range(0 if bare else place.known, len(place.identities)):
+        identity_ = place.identities[i]
         known = tree.get(identity_)
         if known is not None and not (known.forgotten and bare):
             continue
@@ -167,21 +175,23 @@ def _new_turns(
 
 def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
     """Known turns whose state changes: unanswered ones that history shows answered, and retried ones."""
+    waiting = tree.waiting
+    if not waiting:
+        return ()
     answered = _answered(turns)
     states: list[tuple[bytes, State]] = []
     for i, identity_ in enumerate(place.identities[: place.known]):
-        node = tree.get(identity_)
-        if node is None or node.settled or node.forgotten:
-            continue
-        state: State = "answered" if i < answered else "pending"
-        if node.state != state:
-            states.append((identity_, state))
+        if identity_ in waiting:
+            state: State = "answered" if i < answered else "pending"
+            if waiting[identity_] != state:
+                states.append((identity_, state))
     return tuple(states)
 
 
 def _answered(turns: Sequence[Message]) -> int:
     """How many of the turns, from the first, had their answer: all up to the last assistant turn."""
-    return max((i + 1 for i, turn in enumerate(turns) if turn.get("role") == "assistant"), default=0)
+    last = (i for i in range(len(turns) - 1, -1, -1) if turns[i].get("role") == "assistant")
+    return next(last, -1) + 1
 
 
 class EndJob(Job[tuple[str, ...]]):

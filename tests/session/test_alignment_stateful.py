@@ -13,6 +13,7 @@ from convmem.jobs import BeginJob, Call, EndJob
 from convmem.journal import Forest
 from convmem.portable import conversation
 from convmem.protocols import SessionRef, TurnsRequest
+from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.chat import ChatRequest, Reply
 
@@ -120,7 +121,7 @@ class Apps(RuleBasedStateMachine):
             host=None,
             request=request,
         )
-        job = BeginJob(call, self.store, written=lambda _: None)
+        job = BeginJob(call, self.store, SeenMessages(self.store.key), written=lambda _: None)
         self.run_job(job)
         self.flying.append((job, meant))
 

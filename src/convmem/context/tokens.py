@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from functools import lru_cache
 from statistics import median_high
 from typing import TYPE_CHECKING, Final, cast
 
@@ -55,13 +56,16 @@ class LearnedRatios:
         self._lock = threading.Lock()
 
     def counter(self, model: str | None) -> Callable[[str], int]:
-        """What counts the tokens of a text for this model, from now until the next reply."""
+        """What counts the tokens of a text for this model, from now until the next reply.
+
+        The same object as before when it counts the same.
+        """
         encoding = encoding_of(model)
         exact = self._tables.counter(encoding) if encoding is not None else None
         if exact is not None:
             return exact
         ratio = self.ratio(model)
-        return _estimate if ratio == 1 else lambda text: math.ceil(ratio * _estimate(text))
+        return _estimate if ratio == 1 else _scaled(ratio)
 
     def ratio(self, model: str | None) -> float:
         """Tokens as the provider counts them, by estimated token."""
@@ -83,6 +87,11 @@ class LearnedRatios:
                 del self._seen[next(iter(self._seen))]
         finally:
             self._lock.release()
+
+
+@lru_cache(maxsize=64)
+def _scaled(ratio: float) -> Callable[[str], int]:
+    return lambda text: math.ceil(ratio * _estimate(text))
 
 
 def _start(model: str | None) -> tuple[float, ...]:

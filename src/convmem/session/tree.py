@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from convmem.types import State
 
@@ -55,6 +55,7 @@ class Tree:
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
         self._nodes: dict[bytes, Node] = {}
         self._children: dict[bytes, list[bytes]] = {}
+        self._waiting: dict[bytes, State] = {}
         self.update(nodes)
 
     def __len__(self) -> int:
@@ -75,10 +76,24 @@ class Tree:
             elif not known.forgotten and (node.forgotten or known.saying < node.saying):
                 continue
             self._nodes[node.identity] = node
+            if node.state is None or node.settled:
+                self._waiting.pop(node.identity, None)
+            else:
+                self._waiting[node.identity] = node.state
+
+    @property
+    def waiting(self) -> Mapping[bytes, State]:
+        """The turns that are not settled, with their states: few, however long the conversation."""
+        return self._waiting
 
     def get(self, identity: bytes) -> Node | None:
         """The turn of that identity."""
         return self._nodes.get(identity)
+
+    def seqs(self, identities: Iterable[bytes]) -> dict[bytes, int]:
+        """The places in the journal's order of those of these turns that are known."""
+        nodes = self._nodes
+        return {identity: nodes[identity].seq for identity in identities if identity in nodes}
 
     def children(self, identity: bytes) -> list[Node]:
         """The turns said right after that one."""

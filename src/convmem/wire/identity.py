@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from convmem.wire.message import meaning_of
@@ -25,6 +26,7 @@ def meaning_digest(key: bytes, message: Mapping[str, Any]) -> bytes:
     return hmac.digest(key, b"meaning\0" + meaning_of(message), "sha256")[:DIGEST_BYTES]
 
 
+@lru_cache(maxsize=32_768)  # an app that sends its whole history has the same chain with every call
 def identity(key: bytes, parent: bytes, meaning: bytes) -> bytes:
     """The identity of a turn: its meaning digest bound to the identity of the turn before it."""
     return hmac.digest(key, b"turn\0" + parent + meaning, "sha256")[:DIGEST_BYTES]

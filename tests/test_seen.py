@@ -1,0 +1,116 @@
+"""What is kept of messages seen lately: by all they say, so that a changed message is another one."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convmem import seen
+from convmem.context.tokens import count_message
+from convmem.seen import SeenMessages
+from convmem.wire.identity import meaning_digest
+
+KEY = bytes(32)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, -0.0, 1.0]) | st.text(max_size=3)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+)
+MESSAGES = st.dictionaries(st.sampled_from(["content", "name", "tool_calls", "x"]), VALUES).map(
+    lambda fields: {"role": "user", **fields}
+)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def letters(text: str) -> int:
+    return len(text)
+
+
+@given(st.lists(MESSAGES, max_size=12))
+def test_what_is_kept_is_what_would_be_worked_out(messages):
+    kept = SeenMessages(KEY)
+    for message in [*messages, *copy.deepcopy(messages)]:
+        found = kept.of(message)
+        assert repr(found.message) == repr(message), "types and order of fields included"
+        assert found.incoming.meaning == meaning_digest(KEY, message)
+        for count in (words, letters, words):
+            assert found.tokens(count) == count_message(message, count)
+
+
+def test_the_same_words_are_the_same_message():
+    kept = SeenMessages(KEY)
+    message = {"role": "user", "content": "hello"}
+    assert kept.of(message) is kept.of(dict(message))
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function"}]}
+    assert kept.of(called) is kept.of(copy.deepcopy(called))
+    before = kept.of(message)
+    kept.clear()
+    assert kept.of(message) is not before
+
+
+def test_what_it_holds_is_bounded(monkeypatch):
+    monkeypatch.setattr(seen, "_CHARACTERS", 2_000)
+    kept = SeenMessages(KEY)
+    first = kept.of({"role": "user", "content": "first"})
+    for n in range(40):
+        kept.of({"role": "user", "content": f"another {n}"})
+        assert len(kept._young) + len(kept._old) <= 20
+    assert kept.of({"role": "user", "content": "first"}) is not first
+    long = {"role": "user", "content": "x" * 300_000}
+    assert kept.of(long) is not kept.of(long)
+
+
+@pytest.mark.parametrize("change", ["text", "part"])
+def test_an_app_may_change_its_messages_between_calls(memory, bare, provider, change):
+    client = memory.wrap(bare, user="alice", session="s", policy="window")
+    part = {"type": "text", "text": "I live in Porto."}
+    history = [{"role": "user", "content": [part]}, {"role": "assistant", "content": "Noted."}]
+    asked = {"role": "user", "content": "where do I live?"}
+    client.chat.completions.create(model="m", messages=[*history, asked])
+    if change == "text":
+        history[1]["content"] = "Noted!"
+    else:
+        part["text"] = "I live in Braga."
+    client.chat.completions.create(model="m", messages=[*history, asked])
+    assert provider.requests[-1].messages == [*history, asked]
+    turns = memory.turns(user="alice", session="s", branches=True)
+    said = [turn.payload for turn in memory.turns(user="alice", session="s")]
+    assert said[:3] == [*history, asked]
+    assert len(turns) > 4, "the conversation as it was is still there"
+
+
+def test_what_prepare_gives_may_be_changed(memory):
+    asked = [{"role": "user", "content": "where do I live?"}]
+    for _ in range(2):
+        prepared = memory.prepare(asked, user="alice", session="s")
+        assert prepared.messages == asked
+        prepared.messages[0]["content"] = "something else"
+
+
+def test_prefix_tokens_are_of_the_tokens_sent(memory, bare):
+    client = memory.wrap(bare, user="alice", session="s", policy="window")
+    history = [{"role": "user", "content": "I live in Porto."}]
+    shared = []
+    for _ in range(3):
+        reply = client.chat.completions.create(model="m", messages=history)
+        receipt = memory.receipt_for(reply)
+        shared.append((receipt.prefix_tokens, receipt.tokens.total))
+        history += [
+            {"role": "assistant", "content": reply.choices[0].message.content},
+            {"role": "user", "content": "and where do I work, do you know?"},
+        ]
+    (none, first), (again, second), (more, third) = shared
+    assert none is None
+    assert again == first
+    assert first < second == more < third
+    history[0] = {"role": "user", "content": "I live in Porto, I said."}
+    client.chat.completions.create(model="m", messages=history)
+    assert 0 < memory.last_receipt().prefix_tokens < first
