@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "repair"]
 
+_WAIT_FOR_WORDS_S = 5.0
+"""For turns that were journaled a moment ago: their words are analyzed in the background."""
+
 
 def check(engine: Engine, *, mend: bool, timeout: float | None) -> Health:
     """Look over the journal and what is derived from it; `mend`: make again what is missing or damaged."""
@@ -28,6 +31,7 @@ def check(engine: Engine, *, mend: bool, timeout: float | None) -> Health:
     found = store.check() if isinstance(store, Checks) else Condition()
     try:
         turns = _turns(store)
+        engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
         health = _derived(store, engine.recaller.indexer.fingerprint)
         if mend:
             engine.recaller.indexer.wake([int(id_[1:]) for id_ in health.damaged])

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import convmem
-from convmem.cli import main
 from convmem.demo.data import questions
 
 pytest.importorskip("typer")
@@ -39,19 +38,6 @@ def chat(tmp_path):
     file = tmp_path / "chat.jsonl"
     file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in CHAT), encoding="utf-8")
     return file
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process: exit code, standard output, standard error."""
-
-    def running(*args):
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return running
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,12 @@ __all__ = ["main"]
 
 _NEEDS = frozenset({"typer", "rich"})
 _INSTALL = "pip install 'convmem[cli,openai]'"
+_TROUBLE = 1
 _BAD_INPUT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 when all is well, 2 for input that cannot be used.
+    """Run the command line and exit: 0 all is well, 1 trouble, 2 input that cannot be used, 130 interrupted.
 
     Args:
         argv: the arguments; those of the process when left out.
@@ -31,19 +32,21 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDS:
             raise
-        sys.exit(_said(f"the command line needs the package {error.name}: {_INSTALL}"))
-    from convmem.errors import ConvmemError  # noqa: PLC0415 (after the cheap way out)
+        sys.exit(_said(f"the command line needs the package {error.name}: {_INSTALL}", _BAD_INPUT))
+    from convmem.errors import ConvmemError, InputError, MissingExtraError  # noqa: PLC0415 (after the cheap way out)
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? rather than nothing
     try:
         app(args=None if argv is None else list(argv), prog_name="convmem")
+    except (InputError, MissingExtraError) as error:
+        sys.exit(_said(str(error), _BAD_INPUT))
     except ConvmemError as error:
-        sys.exit(_said(str(error)))
+        sys.exit(_said(str(error), _TROUBLE))
     sys.exit(0)
 
 
-def _said(trouble: str) -> int:
+def _said(trouble: str, code: int) -> int:
     print(f"convmem: {trouble}", file=sys.stderr)  # noqa: T201 (rich may be what is missing)
-    return _BAD_INPUT
+    return code

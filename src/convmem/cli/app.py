@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from convmem import __version__
-from convmem.cli import demo
+from convmem.cli import demo, doctor, forgetting, moving, reading
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -20,7 +19,17 @@ app = typer.Typer(
     " memory. It runs offline, needs no key, and takes less than a minute.",
 )
 
-app.command("demo")(demo.demo)
+_TRY, _LOOK, _KEEP = "Try it", "Look at a memory", "Keep it"
+
+app.command("demo", rich_help_panel=_TRY)(demo.demo)
+app.command("sessions", rich_help_panel=_LOOK)(reading.sessions)
+app.command("show", rich_help_panel=_LOOK)(reading.show)
+app.command("recall", rich_help_panel=_LOOK)(reading.recall)
+app.command("stats", rich_help_panel=_LOOK)(reading.stats)
+app.command("import", rich_help_panel=_KEEP)(moving.import_)
+app.command("export", rich_help_panel=_KEEP)(moving.export)
+app.command("forget", rich_help_panel=_KEEP)(forgetting.forget)
+app.command("doctor", rich_help_panel=_KEEP)(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it)
@@ -40,4 +49,6 @@ def convmem(
     """Long memory for any chat model: one line around the chat client, a receipt for every call.
 
     Everything this command does, the library does: **import convmem**.
+
+    Exit codes: 0 all is well; 1 trouble, or nothing was done; 2 input that cannot be used; 130 interrupted.
     """

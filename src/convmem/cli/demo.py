@@ -34,7 +34,7 @@ def demo(
         Path | None,
         typer.Option(
             help="A chat of your own instead of the built-in one: OpenAI-style JSON Lines (a message or a "
-            "conversation per line), ChatGPT's conversations.json, or the ZIP it came in.",
+            "conversation per line), the export of ChatGPT or Claude, or mem0's memories.",
             show_default=False,
         ),
     ] = None,
@@ -71,6 +71,12 @@ def demo(
     call, against a provider on this machine. Then questions about it are asked in a new session, once
     through the bare client and once through the wrapped one. No model answers: what is compared is what a
     model would have received. Nothing leaves this machine and nothing is downloaded.
+
+    **Examples**
+
+    - `convmem demo`
+
+    - `convmem demo --data conversations.json --ask "what did we say about the flat?"`
     """
     try:
         from convmem.demo.run import Script, run  # noqa: PLC0415 (needs openai)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
@@ -35,6 +40,10 @@ class Screen:
         """Whether somebody sits there to answer."""
         return self.out.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
+    def json(self, value: object) -> None:
+        """One JSON document, as it is."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+
     def progress(self) -> Progress:
         """Bars that are gone when the work is done."""
         columns = (
@@ -44,6 +53,19 @@ class Screen:
             TimeElapsedColumn(),
         )
         return Progress(*columns, console=self.err, transient=True, disable=not self._moving)
+
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """Show what convmem logs as notes, each once."""
+        known: set[str] = set()
+
+        def note(message: str) -> None:
+            if message not in known:
+                known.add(message)
+                self.err.print(f"[yellow]note[/yellow]: {escape(message)}")
+
+        with self.quiet(note):
+            yield
 
     @contextmanager
     def quiet(self, seen: Callable[[str], object]) -> Generator[None]:
@@ -56,6 +78,16 @@ class Screen:
         finally:
             log.removeHandler(handler)
             log.propagate = propagate
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 class _Handler(logging.Handler):

@@ -1,0 +1,198 @@
+"""`convmem import` and `convmem export`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convmem.cli.options import As, Database, Json, NoUser, Plain, SessionName, User
+from convmem.cli.place import ME, opened, owner
+from convmem.cli.screen import Screen
+from convmem.errors import InputError
+from convmem.importers import Format, by_session, is_own_export, read
+from convmem.scope import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from convmem.importers import Imported
+    from convmem.memory import Memory
+
+__all__ = ["export", "import_"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What came of one file."""
+
+    file: str
+    users: list[str]
+    sessions: int
+    turns: int
+    new: int
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="One or more files.", show_default=False)],
+    *,
+    db: Database = None,
+    user: As = None,
+    format: Annotated[  # noqa: A002 (its name on the command line)
+        Format, typer.Option("--format", "-f", help="Who wrote it; `auto` tells by the content.")
+    ] = "auto",
+    embedder: Annotated[
+        str, typer.Option(help="Makes turns findable by meaning: auto, local, none, …")
+    ] = "auto",
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="Wait until all of it can be found by meaning; Ctrl-C ends that."
+        ),
+    ] = True,
+    as_json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Take in conversations that were held elsewhere.
+
+    Reads OpenAI-style JSON Lines or JSON (a message or a conversation each), ChatGPT's and Claude's exports
+    (`conversations.json` or the ZIP archive), mem0's memories (what `get_all` gives, as JSON), and what
+    `convmem export` wrote. Importing the same file again adds nothing.
+
+    **Examples**
+
+    - `convmem import chatgpt-export.zip`
+
+    - `convmem import --user alice --format mem0 memories.json`
+    """
+    screen = Screen(plain=plain)
+    with screen.noting(), opened(db, make=True, embedder=embedder) as memory:
+        taken = [_take(memory, file, user, format, screen) for file in files]
+        missing = _embedded(memory, screen) if wait else memory.check().without_vectors
+    if as_json:
+        screen.json({"files": [asdict(one) for one in taken], "without_vectors": missing})
+        return
+    for one in taken:
+        screen.out.print(
+            f"{one.file}: {one.turns} turns in {one.sessions} sessions of {', '.join(one.users)};"
+            f" {one.new} of them are new.",
+            markup=False,
+        )
+    if missing:
+        screen.out.print(
+            f"{missing} turns can be found by their words only; what opens the memory next does the rest."
+        )
+
+
+def _take(memory: Memory, file: Path, user: str | None, format: Format, screen: Screen) -> _Taken:  # noqa: A002
+    before = memory.stats().turns
+    if format == "auto" and is_own_export(file):
+        if user is not None:
+            raise InputError(f"{file} names its users, as convmem's exports do; leave --user out")
+        with file.open(encoding="utf-8-sig") as lines:
+            turns = memory.import_(lines)
+        users = {session.user or "nobody" for session in memory.sessions()}
+        return _Taken(str(file), sorted(users), len(memory.sessions()), turns, memory.stats().turns - before)
+    rows = read(file, format=format)
+    sessions = 0
+    with screen.progress() as bars:
+        bar = bars.add_task("turns imported", total=len(rows))
+        owners = {user or row.user or ME for row in rows}
+        for name in sorted(owners):
+            own = [row for row in rows if (user or row.user or ME) == name]
+            sessions += _record(memory, file, own, name, lambda n: bars.advance(bar, n))
+    return _Taken(str(file), sorted(owners), sessions, len(rows), memory.stats().turns - before)
+
+
+def _record(
+    memory: Memory, file: Path, rows: list[Imported], user: str, tell: Callable[[int], object]
+) -> int:
+    """Record one user's messages; returns in how many sessions."""
+    found = by_session(rows)
+    for session, (messages, times) in found.items():
+        try:
+            memory.record(messages, user=user, session=session, at=times)
+        except InputError as error:
+            raise InputError(f"{file}, session {session!r}: {error}") from error
+        tell(len(messages))
+    return len(found)
+
+
+def _embedded(memory: Memory, screen: Screen) -> int | None:
+    """Wait for the vectors; returns how many turns have none, None without an embedder."""
+    missing = memory.check().without_vectors
+    if not missing:
+        return missing
+    with screen.progress() as bars:
+        bar = bars.add_task("turns findable by meaning", total=missing)
+        try:
+            while not memory.reindex(timeout=1.0):
+                left = memory.check().without_vectors or 0
+                bars.update(bar, completed=missing - left)
+        except KeyboardInterrupt:
+            pass  # what is missing is made by the next open
+    return memory.check().without_vectors
+
+
+def export(
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write, else standard output.", show_default=False),
+    ] = None,
+    db: Database = None,
+    user: User = None,
+    no_user: NoUser = False,
+    session: SessionName = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="With --output: say in JSON what was written. The export is JSON Lines anyhow."
+        ),
+    ] = False,
+) -> None:
+    """Write the journal as JSON Lines: every turn of every branch, verbatim.
+
+    Without `--user` and `--session` everybody's. `convmem import` takes it in, here or elsewhere, once.
+
+    **Examples**
+
+    - `convmem export --output backup.jsonl`
+
+    - `convmem export --user alice --session kyoto | head`
+    """
+    with opened(db) as memory:
+        whose = (
+            UNSET
+            if user is None and not no_user and session is None
+            else owner(memory, user, no_user=no_user)
+        )
+        lines = memory.export(user=whose, session=session)
+        if output is None:
+            for line in lines:
+                sys.stdout.write(line + "\n")
+            return
+        count = _written(lines, output)
+    if as_json:
+        Screen(plain=True).json({"file": str(output), "turns": count})
+    else:
+        sys.stderr.write(f"{count} turns written to {output}\n")
+
+
+def _written(lines: Iterator[str], output: Path) -> int:
+    """Write to a file, which is there afterwards as a whole or not at all; returns how many turns."""
+    part = output.with_name(output.name + ".part")
+    count = -1  # the header
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+                count += 1
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{output} cannot be written: {error.strerror}") from error
+    return count

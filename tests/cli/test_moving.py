@@ -1,0 +1,86 @@
+"""`convmem import` and `convmem export`, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.cli.conftest import lines
+
+import convmem
+
+CHAT = [
+    {"role": "user", "content": "My locker is 7719.", "session": "pool", "at": "2026-03-02T09:00Z"},
+    {"role": "assistant", "content": "Noted.", "session": "pool", "at": "2026-03-02T09:01Z"},
+]
+
+
+@pytest.fixture
+def chat(tmp_path):
+    file = tmp_path / "chat.jsonl"
+    file.write_text("\n".join(map(json.dumps, CHAT)))
+    return file
+
+
+@pytest.fixture
+def facts(tmp_path):
+    file = tmp_path / "memories.json"
+    file.write_text(
+        json.dumps({"results": [{"memory": "Likes tea", "user_id": "bob"}, {"memory": "Is tall"}]})
+    )
+    return file
+
+
+def test_a_file_is_taken_in_once(run, chat, tmp_path):
+    place = tmp_path / "data" / "convmem" / "memory.db"
+    code, out, err = run("import", chat, "--embedder", "none")
+    assert (code, err) == (0, "")
+    assert lines(out) == f"{chat}: 2 turns in 1 sessions of me; 2 of them are new."
+    code, out, _ = run("import", chat, "--embedder", "none", "--json")
+    assert json.loads(out) == {
+        "files": [{"file": str(chat), "users": ["me"], "sessions": 1, "turns": 2, "new": 0}],
+        "without_vectors": None,
+    }
+    with convmem.Memory(place, embedder=None) as memory:
+        assert [turn.text for turn in memory.turns(user="me", session="pool")] == [
+            "My locker is 7719.",
+            "Noted.",
+        ]
+
+
+def test_facts_keep_their_users_unless_one_is_given(run, facts, tmp_path):
+    db = tmp_path / "a.db"
+    run("import", facts, "--db", db, "--embedder", "none")
+    with convmem.Memory(db, embedder=None) as memory:
+        assert [turn.text for turn in memory.turns(user="bob")] == ["Likes tea"]
+        assert [turn.text for turn in memory.turns(user="me")] == ["Is tall"]
+    run("import", facts, "--db", tmp_path / "b.db", "--embedder", "none", "--user", "carol")
+    with convmem.Memory(tmp_path / "b.db", embedder=None) as memory:
+        assert {turn.text for turn in memory.turns(user="carol")} == {"Likes tea", "Is tall"}
+
+
+def test_an_export_comes_back(run, chat, facts, tmp_path, capsys):
+    db, copy, file = tmp_path / "a.db", tmp_path / "b.db", tmp_path / "journal.jsonl"
+    run("import", chat, facts, "--db", db, "--embedder", "none")
+    code, out, err = run("export", "--db", db, "--output", file)
+    assert (code, out, err) == (0, "", f"4 turns written to {file}\n")
+    assert run("export", "--db", db)[1] == file.read_text()
+    assert json.loads(run("export", "--db", db, "-o", file, "--json")[1]) == {"file": str(file), "turns": 4}
+    assert len(run("export", "--db", db, "--user", "bob")[1].splitlines()) == 2
+    assert len(run("export", "--db", db, "--user", "me", "--session", "pool")[1].splitlines()) == 3
+    for new in (4, 0):
+        code, out, _ = run("import", file, "--db", copy, "--embedder", "none", "--json")
+        assert (code, json.loads(out)["files"][0]["new"]) == (0, new)
+    assert run("export", "--db", copy)[1].count("\n") == 5
+
+
+def test_turns_are_embedded_while_somebody_waits(run, chat, tmp_path, monkeypatch):
+    from convmem.cli import moving  # noqa: PLC0415
+    from convmem.testing.fakes import FakeEmbedder  # noqa: PLC0415
+
+    fake = FakeEmbedder()
+    opened = moving.opened
+    monkeypatch.setattr(moving, "opened", lambda db, **options: opened(db, **options | {"embedder": fake}))
+    code, out, _ = run("import", chat, "--db", tmp_path / "a.db", "--json")
+    assert (code, json.loads(out)["without_vectors"]) == (0, 0)
+    assert sum(n for kind, n in fake.calls if kind == "passage") == 2

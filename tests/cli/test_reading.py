@@ -1,0 +1,94 @@
+"""`convmem sessions`, `show`, `recall` and `stats`, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+import convmem
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+POOL = [
+    {"role": "user", "content": "My locker at the pool is number 7719."},
+    {"role": "assistant", "content": "Noted: 7719.\x1b[31m"},
+]
+
+
+@pytest.fixture
+def db(tmp_path):
+    path = tmp_path / "chat.db"
+    with convmem.Memory(path, embedder=None) as memory:
+        memory.record(POOL, user="alice", session="pool", at=NOON)
+        memory.record([{"role": "user", "content": "我妹妹住在泉州。"}], user="alice", session="家")
+    return path
+
+
+def test_sessions_are_listed(run, db):
+    code, out, err = run("sessions", "--db", db)
+    assert (code, err) == (0, "")
+    assert [row.split()[:3] for row in out.splitlines()[1:]] == [["pool", "alice", "2"], ["家", "alice", "1"]]
+    found = json.loads(run("sessions", "--db", db, "--json")[1])
+    assert found[0] == {"name": "pool", "user": "alice", "created": "2026-03-02T12:00:00+00:00", "turns": 2}
+
+
+def test_a_conversation_is_shown_and_cannot_steer_the_terminal(run, db):
+    code, out, _ = run("show", "pool", "--db", db)
+    assert code == 0
+    assert "[2026-03-02]" in out
+    assert "My locker at the pool is number 7719." in out
+    assert "\x1b" not in out
+    assert "7719" not in run("show", "--db", db)[1]  # the newest one
+    turns = json.loads(run("show", "pool", "--last", 1, "--json", "--db", db)[1])
+    assert [(turn["id"], turn["message"]) for turn in turns] == [("t2", POOL[1])]
+
+
+def test_search_tells_score_reasons_and_place(run, db):
+    code, out, _ = run("recall", "locker number", "--db", db, "--embedder", "none")
+    assert code == 0
+    assert out.startswith("1. 2026-03-02")
+    assert "in pool, t1" in out
+    hit = json.loads(run("recall", "妹妹住哪里", "--db", db, "--embedder", "none", "--json")[1])[0]
+    assert hit["turn"]["session"] == "家"
+    assert "lexical" in hit["why"]
+    run("forget", "--everything", "--yes", "--db", db)
+    assert (
+        run("recall", "locker", "--db", db, "--user", "alice", "--embedder", "none")[1] == "Nothing found.\n"
+    )
+
+
+def test_counts(run, db):
+    code, out, _ = run("stats", "--db", db)
+    assert code == 0
+    assert "3 turns in 2 sessions of 1 users" in out
+    counts = json.loads(run("stats", "--db", db, "--json")[1])
+    assert (counts["turns"], counts["file"]) == (3, str(db))
+    assert counts["by_user"] == [{"user": "alice", "sessions": 2, "turns": 3}]
+
+
+def test_the_environment_and_the_default_place_say_which_memory(run, db, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVMEM_DB", str(db))
+    monkeypatch.setenv("CONVMEM_USER", "alice")
+    assert "pool" in run("sessions")[1]
+    monkeypatch.delenv("CONVMEM_DB")
+    place = tmp_path / "data" / "convmem" / "memory.db"
+    code, _, err = run("sessions")
+    assert (code, f"there is no memory at {place}" in err) == (2, True)
+    place.parent.mkdir(parents=True)
+    db.rename(place)
+    assert "pool" in run("sessions")[1]
+
+
+def test_of_several_users_one_has_to_be_named(run, db):
+    with convmem.Memory(db, embedder=None) as memory:
+        memory.record(POOL, user="bob", session="pool")
+        memory.record(POOL, session="nobody's")
+    code, _, err = run("recall", "locker", "--db", db, "--embedder", "none")
+    assert code == 2
+    assert "--user NAME, one of alice, bob" in err
+    assert run("recall", "locker", "--db", db, "--embedder", "none", "--user", "bob")[0] == 0
+    assert "7719" in run("recall", "locker", "--no-user", "--db", db, "--embedder", "none")[1]
+    assert [s["user"] for s in json.loads(run("sessions", "--no-user", "--db", db, "--json")[1])] == [None]
+    assert len(json.loads(run("sessions", "--db", db, "--json")[1])) == 4
+    assert "bob" in run("stats", "--db", db)[1]
