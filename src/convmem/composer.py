@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convmem.recaller import Recaller
     from convmem.seen import SeenMessages
     from convmem.types import Message, Recalled
-    from convmem.wire.dialect import Dialects
+    from convmem.wire.dialects import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
 

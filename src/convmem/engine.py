@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convmem.recall import Settings
     from convmem.scope import Scope
     from convmem.wire.chat import ChatRequest
-    from convmem.wire.dialect import Dialects
+    from convmem.wire.dialects import Dialects
 
 __all__ = ["Engine", "Exchange", "OnError"]
 

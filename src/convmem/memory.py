@@ -19,7 +19,7 @@ from convmem.policy import resolve_policy
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.stores.resolve import open_store
-from convmem.wire.dialect import resolve_dialects
+from convmem.wire.dialects import resolve_dialects
 from convmem.wrap.openai import wrap_client
 
 if TYPE_CHECKING:

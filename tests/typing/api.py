@@ -73,6 +73,7 @@ def opening(store: Store) -> None:
     Memory(Path("chat.db"), durability="full", on_error="raise", deadline_ms=500)
     Memory(store, hooks=[noted, print], clock=lambda: datetime.now(UTC))
     Memory("chat.db", policy="lean", embedder="none", tz=UTC)
+    Memory("chat.db", dialects="dialects.toml")
     with Memory(":memory:") as memory:
         assert_type(memory, Memory)
     memory.close()
@@ -242,6 +243,7 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(receipt.prefix_tokens, int | None)
     assert_type(receipt.ms, Mapping[str, float])
     assert_type(receipt.usage, Mapping[str, Any] | None)
+    assert_type(receipt.cached_tokens, int | None)
     assert_type(stats.bytes, int | None)
 
 

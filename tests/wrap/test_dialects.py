@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import UTC, datetime
 
 import openai
 import pytest
 
 import convmem
-from convmem.testing import LocalProvider, Reply, ToolCall
+from convmem.testing import Fault, LocalProvider, Reply, ToolCall
+from convmem.testing.provider import DIALECTS
 
 TOOLS = [
     {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
@@ -290,8 +292,7 @@ def test_gemini_gets_back_its_signatures_and_others_do_not(tmp_path):
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp", "ollama", "nvidia"])
 def test_servers_of_open_models(dialect, stream, tmp_path):
     """A past with all that strict templates refuse, then tool loops by an app that sends the newest only."""
-    table = tmp_path / "mine.toml"
-    table.write_text(f'[[match]]\nhost = "127.0.0.1"\ndialect = "{dialect}"\n')
+    table = table_for(tmp_path, dialect)
     past = [
         user("one"),
         user("two"),
@@ -322,3 +323,104 @@ def test_servers_of_open_models(dialect, stream, tmp_path):
     assert len(ids) == 4
     assert ids == [m["tool_call_id"] for m in sent.messages if m["role"] == "tool"][:4]
     assert ("thought 1" in sent.body.decode()) is (dialect != "nvidia")
+
+
+HOSTED = sorted({*DIALECTS} - {"deepseek-v3.2"})  # V3.2 is asked for by a date, above
+
+
+def table_for(tmp_path, dialect):
+    """Whatever is on this machine is in one dialect."""
+    path = tmp_path / f"{dialect}.toml"
+    path.write_text(f'[[match]]\nhost = "127.0.0.1"\ndialect = "{dialect}"\n')
+    return path
+
+
+@pytest.mark.parametrize("dialect", HOSTED)
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_the_past_was_requests_are_legal_and_grow(dialect, seed, tmp_path):
+    """A random past, and an app that sends the newest only: each request begins with the one before it."""
+    rng = random.Random(f"{dialect}-{seed}")
+    past = [message for n in range(rng.randint(1, 5)) for message in past_round(rng, n)]
+    with (
+        convmem.Memory(
+            tmp_path / "a.db", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
+        ) as memory,
+        LocalProvider(dialect=dialect) as provider,
+        connected(provider) as bare,
+    ):
+        provider.default = thinker
+        memory.record(past, user="alice", session="s")
+        client = memory.wrap(bare, user="alice", session="s")
+        new, line = [user("look up A")], ""
+        for text in ("B", "look up C", "D"):
+            heard(client, stream=rng.random() < 0.5, model="any", messages=new, tools=TOOLS)
+            sent = [json.dumps(message) for message in provider.requests[-1].messages]
+            assert "\n".join(sent).startswith(line)
+            line = "\n".join(sent)
+            reply = memory.turns(user="alice", session="s")[-1].payload
+            new = results_for(reply) if reply.get("tool_calls") else [user(text)]
+        assert memory.last_receipt().restored > 0
+
+
+def past_round(rng, n):
+    """A round as some other provider may have left it."""
+    said = [user(f"u{n}")] * rng.randint(1, 2)
+    if rng.random() < 0.3:
+        said.append({"role": rng.choice(["system", "developer"]), "content": "late"})
+    if rng.random() < 0.5:
+        calls = [
+            {"id": f"p{n}", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}"}}
+        ]
+        said.append({"role": "assistant", "content": None, "tool_calls": calls, "reasoning": "hm"})
+        said.append({"role": "tool", "tool_call_id": f"p{n}", "content": "42"})
+    said.append({"role": "assistant", "content": f"a{n}", "reasoning_content": "hm", "annotations": []})
+    return said
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", HOSTED)
+def test_receipts_have_cached_tokens_under_one_name(dialect, stream, tmp_path):
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    with (
+        convmem.Memory(
+            tmp_path / "a.db", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
+        ) as memory,
+        LocalProvider(dialect=dialect) as provider,
+        connected(provider) as bare,
+    ):
+        client = memory.wrap(bare, user="alice", session="s")
+        for text in ("word " * 1_500, "and?"):
+            reply = client.chat.completions.create(model="any", messages=[user(text)], **options)
+            if stream:
+                list(reply)
+        receipt = memory.receipt_for(reply)
+    says_nothing = dialect in {"vllm", "ollama", "nvidia"}
+    assert (receipt.cached_tokens is None) is says_nothing
+    assert says_nothing or 1_000 < receipt.cached_tokens < receipt.usage["prompt_tokens"]
+    assert ("came from the provider's cache" in str(receipt)) is not says_nothing
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", ["deepseek", "llama.cpp"])
+def test_signs_of_life_before_a_reply_are_no_part_of_it(dialect, stream, memory):
+    with LocalProvider(dialect=dialect) as provider, connected(provider) as bare:
+        provider.script(Reply("hello", keep_alive=3))
+        client = memory.wrap(bare, user="alice", session="s")
+        heard(client, stream=stream, model="any", messages=[user("hi")])
+    assert [turn.text for turn in memory.turns(user="alice", session="s")] == ["hi", "hello"]
+
+
+@pytest.mark.parametrize("dialect", HOSTED)
+def test_errors_of_every_shape_arrive_as_without_memory(dialect, memory):
+    with LocalProvider(dialect=dialect) as provider, connected(provider) as bare:
+        client = memory.wrap(bare, user="alice", session="s")
+        given = {"model": "any", "messages": [user("hi")]}
+        for status in (400, 402, 422, 429, 503):
+            provider.script(Fault.status(status), Fault.status(status))
+            with pytest.raises(openai.APIStatusError) as plain:
+                bare.chat.completions.create(**given)
+            with pytest.raises(openai.APIStatusError) as wrapped:
+                client.chat.completions.create(**given)
+            assert type(wrapped.value) is type(plain.value)
+            assert (wrapped.value.status_code, wrapped.value.body) == (status, plain.value.body)
+            assert memory.last_receipt().state == "failed"
