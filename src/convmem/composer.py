@@ -18,7 +18,7 @@ from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import tzinfo
 
@@ -44,6 +44,7 @@ _BLOCKS = 1_024
 _MESSAGES = 8_192
 _SENT_TOKENS = 4_000_000
 """Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
+_FORMS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Composer:
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
         self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
+        self._forms: OrderedDict[tuple[EpochRef, bytes], Message] = OrderedDict()
 
     def forget(self) -> None:
         """Something was forgotten: nothing composed before may be used again."""
@@ -120,6 +122,7 @@ class Composer:
             self._sent.clear()
             self._sent_tokens = 0
             self._messages.clear()
+            self._forms.clear()
 
     def compose(
         self,
@@ -160,6 +163,22 @@ class Composer:
                     _put(self._messages, (ref, i), message, _MESSAGES)
             held.update(read)
         return held
+
+    def form(self, which: EpochRef, turn: bytes) -> Message | None:
+        """How a caller sent a message before; None when it is put back as the dialect has it."""
+        return self._forms.get((which, turn))
+
+    def keep_forms(
+        self, which: EpochRef, sent: Iterable[tuple[bytes, Message]], usual: Callable[[Message], Message]
+    ) -> None:
+        """Remember how a caller sent messages, where that is not how they would be put back.
+
+        When the caller leaves them out later, the provider's cache knows no other form.
+        """
+        with self._lock:
+            for turn, message in sent:
+                if (which, turn) in self._forms or usual(message) != message:
+                    _put(self._forms, (which, turn), message, _FORMS)
 
     def epoch(self, which: EpochRef) -> Epoch | None:
         """The running epoch, from memory or the store."""

@@ -12,7 +12,15 @@ from convmem.composer import Block, Composed
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
 from convmem.context.prefix import Sent
-from convmem.context.render import fence_tokens, in_front, recall_block, speaks_chinese, summary_block
+from convmem.context.render import (
+    SEPARATOR,
+    in_front,
+    recall_block,
+    recall_fence,
+    speaks_chinese,
+    summary_block,
+    summary_fence,
+)
 from convmem.context.tokens import count_message
 from convmem.policy import PolicyRequest
 from convmem.protocols import TurnsRequest
@@ -167,9 +175,12 @@ class Composition:
         return items
 
     def _put_back(self, identity: bytes, message: Message) -> _Item:
-        """A journaled message as this provider takes it."""
-        seen = self.composer.seen.of(self.dialect.sendable(message, tools=bool(self.request.tools)))
+        """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
+        seen = self.composer.seen.of(self.composer.form(self.which, identity) or self._sendable(message))
         return _Item(identity, seen.message, False, seen.tokens(self.count))
+
+    def _sendable(self, message: Message) -> Message:
+        return self.dialect.sendable(message, tools=bool(self.request.tools))
 
     # Cutting.
 
@@ -177,17 +188,19 @@ class Composition:
         """Rounds leave the window; what stands for them is written once and stays until the next cut."""
         self.out.cut = True
         gone = [item for r in rounds[: plan.start] for item in r]
-        newest = text_of(rounds[-1][0].message)
+        chinese = speaks_chinese(text_of(rounds[-1][0].message))
+        pins = tuple(self._pins())
+        budget = plan.summary - summary_fence(self.count, pins, chinese=chinese)
         text = ""
-        if plan.summary:
+        if budget > 0:
             rows = self._journaled(gone)
-            request = CompressRequest(rows, before.text, plan.summary, self.count)
+            request = CompressRequest(rows, before.text, budget, self.count)
             try:
                 text = self.composer.compressor.compress(request)
             except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
                 self.out.notes.append(f"the summary failed ({error}); the one before it stays")
                 text = before.text
-        summary = _Summary(text, tuple(self._pins()), speaks_chinese(newest))
+        summary = _Summary(text, pins, chinese)
         self.composer.begin_epoch(self.which, Epoch(rounds[plan.start][0].identity, summary.dumped()))
         return summary
 
@@ -237,7 +250,7 @@ class Composition:
             if note:
                 self.out.notes.append(note)
             ranking = self.recaller.rank(loaded, question, vectors)
-            fence = fence_tokens(self.count, today=self.now.date(), chinese=chinese)
+            fence = recall_fence(self.count, pins, today=self.now.date(), chinese=chinese)
             packed = self.recaller.pack(self.owner, ranking, budget, self.count, fence=fence, tz=self.tz)
             quoted = packed.text
             speakers = {hit.id: hit.speaker or hit.role for hit in (*ranking.standing, *ranking.hits)}
@@ -256,7 +269,9 @@ class Composition:
                 for e in packed.excerpts
             )
         block = recall_block(quoted, pins, today=self.now.date(), chinese=chinese)
-        made = Block(block, self.out.recalled, self.count(block) + 2 if block else 0, loaded.redaction)
+        made = Block(
+            block, self.out.recalled, self.count(block) + SEPARATOR if block else 0, loaded.redaction
+        )
         self.composer.keep_block(self.which, newest.identity, made)
         return made
 
@@ -284,12 +299,14 @@ class Composition:
         messages = [item.message for item in window]
         tokens = [item.tokens for item in window]
         newest = users[-1] if users else 0
+        forms = ((item.identity, item.message) for item in window if item.own)
+        self.composer.keep_forms(self.which, forms, self._sendable)
         own = sum(item.own for item in window)
         out.restored = len(window) - own
         out.dropped = len(self.request.turns) - own
         out.tokens = Tokens(
             system=self.system,
-            summary=self.count(summary_text) + 2 if summary_text else 0,
+            summary=self.count(summary_text) + SEPARATOR if summary_text else 0,
             window=sum(tokens[:newest]),
             recall=block.tokens,
             new=sum(tokens[newest:]),

@@ -7,19 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import convmem
 from convmem.policy import WindowPolicy
 from convmem.stores.memory import InMemoryStore
-from convmem.testing import LocalProvider, Reply, ToolCall
+from convmem.testing import Reply
 from convmem.testing.fakes import FakeEmbedder
 from convmem.wire.message import text_of
 
 SMALL = WindowPolicy("small", high=220, low=80, summary=60, recall=90)
 ROOMY = WindowPolicy("roomy", high=4_000, low=1_000, summary=100, recall=500)
-TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 FACTS = [
     "The plumber Okafor comes on Tuesday at 14:30.",
     "我们把预算改成了三万二。",
@@ -43,64 +40,11 @@ def newest_user(messages) -> int:
     return max(i for i, m in enumerate(messages) if m["role"] == "user")
 
 
-def check_prefix(before, now, *, same_round: bool) -> None:
+def check_prefix(before, now) -> None:
     """Within an epoch a request begins with the one before it, up to its newest user turn's text."""
     at = newest_user(before)
     assert now[:at] == before[:at]
-    if same_round:
-        assert now[: len(before)] == before, "a round's calls all carry the same block"
-    else:
-        assert text_of(before[at]).endswith(text_of(now[at]).split("</summary>\n\n")[-1])
-        assert now[at + 1 : len(before)] == before[at + 1 :]
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from([*FACTS, "ok", "好的", "what is my locker code?", "预算是多少？", "word " * 30]),
-        st.sampled_from(["say", "say", "tools", "edit", "again"]),
-    ),
-    min_size=3,
-    max_size=18,
-)
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=STEPS, newest_only=st.booleans())
-def test_requests_grow_within_an_epoch_and_are_always_legal(steps, newest_only):
-    with (
-        LocalProvider() as provider,
-        open_memory() as memory,
-        openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
-    ):
-        client = memory.wrap(bare, user="alice", session="s")
-        memory.record([{"role": "user", "content": fact} for fact in FACTS], user="alice", session="before")
-        memory.flush()
-        history: list[dict] = []
-
-        def call(messages, *, same_round=False, branched=False):
-            sent_before = provider.requests[-1].messages if provider.requests else None
-            reply = client.chat.completions.create(model="gpt-4o", messages=messages, tools=TOOLS)
-            sent, receipt = provider.requests[-1].messages, memory.last_receipt()
-            assert receipt.tokens.recall <= SMALL.recall
-            if sent_before is not None and not receipt.cut and not branched:
-                check_prefix(sent_before, sent, same_round=same_round)
-            memory.flush()
-            return {k: v for k, v in reply.choices[0].message.model_dump().items() if v is not None}
-
-        for n, (text, step) in enumerate(steps):
-            branched = False
-            if step == "edit" and len(history) >= 4 and not newest_only:
-                del history[newest_user(history) :]
-                branched = True
-            asked = {"role": "user", "content": f"{text} {n}" if step != "again" else text}
-            history.append(asked)
-            if step == "tools":
-                provider.script(Reply(tool_calls=[ToolCall("f", {"n": n}, id=f"call-{n}")]))
-            history.append(call([asked] if newest_only else list(history), branched=branched))
-            if step == "tools":
-                result = {"role": "tool", "tool_call_id": f"call-{n}", "content": "done"}
-                history.append(result)
-                history.append(call([result] if newest_only else list(history), same_round=True))
+    assert text_of(before[at]).endswith(text_of(now[at]).split("</summary>\n\n")[-1])
 
 
 @pytest.fixture
@@ -179,7 +123,7 @@ def test_a_cut_leaves_a_summary_that_stays_until_the_next(world):
         first = text_of(provider.requests[-1].messages[0])
         summaries.append(first.split("</summary>")[0] if "</summary>" in first else "")
         receipt = memory.last_receipt()
-        assert receipt.tokens.total <= SMALL.high + SMALL.summary + SMALL.recall + 60
+        assert receipt.tokens.total <= SMALL.high + SMALL.summary + SMALL.recall
         if not receipt.cut and n:
             assert summaries[-1] == summaries[-2]
     changes = sum(a != b for a, b in itertools.pairwise(summaries))
@@ -207,7 +151,7 @@ def test_a_restart_keeps_the_epoch(provider, tmp_path):
                 memory.flush()
         (before, _), (now, receipt) = sent[-2:]
         if not receipt.cut:
-            check_prefix(before, now, same_round=False)
+            check_prefix(before, now)
         assert any(r.cut for _, r in sent)
 
 

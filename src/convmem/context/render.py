@@ -11,7 +11,19 @@ if TYPE_CHECKING:
 
     from convmem.types import Message
 
-__all__ = ["fence_tokens", "in_front", "neutral", "recall_block", "speaks_chinese", "summary_block"]
+__all__ = [
+    "SEPARATOR",
+    "in_front",
+    "neutral",
+    "recall_block",
+    "recall_fence",
+    "speaks_chinese",
+    "summary_block",
+    "summary_fence",
+]
+
+SEPARATOR = 2
+"""Tokens between a block and the words after it, at most."""
 
 _TAGS = re.compile(r"<(?=\s*/?\s*(?:memory|summary)\b)", re.IGNORECASE)
 _CJK = re.compile(r"[㐀-鿿豈-﫿]")
@@ -52,9 +64,14 @@ def summary_block(text: str, pins: Sequence[str], *, chinese: bool) -> str:
     return _fenced("summary", _NOTES["summary", chinese], lines)
 
 
-def fence_tokens(count: Callable[[str], int], *, today: date, chinese: bool) -> int:
-    """Tokens of a recall block without its content, and of what separates it from the words after it."""
-    return count(recall_block("…", (), today=today, chinese=chinese)) + 2
+def recall_fence(count: Callable[[str], int], pins: Sequence[str], *, today: date, chinese: bool) -> int:
+    """Tokens of a recall block without its quotations, and of what separates it from the words after it."""
+    return count(recall_block("…", pins, today=today, chinese=chinese)) + SEPARATOR
+
+
+def summary_fence(count: Callable[[str], int], pins: Sequence[str], *, chinese: bool) -> int:
+    """Tokens of a summary block without the summary, and of what separates it from the words after it."""
+    return count(summary_block("…", pins, chinese=chinese)) + SEPARATOR
 
 
 def _pinned(pins: Sequence[str], *, chinese: bool) -> list[str]:
