@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from convmem.recall.passages import LONGEST, WHOLE
+from convmem.recall.passages import LONGEST, WHOLE, sentences
 
 if TYPE_CHECKING:
     from convmem.recall.query import Hit, Ranking
@@ -22,6 +22,7 @@ _BATCH: Final = 64
 _RULE_SHARE: Final = 0.12
 _ELLIPSIS: Final = " … "
 _MISSES: Final = 24
+_USUAL: Final = 1_024
 _WHOLE_HITS: Final = 4
 _WHOLE_SHARE: Final = 0.4
 
@@ -126,7 +127,7 @@ def pack(
     """
     if budget <= fence:
         return Packed((), "", 0)
-    filling = _Filling(left=budget - fence, count=count_tokens, tz=tz)
+    filling = _Filling(left=budget - fence, count=count_tokens, tz=tz, scale=math.sqrt(budget / _USUAL))
     filling.rules(ranking.standing, texts, int((budget - fence) * _RULE_SHARE))
     filling.turns(ranking.hits, texts)
     return filling.packed(budget - fence, fence)
@@ -139,6 +140,7 @@ class _Filling:
     left: int
     count: CountTokens
     tz: tzinfo
+    scale: float = 1.0
     picked: list[tuple[int, Excerpt]] = field(default_factory=list["tuple[int, Excerpt]"])
     headers: set[tuple[str, str]] = field(default_factory=set["tuple[str, str]"])
 
@@ -176,8 +178,9 @@ class _Filling:
 
     def _take(self, hit: Hit, text: str, whole: int) -> bool:
         """Take a turn if it fits: in full when that costs `whole` tokens at most, else trimmed."""
-        excerpt = self._excerpt(hit, text, best_spans(hit, text), rule=False)
-        if excerpt.trimmed and whole:
+        spans = self._shortly(hit, text) if hit.most else best_spans(hit, text)
+        excerpt = self._excerpt(hit, text, spans, rule=False)
+        if excerpt.trimmed and whole and not hit.most:
             full = self._excerpt(hit, text, [(0, len(text))], rule=False)
             excerpt = full if full.tokens <= whole else excerpt
         place = (excerpt.session, excerpt.date)
@@ -190,6 +193,11 @@ class _Filling:
         self.headers.add(place)
         self.picked.append((hit.order, excerpt))
         return True
+
+    def _shortly(self, hit: Hit, text: str) -> list[tuple[int, int]]:
+        """Of a user's turn how it begins; of any other, how its best passage does."""
+        begin = 0 if hit.role == "user" else min(hit.passages[0][0], len(text))
+        return opening(text, int(hit.most * self.scale), self.count, begin)
 
     def _excerpt(self, hit: Hit, text: str, spans: Sequence[tuple[int, int]], *, rule: bool) -> Excerpt:
         shown = _ELLIPSIS.join(text[start:end] for start, end in spans)
@@ -235,6 +243,21 @@ def best_spans(hit: Hit, text: str) -> list[tuple[int, int]]:
         kept.append((start, min(end, len(text))))
         size += end - start
     return sorted(kept)
+
+
+def opening(text: str, most: int, count: CountTokens, begin: int = 0) -> list[tuple[int, int]]:
+    """The sentences from a place on, as far as `most` tokens reach; at least a piece of the first."""
+    if count(text[begin:]) <= most:
+        return [(begin, len(text))]
+    spans = [(begin + start, begin + end) for start, end in sentences(text[begin:])]
+    begin, end = spans[0] if spans else (begin, len(text))
+    for _, further in spans[1:]:
+        if count(text[begin:further]) > most:
+            break
+        end = further
+    while end - begin > 1 and (tokens := count(text[begin:end])) > most:
+        end = begin + max(1, min((end - begin) * most // tokens, end - begin - 1))
+    return [(begin, end)]
 
 
 def _in_order(picked: Sequence[tuple[int, Excerpt]]) -> tuple[Excerpt, ...]:

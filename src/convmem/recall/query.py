@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from convmem.recall import abstain, dates, fuse, intent
+from convmem.recall import abstain, dates, fuse, intent, rounds
 from convmem.recall.analyze import count_terms, words
 from convmem.recall.entry import ROLES
 from convmem.recall.partition import USER, Partition
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from convmem.recall.breadth import Shape
     from convmem.recall.fuse import Floats, Mask
 
 DEFAULT: Final = Settings()
@@ -68,6 +69,7 @@ class Hit:
         session, role, speaker, at: As journaled; `at` in seconds since the epoch, NaN when unknown.
         passages: Spans of a long turn's passages, best first; one span for a short turn.
         rules: Spans of sentences that state a lasting rule.
+        most: Tokens of it that are to be shown, in a budget of 1,024; 0 leaves that to `pack`.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Hit:
     at: float
     passages: tuple[tuple[int, int], ...]
     rules: tuple[tuple[int, int], ...] = ()
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +132,18 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
         return Ranking((), (), "small talk", 0.0)
     if not used.any():
         return Ranking((), _standing(partition, query), "empty", 0.0)
-    evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used)
+    shape = rounds.shape_of(partition, query.text, settings)
+    if shape is not None:
+        settings = rounds.by_rounds(settings, shape)
+    broad = shape is not None
+    evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used, broad=broad)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
     margin = abstain.margin(lexical, dense, used)
     least = abstain.QUESTION if intent.is_question(query.text) else abstain.STATEMENT
     if not query.small_talk and margin < least and np.count_nonzero(used) >= settings.few:
         return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
-    hits = _hits(partition, rows, score[rows], _reasons(evidence, rows), by_passage)
+    hits = _hits(partition, rows, score[rows], _reasons(evidence, rows), by_passage=by_passage, shape=shape)
     return Ranking(hits, _standing(partition, query), "", margin)
 
 
@@ -150,7 +157,7 @@ def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
 
 
 def _evidence(
-    partition: Partition, query: Query, settings: Settings, used: Mask
+    partition: Partition, query: Query, settings: Settings, used: Mask, *, broad: bool
 ) -> tuple[_Evidence, Floats, Floats, Floats | None]:
     """Run the steps. Returns their parts of the score, and the raw lexical, passage and dense scores."""
     link = fuse.links(partition, settings)
@@ -179,12 +186,16 @@ def _evidence(
         evidence.add("dense", weight_dense * dense_z)
         session_z = fuse.standardise(topical, known, settings.few)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
+    if broad:
+        evidence.add("round", settings.round * (rounds.other_half(partition, score) - score))
     joint = fuse.session_top(score, partition.by_session, used)
     joint -= joint[used].mean()
     evidence.add("session", settings.session * belongs * joint)
     deviation = float((score + evidence.parts["session"])[used].std())
     _by_kind(partition, query, settings, evidence, deviation=deviation, session_z=session_z)
     _by_date(partition, query, settings, evidence, deviation)
+    if broad:
+        evidence.add("early", settings.early * deviation * rounds.earliness(partition))
     return evidence, own, by_passage, dense
 
 
@@ -286,7 +297,9 @@ def _hits(
     rows: NDArray[np.intp],
     scores: Floats,
     why: Iterable[tuple[str, ...]],
+    *,
     by_passage: Floats | None = None,
+    shape: Shape | None = None,
 ) -> tuple[Hit, ...]:
     turns = partition.turns
     places: list[int] = rows.tolist()
@@ -303,6 +316,7 @@ def _hits(
             at=float(turns.at[row]),
             passages=partition.passages(row, by_passage),
             rules=partition.rules(row),
+            most=0 if shape is None else shape.said if turns.role[row] == USER else shape.replied,
         )
         for row, score, reasons in zip(places, values, why, strict=True)
     )

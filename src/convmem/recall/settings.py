@@ -34,6 +34,10 @@ class Settings:
         user_forward: The same when it does not.
         recent: Assistant, not looking back: for sessions that are on topic, fading with `recent_sessions`.
         recent_sessions: Sessions after which that has fallen to a third.
+        round: Assistant, broad questions (see `breadth`): share of a turn's score that comes from the other
+            half of its round. It takes the place of neighbours and sessions, which draw everything to one
+            place. 0 treats broad questions like all others.
+        early: Assistant, summaries and orders: for what stands early in its session, most for its beginning.
         context: Assistant: weight of the last turns of the running session beside the message.
         shortest: Turns with fewer distinct terms than this ("Thanks!") are never recalled.
         longest_query: Terms of the question that count, rarest first.
@@ -60,6 +64,8 @@ class Settings:
     user_forward: float = 1.0
     recent: float = 1.5
     recent_sessions: float = 10.0
+    round: float = 0.3
+    early: float = 1.5
     context: float = 0.3
     shortest: int = 1
     longest_query: int = 64
