@@ -93,7 +93,7 @@ class Recaller:
             from convmem.embed.cache import CachedEmbedder  # noqa: PLC0415 (numpy only when there are vectors)
 
             self._embedder = CachedEmbedder(embedder)
-        self._settings = settings
+        self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
         self.indexer = Indexer(store, embedder, on_trouble=on_trouble, on_healed=on_healed)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
@@ -178,7 +178,7 @@ class Recaller:
             top_k=question.top_k,
             small_talk=question.searching,
         )
-        settings = {} if self._settings is None else {"settings": self._settings}
+        settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)
         if not edited:
             return ranking

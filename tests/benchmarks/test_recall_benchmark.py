@@ -1,133 +1,29 @@
-"""benchmarks/recall.py in small: what counts, what does not, what a budget is, what is not done twice."""
+"""The benchmark in small: what counts, what does not, what a budget is, what is not done twice."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from convmem.context.tokens import LearnedRatios
+from convmem.bench import command, replay
+from convmem.cli import main as cli
 from convmem.testing.fakes import FakeEmbedder
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the benchmarks are not part of the sdist")
-
-FILLER = [
-    "The ferry was late again this morning.",
-    "We watched the rain from the porch for an hour.",
-    "My brother is learning to bake rye bread.",
-    "The neighbours painted their fence yellow.",
-    "I could not find my umbrella anywhere.",
-    "Lunch was soup, as always on Mondays.",
-]
-LONG = "The archive has many rooms. " * 60 + "The key to the cellar hangs behind the third clock."
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recall.py"
 
 
-def turns(session: int, speakers: tuple[str, str] | None):
-    """Six turns of small change, by two people or by a user and an assistant."""
-    for i, text in enumerate(FILLER):
-        who = {"speaker": speakers[i % 2]} if speakers else {"role": ("user", "assistant")[i % 2]}
-        yield {"turn_id": f"D{session}:{i}", "text": f"{text} Day {session}.", **who}
+def report(out: Path):
+    return json.loads((out / "tiny.json").read_text("utf-8"))
 
 
-def write(path: Path, rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    people = [
-        {
-            "session_id": f"E{n}",
-            "date": f"1:5{n} pm on {n} May, 2023",
-            "turns": list(turns(n, ("Odile", "Tamsin"))),
-        }
-        for n in range(1, 5)
-    ]
-    people[1]["turns"][2] |= {"text": "I named the new sailboat Quillfeather.", "image_caption": "a boat"}
-    chat = [
-        {"session_id": f"F{n}", "date": f"2024-02-0{n} (Thursday)", "turns": list(turns(n, None))}
-        for n in range(1, 5)
-    ]
-    chat[0]["turns"][0]["text"] = "我的会员号是 K-204，记一下。"
-    chat[1]["turns"][3]["text"] = LONG
-    chat[2]["turns"][4]["text"] = "The dentist moved me to the zinc building."
-    conversations = [{"conv_id": "people", "sessions": people}, {"conv_id": "chat", "sessions": chat}]
-    asked = [
-        ("boat", "people", "What did Odile name the sailboat?", ["D2:2"], {"category": "easy"}),
-        ("member", "chat", "我的会员号是多少？", ["D1:0"], {}),
-        ("cellar", "chat", "Where does the key to the cellar hang?", ["D2:3"], {}),
-        ("early", "chat", "Which building did the dentist move me to?", ["D3:4"], {"asked_at": "D2:0"}),
-        (
-            "running",
-            "chat",
-            "Which building did the dentist move me to?",
-            ["D1:0", "D3:4"],
-            {"asked_at": "D3:5"},
-        ),
-        ("impossible", "people", "What did Tamsin say about opera?", ["D3:1"], {"category": "hard"}),
-        ("none", "people", "Who was never mentioned?", [], {"answerable": False}),
-        ("faulty", "people", "[ERROR]", ["D1:1"], {}),
-        ("bare", "people", "Is it?", [], {}),
-    ]
-    questions = [
-        {"qid": qid, "conv_id": conv, "question": text, "answerable": True, "evidence_turns": gold, **more}
-        for qid, conv, text, gold, more in asked
-    ]
-    write(tmp_path / "data" / "tiny" / "conversations.jsonl", conversations)
-    write(tmp_path / "data" / "tiny" / "questions.jsonl", questions)
-    sessions = [
-        {**s, "turns": [{**t, "turn_id": s["session_id"] + t["turn_id"]} for t in s["turns"]]} for s in chat
-    ]
-    write(tmp_path / "data" / "shared" / "sessions.jsonl", sessions)
-    history = {
-        "qid": "h",
-        "question": "Which building did the dentist move me to?",
-        "answerable": True,
-        "evidence_turns": ["F3D3:4"],
-        "haystack": ["F1", "F3"],
-        "question_date": "2024/02/09 (Fri) 10:00",
-    }
-    write(tmp_path / "data" / "shared" / "questions.jsonl", [history])
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch):
-    """The benchmark's modules as its own folder names them, gone again afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    # A tokenizer's table, once loaded, is the whole process's: it must not turn up in the middle of other
-    # tests. So both sides count as convmem counts for a model that nobody knows.
-    for name in ("counting", "replay"):
-        monkeypatch.setattr(importlib.import_module(name), "MODEL", "unknown")
-    counted = (LearnedRatios().counter("unknown"), "estimate: good enough here")
-    monkeypatch.setattr(importlib.import_module("recall"), "counter", lambda _: counted)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == FOLDER:
-            del sys.modules[name]
-
-
-def run(bench, data: Path, out: Path, *more: str, embedder=None):
-    arguments = ["--data", str(data), "--out", str(out), "--budget", "90,400", *more]
-    if embedder is None:
-        arguments += ["--embedder", "none"]
-    assert bench("recall").main(arguments, embedder=embedder) == 0
-    return {row["qid"]: row for row in map(json.loads, (out / "tiny.jsonl").read_text("utf-8").splitlines())}
-
-
-def test_what_is_found_counts_and_what_cannot_be_found_does_not(bench, data, tmp_path, capsys):
-    found = run(bench, data, tmp_path / "out", "--sets", "tiny")
-    assert set(found) == {"boat", "member", "cellar", "running", "impossible"}
+def test_what_is_found_counts_and_what_cannot_be_found_does_not(bench, tmp_path, capsys):
+    found = bench()
+    assert set(found) == {"boat", "member", "cellar", "running", "impossible", "none"}
     mine = {qid: row["found"]["convmem"] for qid, row in found.items()}
     for qid in ("boat", "member"):
         assert mine[qid]["90"]["strict"] == mine[qid]["400"]["strict"] == 1.0, qid
@@ -135,124 +31,191 @@ def test_what_is_found_counts_and_what_cannot_be_found_does_not(bench, data, tmp
     assert 0.0 < mine["cellar"]["400"]["kept"] < 1.0
     assert mine["impossible"]["90"]["strict"] == 0.0
     assert found["running"]["gold"] == ["D1:0"], "what stands in the running session need not be recalled"
+    assert found["none"]["gold"] == []
     printed = capsys.readouterr().out
     assert "| convmem |" in printed
     assert "| easy | 1 |" in printed
     assert "left out 1 placeholders; left out 1 without earlier evidence" in printed
+    assert printed.strip() == (tmp_path / "out" / "tiny.md").read_text("utf-8").strip()
 
 
-def test_the_command_says_how_it_counted(data, tmp_path):
-    command = [
-        sys.executable,
-        str(FOLDER / "recall.py"),
-        "--data",
-        str(data / "tiny"),
-        "--out",
-        str(tmp_path),
-    ]
-    command += [
-        "--cache",
-        str(tmp_path / "cache"),
-        "--embedder",
-        "none",
-        "--baselines",
-        "last-n",
-        "--budget",
-        "200",
-    ]
+def test_orders_are_kept_for_turns_and_sessions(bench, tmp_path):
+    found = bench()
+    assert found["boat"]["ranked"]["convmem"]["turns"][0] == "D2:2"
+    assert found["boat"]["ranked"]["convmem"]["sessions"][0] == "s2"
+    assert set(found["boat"]["ranked"]) == {"convmem", "bm25", "bm25-trim"}
+    figures = report(tmp_path / "out")["orders"]
+    assert figures["convmem"]["turns"]["recall@5"] >= 0.6
+    assert set(figures["bm25"]["sessions"]) == {"recall@1", "recall@5", "recall@10", "ndcg@10"}
+
+
+def test_margins_tell_questions_with_an_answer_from_those_without(bench, tmp_path):
+    found = bench()
+    answerable = [row["ranked"]["convmem"]["margin"] for qid, row in found.items() if qid != "none"]
+    below = sum(m > found["none"]["ranked"]["convmem"]["margin"] for m in answerable)
+    assert report(tmp_path / "out")["silence"]["auroc"]["convmem"] == pytest.approx(below / len(answerable))
+
+
+def test_the_script_says_how_it_counted(data, tmp_path):
+    if not SCRIPT.exists():
+        pytest.skip("the benchmarks are not part of the sdist")
+    options = ["--data", str(data / "tiny"), "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    options += ["--embedder", "none", "--baselines", "last-n", "--budget", "200"]
     done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
+        [sys.executable, str(SCRIPT), *options],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
     )
     assert done.stdout.strip() == (tmp_path / "tiny.md").read_text("utf-8").strip()
     exact = "tokens tiktoken o200k" in done.stdout
     assert exact or ("do not compare" in done.stdout and "NOTE: tokens are not counted" in done.stderr)
 
 
-def test_every_system_keeps_to_the_budget_but_the_full_history(bench, data, tmp_path):
-    found = run(bench, data, tmp_path / "out", "--sets", "tiny", embedder=FakeEmbedder())
-    for row in found.values():
-        assert set(row["found"]) == {"convmem", "bm25", "dense", "last-n", "full"}
+def test_every_system_keeps_to_the_budget_but_the_full_history(bench):
+    found = bench(embedder=FakeEmbedder())
+    for qid, row in found.items():
+        rivals = {"bm25", "bm25-trim", "dense", "rrf", "last-n", "full", "oracle"} if qid != "none" else set()
+        assert set(row["found"]) == {"convmem", *rivals}
         for system, outcomes in row["found"].items():
             for budget, outcome in outcomes.items():
                 assert outcome["tokens"] <= int(budget) or (system == "full" and outcome["strict"] == 1.0)
 
 
-def test_a_context_over_the_budget_ends_the_run(bench, data, tmp_path, monkeypatch):
-    replay = bench("replay")
+def test_baselines_know_their_business(bench):
+    found = bench(embedder=FakeEmbedder())
+    for qid in ("boat", "member", "running", "impossible"):
+        assert found[qid]["found"]["oracle"]["90"]["all"] == 1.0, qid
+    trimmed = found["cellar"]["found"]["bm25-trim"]["400"]
+    assert trimmed["strict"] == 0.0
+    assert trimmed["kept"] > found["cellar"]["found"]["bm25"]["400"]["kept"] == 0.0
+    assert found["boat"]["ranked"]["rrf"]["turns"][0] == "D2:2"
+
+
+def test_a_context_over_the_budget_ends_the_run(bench, monkeypatch):
     monkeypatch.setattr(replay.Replay, "ask", lambda *_: replay.Context("word " * 200, set()))
     with pytest.raises(AssertionError, match="convmem took"):
-        run(bench, data, tmp_path / "out", "--sets", "tiny")
+        bench()
 
 
-def test_a_history_put_together_from_shared_sessions_hides_their_names(bench, data, tmp_path):
-    question = bench("datasets").load(data / "shared").questions[0]
-    assert [session.name for session in question.conversation.sessions] == ["s1", "s2"]
-    assert question.now == datetime(2024, 2, 9, 10, tzinfo=UTC)
-    run(bench, data, tmp_path / "out")
-    row = json.loads((tmp_path / "out" / "shared.jsonl").read_text("utf-8"))
-    assert row["found"]["convmem"]["400"]["strict"] == 1.0
+class Counting(FakeEmbedder):
+    limit: int | None = None
+
+    @property
+    def asked(self):
+        return sum(n for _, n in self.calls)
+
+    def embed(self, texts, kind):
+        if self.limit is not None and self.asked >= self.limit:
+            raise KeyboardInterrupt
+        return super().embed(texts, kind)
 
 
-def test_a_second_run_embeds_nothing_and_finds_the_same(bench, data, tmp_path):
-    class Counting(FakeEmbedder):
-        limit: int | None = None
+def figures(found):
+    return {
+        (qid, system, budget): (outcome["strict"], outcome["kept"], outcome["tokens"])
+        for qid, row in found.items()
+        for system, outcomes in row["found"].items()
+        for budget, outcome in outcomes.items()
+    }
 
-        def embed(self, texts, kind):
-            if self.limit is not None and sum(n for _, n in self.calls) >= self.limit:
-                raise KeyboardInterrupt
-            return super().embed(texts, kind)
 
-    def asked(embedder):
-        return sum(n for _, n in embedder.calls)
-
+def test_a_second_run_embeds_nothing_and_finds_the_same(bench, tmp_path):
     broken, rest, again = Counting(), Counting(), Counting()
     broken.limit = 16
-    options = ("--sets", "tiny", "--cache", str(tmp_path / "cache"))
+    cache = ("--cache", str(tmp_path / "cache"))
     with pytest.raises(KeyboardInterrupt):
-        run(bench, data, tmp_path / "0", *options, embedder=broken)
-    first = run(bench, data, tmp_path / "1", *options, embedder=rest)
-    second = run(bench, data, tmp_path / "2", *options, embedder=again)
-    assert asked(broken) == 16
-    assert 0 < asked(rest) < 48 + len(first) + 5
-    assert asked(again) == 0
-
-    def figures(found):
-        return {
-            (qid, system, budget): (outcome["strict"], outcome["kept"], outcome["tokens"])
-            for qid, row in found.items()
-            for system, outcomes in row["found"].items()
-            for budget, outcome in outcomes.items()
-        }
-
+        bench(*cache, embedder=broken)
+    first = bench(*cache, out=tmp_path / "1", embedder=rest)
+    second = bench(*cache, out=tmp_path / "2", embedder=again)
+    assert broken.asked == 16
+    assert 0 < rest.asked < 48 + len(first) + 5
+    assert again.asked == 0
     assert figures(first) == figures(second)
 
 
-def test_a_sample_is_drawn_by_its_seed(bench, data, tmp_path):
-    first = run(bench, data, tmp_path / "1", "--sets", "tiny", "--limit", "3", "--seed", "5")
-    second = run(bench, data, tmp_path / "2", "--sets", "tiny", "--limit", "3", "--seed", "5")
+def test_a_killed_run_goes_on_where_it_was(bench, tmp_path, monkeypatch, capsys):
+    whole = bench(out=tmp_path / "whole")
+    asked = replay.Replay.ask
+    done: list[str] = []
+
+    def counted(self, question, budget):
+        if question.id not in done:
+            done.append(question.id)
+        if len(done) > 3:
+            raise KeyboardInterrupt
+        return asked(self, question, budget)
+
+    monkeypatch.setattr(replay.Replay, "ask", counted)
+    with pytest.raises(KeyboardInterrupt):
+        bench()
+    lines = tmp_path / "out" / "tiny.jsonl"
+    written = lines.read_bytes()
+    assert written.count(b"\n") == 3
+    lines.write_bytes(written + b'{"qid": "half of a li')
+    done = ["", "", ""]
+    monkeypatch.setattr(replay.Replay, "ask", lambda *args: (done.append(args[1].id), asked(*args))[1])
+    resumed = bench()
+    assert set(done[3:]) == set(resumed) - {json.loads(line)["qid"] for line in written.splitlines()}
+    assert figures(resumed) == figures(whole)
+    assert "3 of 6 questions are there already" in capsys.readouterr().err
+
+
+def test_other_settings_begin_anew_and_keep_the_old_lines_aside(bench, tmp_path, capsys):
+    bench("--baselines", "bm25")
+    before = (tmp_path / "out" / "tiny.jsonl").read_text("utf-8")
+    found = bench("--baselines", "last-n")
+    assert set(found["boat"]["found"]) == {"convmem", "last-n"}
+    assert (tmp_path / "out" / "tiny.before.jsonl").read_text("utf-8") == before
+    assert "begun anew, the earlier run had another baselines" in capsys.readouterr().err
+
+
+def test_a_sample_is_drawn_by_its_seed(bench, tmp_path):
+    first = bench("--limit", "3", "--seed", "5", out=tmp_path / "1")
+    second = bench("--limit", "3", "--seed", "5", out=tmp_path / "2")
     assert list(first) == list(second)
     assert len(first) == 3
 
 
+def test_the_result_says_where_it_was_made_and_how_long_embedding_took(bench, tmp_path):
+    bench(embedder=FakeEmbedder(), timed=2)
+    made = report(tmp_path / "out")
+    assert made["latency"]["questions"] == 2
+    assert made["latency"]["400"]["p50"] >= made["latency"]["embedding_p50"] > 0
+    assert {"python", "cpu", "cores", "code"} <= set(made["settings"]["versions"])
+    assert made["settings"]["seed"] == 0
+
+
+def test_a_policy_says_the_budget_when_nobody_else_does(bench, data, tmp_path):
+    bench()
+    arguments = ["--data", str(data / "tiny"), "--embedder", "none", "--out", str(tmp_path / "lean")]
+    assert command.main([*arguments, "--policy", "lean", "--baselines", "none"]) == 0
+    assert report(tmp_path / "lean")["settings"]["budgets"] == [512]
+
+
+def test_the_command_line_hands_everything_on(data, capsys):
+    pytest.importorskip("typer")
+    with pytest.raises(SystemExit) as helped:
+        cli(["bench", "--help"])
+    assert helped.value.code == 0
+    assert "--shift-days N" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as refused:
+        cli(["bench", "--data", str(data), "--sets", "other"])
+    assert refused.value.code == 2
+    assert "convmem bench: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("options", "complaint"),
     [
-        ("1:56 pm on 8 May, 2023", datetime(2023, 5, 8, 13, 56, tzinfo=UTC)),
-        ("March-15-2024", datetime(2024, 3, 15, tzinfo=UTC)),
-        ("2025-12-15 (Monday)", datetime(2025, 12, 15, tzinfo=UTC)),
-        ("2023/05/28 (Sun) 06:47", datetime(2023, 5, 28, 6, 47, tzinfo=UTC)),
-        ("2024-02-03T04:05:06+00:00", datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)),
-        (None, None),
+        (["--data", "nowhere"], "There is no nowhere"),
+        (["--sets", "other"], "no data set called other; it has shared, tiny"),
+        (["--policy", "leen"], "Did you mean 'lean'"),
+        (["--peers", "mem0"], "pip install mem0ai"),
     ],
 )
-def test_dates_as_data_sets_write_them(bench, text, meant):
-    assert bench("datasets").parse_date(text) == meant
-
-
-def test_intervals_are_over_conversations(bench):
-    measures = bench("measures")
-    values, conversations = [1.0, 1.0, 0.0, 0.0] * 25, ["a", "a", "b", "b"] * 25
-    assert measures.half_width(values, conversations, 1) == pytest.approx(0.5)
-    assert measures.half_width(values, ["a"] * 100, 1) == pytest.approx(0.1, abs=0.03)
-    found = measures.judge(["x", "y", "z"], {"y": 0.4, "z": 1.7}, {"x"})
-    assert (found.strict, found.kept) == pytest.approx((1 / 3, 2.4 / 3))
+def test_what_cannot_be_done_is_said(data, capsys, options, complaint):
+    given = ["--data", str(data), "--embedder", "none", *options]
+    assert command.main(given, program="convmem bench") == 2
+    assert complaint in capsys.readouterr().err

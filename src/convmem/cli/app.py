@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convmem import __version__
-from convmem.cli import demo, doctor, forgetting, moving, reading
+from convmem.cli import bench, demo, doctor, forgetting, moving, reading
 
 __all__ = ["app"]
 
@@ -22,6 +22,12 @@ app = typer.Typer(
 _TRY, _LOOK, _KEEP = "Try it", "Look at a memory", "Keep it"
 
 app.command("demo", rich_help_panel=_TRY)(demo.demo)
+app.command(
+    "bench",
+    rich_help_panel=_TRY,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(bench.bench)
 app.command("sessions", rich_help_panel=_LOOK)(reading.sessions)
 app.command("show", rich_help_panel=_LOOK)(reading.show)
 app.command("recall", rich_help_panel=_LOOK)(reading.recall)
