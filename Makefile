@@ -3,6 +3,7 @@
 #   make demo     the main job, offline
 #   make examples the programs in examples/ that need no typing, offline
 #   make test     the tests
+#   make test-browser  the web chatbot in a Chromium, where there is one
 #   make lint     style and types
 #   make check    what CI runs
 #
@@ -22,7 +23,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: help demo examples test lint format wheel-check check clean
+.PHONY: help demo examples test test-browser lint format wheel-check check clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -37,7 +38,7 @@ $(VENV)/.main: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.examples $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
+$(VENV)/.test $(VENV)/.examples $(VENV)/.browser $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
 	$(PIP) install --quiet --group $*
 	@touch $@
 
@@ -51,6 +52,10 @@ examples: $(VENV)/.examples
 
 test: $(VENV)/.test $(VENV)/.examples
 	$(BIN)/python -m pytest $(ARGS)
+
+# Not part of `make test`: a browser is no small thing to ask for. SHOTS=FOLDER keeps pictures.
+test-browser: $(VENV)/.test $(VENV)/.examples $(VENV)/.browser
+	$(BIN)/python -m pytest tests/examples/browser_web_chat.py $(ARGS)
 
 # The types of the tests are looked at too, so they need what the tests need.
 lint: $(VENV)/.lint $(VENV)/.test

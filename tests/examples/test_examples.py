@@ -10,7 +10,9 @@ from convmem.testing import Fault, Reply, ToolCall
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
 
-@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [*SCRIPTS, *sorted((EXAMPLES / "web_chat_page").iterdir())], ids=lambda file: file.name
+)
 def test_it_is_short(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) < 80
 
