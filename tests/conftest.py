@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import openai
 import pytest
+from hypothesis import HealthCheck, settings
 
 import convmem
 from convmem.testing import LocalProvider
@@ -13,6 +14,10 @@ from convmem.testing import LocalProvider
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# No test measures time: how long an example takes says more about the machine than about the code.
+settings.register_profile("convmem", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("convmem")
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ class Composed:
 
     Attributes:
         messages: all messages to send, or None when they are just what the caller sent.
+        cut_rounds: how many rounds left the window, when it was cut.
     """
 
     messages: list[Message] | None = None
@@ -71,6 +72,7 @@ class Composed:
     tokens: Tokens = field(default_factory=Tokens)
     recalled: tuple[Recalled, ...] = ()
     cut: bool = False
+    cut_rounds: int = 0
     prefix_tokens: int | None = None
     notes: list[str] = field(default_factory=list[str])
     ms: dict[str, float] = field(default_factory=dict[str, float])

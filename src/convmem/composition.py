@@ -122,6 +122,7 @@ class Composition:
         plan = self.policy.plan(PolicyRequest(tokens, start, self._room()))
         summary = _Summary.loaded(epoch.summary) if epoch is not None and begins is not None else _Summary()
         if plan.start > start:
+            self.out.cut, self.out.cut_rounds = True, plan.start - start
             summary = self._cut(rounds, plan, summary)
         window = [item for r in rounds[plan.start :] for item in r]
         self.out.ms["compose"] = (time.perf_counter() - started) * 1_000
@@ -186,7 +187,6 @@ class Composition:
 
     def _cut(self, rounds: list[list[_Item]], plan: Plan, before: _Summary) -> _Summary:
         """Rounds leave the window; what stands for them is written once and stays until the next cut."""
-        self.out.cut = True
         gone = [item for r in rounds[: plan.start] for item in r]
         chinese = speaks_chinese(text_of(rounds[-1][0].message))
         pins = tuple(self._pins())

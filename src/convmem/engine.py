@@ -13,7 +13,7 @@ from convmem.composer import Composer
 from convmem.context.tokens import LearnedRatios
 from convmem.errors import JournalError, StoreLockedError
 from convmem.exchange import Exchange
-from convmem.hooks import Event, emit
+from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.jobs import Call
 from convmem.journal import Journal
 from convmem.pool import Pool
@@ -110,8 +110,7 @@ class Engine:
             store,
             embedder,
             settings=settings,
-            on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
-            on_healed=lambda detail: emit(hooks, Event(kind="healed", detail=detail)),
+            tell=lambda event: emit(hooks, event),
         )
         self.seen = SeenMessages(store.key)
         self.composer = Composer(
@@ -127,13 +126,10 @@ class Engine:
         self.streams: weakref.WeakSet[OpenStream] = weakref.WeakSet()
         self.journal = Journal(
             store,
-            on_trouble=lambda detail: emit(hooks, Event(kind="degraded", detail=detail)),
+            on_trouble=lambda detail: emit(hooks, DegradedEvent(detail=detail)),
             on_healed=lambda n: emit(
                 hooks,
-                Event(
-                    kind="healed",
-                    detail=f"the journal can be written again; {n} waiting writes are journaled",
-                ),
+                HealedEvent(detail=f"the journal can be written again; {n} waiting writes are journaled"),
             ),
         )
         lifetime.watch(self)

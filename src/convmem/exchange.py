@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.abilities import OwnerRef
 from convmem.errors import ClosedError, JournalError
-from convmem.hooks import Event, emit
+from convmem.hooks import (
+    AnsweredEvent,
+    AssembledEvent,
+    CutEvent,
+    DegradedEvent,
+    Event,
+    FailedEvent,
+    JournaledEvent,
+    RecalledEvent,
+    SentEvent,
+    emit,
+)
 from convmem.jobs import BeginJob, EndJob
 from convmem.types import Receipt
 from convmem.wire.chat import Reply
@@ -26,7 +37,6 @@ if TYPE_CHECKING:
 
     from convmem.composer import Composed
     from convmem.engine import Engine
-    from convmem.hooks import EventKind
     from convmem.jobs import Call, Placement
     from convmem.journal import Job
     from convmem.policy import Policy
@@ -53,6 +63,7 @@ class Exchange:
         self._begun = BeginJob(call, engine.store, engine.seen, written=self._begin_written)
         self._ended = False
         self._end_written = False
+        self._gave_up: set[str] = set()  # steps that were too late for their call
         self._sent_at = 0.0
         self._lock = threading.Lock()
         self.messages: list[Message] | None = None
@@ -129,11 +140,33 @@ class Exchange:
         composed = composing.result()
         self.messages = composed.messages
         self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
+        self._tell(composed)
         for note in composed.notes:
             self._degraded(note, None, serious=False)
 
+    def _tell(self, composed: Composed) -> None:
+        """What composing did, as events."""
+        tokens = composed.tokens
+        if composed.cut:
+            self._emit(CutEvent, rounds=composed.cut_rounds, summary_tokens=tokens.summary)
+        if composed.recalled:
+            self._emit(RecalledEvent, recalled=composed.recalled, tokens=tokens.recall)
+        changed = composed.messages is not None
+        request = self._call.request
+        sent = composed.messages if composed.messages is not None else (*request.settings, *request.turns)
+        self._emit(
+            AssembledEvent,
+            tokens=tokens,
+            restored=composed.restored,
+            dropped=composed.dropped,
+            prefix_tokens=composed.prefix_tokens,
+            changed=changed,
+            messages=tuple(sent),
+        )
+
     def _goes_out(self) -> None:
-        self._emit("sent")
+        receipt = self.receipt
+        self._emit(SentEvent, model=receipt.model, host=self._call.host, mode=receipt.mode, ms=receipt.ms)
         self._sent_at = time.perf_counter()
 
     def _submit(self, job: Job[T]) -> Future[T]:
@@ -151,13 +184,18 @@ class Exchange:
                 turns=(*placement.ids, *self.receipt.turns),
                 journaled=self._call.mode != "read" and (not self._ended or self._end_written),
             )
+            late = "begin" in self._gave_up
+        if late:
+            self._journaled(placement.ids, late=True)
 
     def _has_begun(self, started: float, error: BaseException | None) -> None:
         self._update(ms={"journal": (time.perf_counter() - started) * 1_000})
-        placement = self._begun.placement
-        if error is None and placement is not None:
-            if self._call.mode != "read":
-                self._emit("journaled", f"{len(placement.ids)} turns")
+        with self._lock:
+            placement = self._begun.placement if error is None else None
+            if placement is None:
+                self._gave_up.add("begin")
+        if placement is not None:
+            self._journaled(placement.ids)
             return
         try:
             self._degraded(f"the call goes out unjournaled: {error}", error)
@@ -165,11 +203,15 @@ class Exchange:
             self.stop_soon(Reply(complete=False), raised)
             raise
 
+    def _journaled(self, ids: tuple[str, ...], *, late: bool = False) -> None:
+        if self._call.mode != "read":
+            self._emit(JournaledEvent, turns=ids, late=late)
+
     def _degraded(self, detail: str, error: BaseException | None, *, serious: bool = True) -> None:
         """Note trouble; a serious one is an error for those who asked for it."""
         self._note(detail)
         if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
-            self._emit("degraded", detail)
+            self._emit(DegradedEvent, detail=detail)
         if serious and self._engine.on_error == "raise":
             raise JournalError(detail) from error
 
@@ -221,9 +263,17 @@ class Exchange:
                 self._call.request.model, sent=self.receipt.tokens.total, counted=counted
             )
         job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
-        future = self._submit(job)
-        self._emit("answered" if reply.choices else "failed", error or "")
-        return future
+        self._has_stopped(reply, error or "")
+        return self._submit(job)
+
+    def _has_stopped(self, reply: Reply, error: str) -> None:
+        """What became of the provider call, as an event."""
+        receipt = self.receipt
+        about = {"model": receipt.model, "host": self._call.host, "ms": receipt.ms, "error": error}
+        if reply.choices:
+            self._emit(AnsweredEvent, state=reply.state, usage=reply.usage, **about)
+        else:
+            self._emit(FailedEvent, **about)
 
     def _reply_written(self, ids: tuple[str, ...]) -> None:
         """On the writer thread, in time or late."""
@@ -232,11 +282,15 @@ class Exchange:
             self._engine.recaller.indexer.wake()
             turns = (*self.receipt.turns, *ids)
             self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
+        if ids:
+            self._journaled(ids, late="end" in self._gave_up)
 
     def _has_ended(self, started: float, error: BaseException | None, response: object) -> None:
         self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
         if error is None:
             return
+        with self._lock:
+            self._gave_up.add("end")
         try:
             self._degraded(f"the reply is not journaled: {error}", error)
         except JournalError as raised:
@@ -250,12 +304,11 @@ class Exchange:
     def _note(self, note: str) -> None:
         self._update(notes=(*self.receipt.notes, note))
 
-    def _emit(self, kind: EventKind, detail: str = "") -> None:
+    def _emit(self, kind: type[Event], **payload: Any) -> None:  # noqa: ANN401 (each event checks its own fields)
         receipt = self.receipt
-        emit(
-            self._engine.hooks,
-            Event(kind=kind, detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
-        )
+        if self._engine.hooks or kind is DegradedEvent:
+            event = kind(call=receipt.call, user=receipt.user, session=receipt.session, **payload)
+            emit(self._engine.hooks, event)
 
 
 def _outcome(future: Future[Any], seconds: float) -> BaseException | None:

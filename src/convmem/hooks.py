@@ -1,17 +1,64 @@
-"""Events: what memory did, for those who watch it."""
+"""Events: what memory did, for those who watch it.
+
+    def watch(event: convmem.Event) -> None:
+        match event:
+            case hooks.RecalledEvent(recalled=quoted):
+                print("quoted", [turn.id for turn in quoted])
+            case hooks.DegradedEvent(detail=detail):
+                alert(detail)
+
+    memory = convmem.Memory("chat.db", hooks=[watch])
+
+A hook is called on the thread where the thing happened; it should be quick and must not call memory. What it
+raises is logged and passed over. Events hold no word of the conversation, unless the hook asks for them, see
+`with_content`.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-__all__ = ["Event", "EventKind", "Hook", "emit"]
+if TYPE_CHECKING:
+    from typing import Self
+
+    from convmem.types import Message, Mode, Recalled, State, Tokens
+
+__all__ = [
+    "AnsweredEvent",
+    "AssembledEvent",
+    "CutEvent",
+    "DegradedEvent",
+    "EmbeddedEvent",
+    "Event",
+    "EventKind",
+    "FailedEvent",
+    "HealedEvent",
+    "Hook",
+    "JournaledEvent",
+    "LoggingHook",
+    "RecalledEvent",
+    "SentEvent",
+    "emit",
+    "with_content",
+]
 
 log = logging.getLogger("convmem")
 
-EventKind = Literal["journaled", "sent", "answered", "failed", "degraded", "healed"]
+EventKind = Literal[
+    "journaled",
+    "recalled",
+    "assembled",
+    "sent",
+    "answered",
+    "failed",
+    "cut",
+    "embedded",
+    "degraded",
+    "healed",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,24 +66,240 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: `journaled` (turns committed), `sent` (a request goes to the provider), `answered` (a reply
-            was committed), `failed` (the provider call ended without a reply), `degraded` (memory could
-            not do its part; the chat went on), `healed` (what had been waiting is written).
+        kind: its name, one for each class of event.
         detail: the same in words; never a word of the conversation.
         call: the id of the call, when it belongs to one.
         user: the owner of the memory, or None.
         session: the session, or None.
     """
 
-    kind: EventKind
+    kind: ClassVar[EventKind]
     detail: str = ""
     call: str | None = None
     user: str | None = None
     session: str | None = None
 
+    def without_content(self) -> Self:
+        """The same event without a word of the conversation."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournaledEvent(Event):
+    """Turns of a call were committed: the caller's before the provider call, the reply after it.
+
+    Attributes:
+        turns: ids of the new turns; none when all were known already.
+        late: it took longer than the call could wait, which therefore went on unjournaled.
+    """
+
+    kind: ClassVar[EventKind] = "journaled"
+    turns: tuple[str, ...] = ()
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledEvent(Event):
+    """Older turns were quoted in a request. Nothing to quote is no event.
+
+    Attributes:
+        recalled: the turns, as on the receipt; their `text` is empty for hooks without content.
+        tokens: of the whole block.
+    """
+
+    kind: ClassVar[EventKind] = "recalled"
+    recalled: tuple[Recalled, ...] = ()
+    tokens: int = 0
+
+    def without_content(self) -> Self:
+        """Ids, scores, reasons and tokens only."""
+        return replace(self, recalled=tuple(replace(turn, text="") for turn in self.recalled))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembledEvent(Event):
+    """A request was put together.
+
+    Attributes:
+        tokens: by section.
+        restored: earlier messages that were put back.
+        dropped: messages of the caller that were left out.
+        prefix_tokens: of all tokens, those that begin this request as they began the one before it.
+        changed: the request is not just what the caller sent.
+        messages: all that is sent, for hooks with content; else None.
+    """
+
+    kind: ClassVar[EventKind] = "assembled"
+    tokens: Tokens
+    restored: int = 0
+    dropped: int = 0
+    prefix_tokens: int | None = None
+    changed: bool = False
+    messages: tuple[Message, ...] | None = None
+
+    def without_content(self) -> Self:
+        """Counts only."""
+        return replace(self, messages=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentEvent(Event):
+    """A request goes to the provider; told on the caller's own thread.
+
+    Attributes:
+        model: the model asked.
+        host: where it goes.
+        mode: what memory may do for it.
+        ms: milliseconds by step so far, as on the receipt.
+    """
+
+    kind: ClassVar[EventKind] = "sent"
+    model: str | None = None
+    host: str | None = None
+    mode: Mode = "on"
+    ms: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredEvent(Event):
+    """A reply came: whole, or what arrived of one that was broken off.
+
+    Attributes:
+        model: the model asked.
+        host: where it was asked.
+        state: `answered`, or `partial`.
+        usage: the provider's own usage fields, None when it sent none.
+        ms: milliseconds by step, as on the receipt.
+        error: why it is partial: the name of the exception; empty when it was simply closed.
+    """
+
+    kind: ClassVar[EventKind] = "answered"
+    model: str | None = None
+    host: str | None = None
+    state: State = "answered"
+    usage: Mapping[str, Any] | None = None
+    ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedEvent(Event):
+    """The provider call ended without anything to keep.
+
+    Attributes:
+        model: the model asked.
+        host: where it was asked.
+        ms: milliseconds by step, as on the receipt.
+        error: the name of the exception; empty when the call was closed before anything came.
+    """
+
+    kind: ClassVar[EventKind] = "failed"
+    model: str | None = None
+    host: str | None = None
+    ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutEvent(Event):
+    """Rounds left the window, and a new epoch began.
+
+    Attributes:
+        rounds: how many left.
+        summary_tokens: of what stands for them; 0 when nothing does.
+    """
+
+    kind: ClassVar[EventKind] = "cut"
+    rounds: int = 0
+    summary_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedEvent(Event):
+    """Vectors of new turns were made, in the background.
+
+    Attributes:
+        turns: how many.
+        ms: how long it took.
+        fingerprint: of the embedder.
+    """
+
+    kind: ClassVar[EventKind] = "embedded"
+    turns: int = 0
+    ms: float = 0.0
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DegradedEvent(Event):
+    """Memory could not do its part, as `detail` says; the chat went on."""
+
+    kind: ClassVar[EventKind] = "degraded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealedEvent(Event):
+    """What had been waiting is done."""
+
+    kind: ClassVar[EventKind] = "healed"
+
 
 Hook = Callable[[Event], None]
-"""Called with each event, on the thread where it happened; it should be quick and must not call memory."""
+"""Anything that takes an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WithContent:
+    hook: Hook
+    content: ClassVar[bool] = True
+
+    def __call__(self, event: Event) -> None:
+        self.hook(event)
+
+
+def with_content(hook: Hook) -> Hook:
+    """The same hook, told the words of the conversation too: `recalled` texts and assembled `messages`.
+
+    A hook that is an object may as well have an attribute `content` that is True.
+    """
+    return _WithContent(hook)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingHook:
+    """Writes every event as one line of a log, its fields beside it as `extra={"convmem": {...}}`.
+
+    Trouble and its end are logged by convmem in any case, with or without this hook.
+
+    Attributes:
+        logger: where to.
+        level: of the lines.
+    """
+
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("convmem.events"))
+    level: int = logging.INFO
+
+    def __call__(self, event: Event) -> None:
+        """Log one event."""
+        if event.kind in {"degraded", "healed"}:
+            return
+        shown = {
+            field_.name: value
+            for field_ in fields(event)
+            if (value := getattr(event, field_.name)) not in (None, "", (), {})
+        }
+        said = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
+        self.logger.log(
+            self.level, "%s %s", event.kind, said, extra={"convmem": {"kind": event.kind, **shown}}
+        )
+
+
+def _short(value: object) -> object:
+    if isinstance(value, tuple):
+        return ",".join(str(getattr(item, "id", item)) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, Mapping):
+        return ",".join(f"{k}:{v:.1f}" if isinstance(v, float) else f"{k}:{v}" for k, v in value.items())  # pyright: ignore[reportUnknownVariableType]
+    return getattr(value, "total", value)
 
 
 def emit(hooks: tuple[Hook, ...], event: Event) -> None:
@@ -45,8 +308,11 @@ def emit(hooks: tuple[Hook, ...], event: Event) -> None:
         log.warning("%s", event.detail)
     elif event.kind == "healed":
         log.info("%s", event.detail)
+    if not hooks:
+        return
+    bare = event.without_content()
     for hook in hooks:
         try:
-            hook(event)
+            hook(event if getattr(hook, "content", False) is True else bare)
         except Exception:
             log.exception("a hook failed on the event %r", event.kind)

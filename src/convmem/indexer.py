@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import NewView, UnindexedRequest, Views
 from convmem.errors import ConvmemError
+from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from convmem.embed.protocol import Embedder
+    from convmem.hooks import Hook
     from convmem.protocols import Store
     from convmem.types import Turn
 
@@ -55,8 +57,7 @@ class Indexer:
     Args:
         store: whose turns; without the ability to keep views there is nothing to do.
         embedder: makes the vectors; None makes none.
-        on_trouble: told once when views cannot be made.
-        on_healed: told when they can be again.
+        tell: told of vectors that were made, and once when views cannot be made and when they can be again.
     """
 
     def __init__(
@@ -64,14 +65,12 @@ class Indexer:
         store: Store,
         embedder: Embedder | None,
         *,
-        on_trouble: Callable[[str], None],
-        on_healed: Callable[[str], None],
+        tell: Hook,
     ) -> None:
         self._store = store
         self._views: Views | None = store if isinstance(store, Views) else None
         self._embedder = embedder
-        self._on_trouble = on_trouble
-        self._on_healed = on_healed
+        self._tell = tell
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -170,7 +169,8 @@ class Indexer:
             self._failures += 1
             self._changed.notify_all()
         if first:
-            self._on_trouble(f"views of new turns cannot be made: {self._trouble}; they are tried again")
+            detail = f"views of new turns cannot be made: {self._trouble}; they are tried again"
+            self._tell(DegradedEvent(detail=detail))
             if not isinstance(error, ConvmemError):
                 log.debug("while indexing", exc_info=error)
         with self._changed:
@@ -181,7 +181,7 @@ class Indexer:
     def _heal(self) -> None:
         if self._trouble:
             self._trouble, self._retry_s = "", _FIRST_RETRY_S
-            self._on_healed("the views of all turns are made")
+            self._tell(HealedEvent(detail="the views of all turns are made"))
 
     def _analyze(self, redo: Sequence[int]) -> None:
         """Make the entries that are missing, and those that are damaged."""
@@ -214,12 +214,15 @@ class Indexer:
             turns = views.unindexed(request)
             if not turns:
                 return True
+            started = time.perf_counter()
             vectors = embedder.embed([spoken(turn) for turn in turns], "passage").astype("<f2")
+            ms = (time.perf_counter() - started) * 1_000
             batch = [
                 NewView(seq=turn.seq, fingerprint=embedder.fingerprint, vector=vector.tobytes())
                 for turn, vector in zip(turns, vectors, strict=True)
             ]
             views.put_views(batch)
+            self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
             if self._asked != asked:
                 return False
             after = turns[-1].seq

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from convmem.abilities import OwnerRef
     from convmem.embed.cache import CachedEmbedder
     from convmem.embed.protocol import Embedder
+    from convmem.hooks import Hook
     from convmem.protocols import Store
     from convmem.recall import Packed, Ranking, Settings
     from convmem.types import Turn
@@ -71,8 +72,7 @@ class Recaller:
         store: the journal.
         embedder: makes vectors; None for words alone.
         settings: weights of the ranking; None for those shipped.
-        on_trouble: told when views cannot be made.
-        on_healed: told when they can be again.
+        tell: told of what the indexer does.
     """
 
     def __init__(
@@ -81,8 +81,7 @@ class Recaller:
         embedder: Embedder | None,
         *,
         settings: Settings | None,
-        on_trouble: Callable[[str], None],
-        on_healed: Callable[[str], None],
+        tell: Hook,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
         import_module("convmem.recall")
@@ -95,7 +94,7 @@ class Recaller:
             self._embedder = CachedEmbedder(embedder)
         self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
-        self.indexer = Indexer(store, embedder, on_trouble=on_trouble, on_healed=on_healed)
+        self.indexer = Indexer(store, embedder, tell=tell)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
         self._slow_until = 0.0
 

@@ -54,6 +54,7 @@ from convmem import (
     Turn,
     WindowPolicy,
     WrapError,
+    hooks,
 )
 from convmem.embed import Embedder
 from convmem.testing import LocalProvider, Reply
@@ -71,7 +72,8 @@ def opening(store: Store) -> None:
     """A path, a URL or a store, and the options."""
     Memory("chat.db")
     Memory(Path("chat.db"), durability="full", on_error="raise", deadline_ms=500)
-    Memory(store, hooks=[noted, print], clock=lambda: datetime.now(UTC))
+    Memory(store, hooks=[noted, print, hooks.LoggingHook(), hooks.with_content(noted)])
+    Memory(store, clock=lambda: datetime.now(UTC))
     Memory("chat.db", policy="lean", embedder="none", tz=UTC)
     Memory("chat.db", dialects="dialects.toml")
     with Memory(":memory:") as memory:
@@ -83,8 +85,15 @@ def noted(event: Event) -> None:
     """A hook."""
     assert_type(event.detail, str)
     assert_type(event.call, str | None)
-    if event.kind == "degraded":
-        assert_type((event.user, event.session), tuple[str | None, str | None])
+    match event:
+        case hooks.JournaledEvent(turns=turns):
+            assert_type(turns, tuple[str, ...])
+        case hooks.RecalledEvent(recalled=quoted):
+            assert_type(quoted, tuple[Recalled, ...])
+        case hooks.AnsweredEvent():
+            assert_type(event.usage, Mapping[str, Any] | None)
+        case _:
+            assert_type((event.user, event.session), tuple[str | None, str | None])
 
 
 def wrapping(memory: Memory, azure: AzureOpenAI, async_azure: AsyncAzureOpenAI) -> None:

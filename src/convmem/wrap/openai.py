@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from convmem.errors import InputError, WrapError
-from convmem.hooks import Event, emit
+from convmem.hooks import DegradedEvent, emit
 from convmem.wire import chat
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _start(client: Any, path: str, given: dict[str, Any]) -> Exchange | None:  #
     try:
         request = chat.parse(_whole_body(given))
     except InputError as error:
-        emit(engine.hooks, Event(kind="degraded", detail=f"the call goes straight through: {error}"))
+        emit(engine.hooks, DegradedEvent(detail=f"the call goes straight through: {error}"))
         return None
     return engine.exchange(request, scope, client.base_url.host, policy) if request.turns else None
 
