@@ -19,7 +19,10 @@ NEED_A_MEMORY = {
     "export": [],
     "forget": ["--everything", "--dry-run"],
 }
-MAKE_ONE = {"import": ["CHAT", "--embedder", "none"]}
+MAKE_ONE = {
+    "import": ["CHAT", "--embedder", "none"],
+    "chat": ["hi", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--embedder", "none"],
+}
 COMMANDS = [*NEED_A_MEMORY, *MAKE_ONE, "demo", "doctor"]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convmem import __version__
-from convmem.cli import bench, demo, doctor, forgetting, moving, reading
+from convmem.cli import bench, chat, demo, doctor, forgetting, moving, reading
 
 __all__ = ["app"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 _TRY, _LOOK, _KEEP = "Try it", "Look at a memory", "Keep it"
 
 app.command("demo", rich_help_panel=_TRY)(demo.demo)
+app.command("chat", rich_help_panel=_TRY)(chat.chat)
 app.command(
     "bench",
     rich_help_panel=_TRY,

@@ -1,0 +1,257 @@
+"""`convmem chat`: talk to any model with a memory, in the terminal or through a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from convmem.cli import slash
+from convmem.cli.cells import shown
+from convmem.cli.options import As, Database, Plain
+from convmem.cli.place import ME, known_sessions, opened
+from convmem.cli.screen import Screen
+from convmem.errors import ConvmemError, InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai import OpenAI
+
+    from convmem.cli.conversation import Conversation
+    from convmem.memory import Memory
+
+__all__ = ["chat"]
+
+_NO_KEY = "unused"
+"""What a provider on this machine gets, which wants none."""
+
+
+def chat(
+    message: Annotated[
+        str | None, typer.Argument(help="Say this, print the answer, and leave.", show_default=False)
+    ] = None,
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            envvar="CONVMEM_MODEL",
+            help="The model to ask. Left out: the provider's only one.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OPENAI_BASE_URL",
+            help="Any OpenAI-compatible provider, as `https://api.deepseek.com`. Left out: OpenAI.",
+            show_default=False,
+        ),
+    ] = None,
+    key_env: Annotated[
+        str, typer.Option(help="The environment variable that holds the provider's key.")
+    ] = "OPENAI_API_KEY",
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session",
+            "-s",
+            help="The conversation to go on with, or to begin. Left out: a new one.",
+            show_default=False,
+            autocompletion=known_sessions,
+        ),
+    ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--continue", "-c", help="Go on with the newest conversation.")
+    ] = False,
+    system: Annotated[
+        str | None, typer.Option(help="The system text of every request.", show_default=False)
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(help="full, window, lean, balanced, thorough, or a TOML file.")
+    ] = "balanced",
+    embedder: Annotated[
+        str, typer.Option(help="auto, local, none, or sentence-transformers:MODEL.")
+    ] = "auto",
+    db: Database = None,
+    user: As = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each answer with its receipt as one line of JSON.")
+    ] = False,
+    plain: Plain = False,
+) -> None:
+    """Talk to a model that remembers: everything said before, in any conversation of this user.
+
+    Only your newest message is written by this command; memory puts the conversation around it and quotes
+    what fits. `/why` shows what was sent for the last answer, `/help` what else there is. Ctrl-C breaks an
+    answer off, Ctrl-D leaves. Through a pipe, each line is a message.
+
+    **Examples**
+
+    - `convmem chat --base-url https://api.deepseek.com --model deepseek-flash --key-env DEEPSEEK_API_KEY`
+
+    - `convmem chat --base-url http://localhost:11434/v1 --model qwen3 --continue`
+
+    - `convmem chat --model gpt-5-mini "what did I say about the flat?"`
+    """
+    screen = Screen(plain=plain)
+    if go_on and session is not None:
+        raise InputError("give --session or --continue, not both")
+    with ExitStack() as stack:
+        client = stack.enter_context(_client(base_url, key_env))
+        memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy))
+        stack.enter_context(screen.noting())
+        talk = _conversation(
+            memory, client, model=model, user=user or ME, session=session, go_on=go_on, system=system
+        )
+        if message is not None:
+            _answer(talk, message, screen, as_json=as_json)
+        elif as_json or not screen.can_prompt:
+            for line in sys.stdin:
+                if line.strip() and not _line(talk, line.rstrip("\n"), screen, as_json=as_json):
+                    break
+        else:
+            _at_the_terminal(talk, screen)
+
+
+def _client(base_url: str | None, key_env: str) -> OpenAI:
+    try:
+        from openai import OpenAI  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "chat talks through openai's client: pip install 'convmem[cli,openai]'"
+        ) from error
+    key = os.environ.get(key_env)
+    if not key and base_url is None:
+        raise InputError(
+            f"the environment variable {key_env} holds no key; set it, or name another --base-url"
+        )
+    return OpenAI(base_url=base_url, api_key=key or _NO_KEY)
+
+
+def _conversation(
+    memory: Memory,
+    client: OpenAI,
+    *,
+    model: str | None,
+    user: str,
+    session: str | None,
+    go_on: bool,
+    system: str | None,
+) -> Conversation:
+    from convmem.cli.conversation import Conversation, model_of  # noqa: PLC0415 (needs openai)
+
+    if go_on:
+        known = memory.sessions(user=user)
+        if not known:
+            raise InputError(f"{user} has no conversation to go on with; leave --continue out")
+        session = max(known, key=lambda found: found.created).name
+    name = session if session is not None else f"{datetime.now().astimezone():chat-%Y-%m-%d-%H%M%S}"
+    return Conversation(memory, client, model=model_of(client, model), user=user, session=name, system=system)
+
+
+def _at_the_terminal(talk: Conversation, screen: Screen) -> None:
+    """Ask for line after line until somebody leaves."""
+    _complete_commands()
+    known = talk.memory.stats()
+    head = f"{talk.model} · {talk.user}, {talk.session} · {known.turns} turns remembered · /help"
+    screen.out.print(Text(shown(head), "dim"))
+    while True:
+        try:
+            line = screen.out.input("[bold green]you[/bold green] ").strip()
+        except EOFError:
+            screen.out.print()
+            return
+        except KeyboardInterrupt:  # an empty line, as in a shell
+            screen.out.print()
+            continue
+        try:
+            if line and not _line(talk, line, screen, as_json=False):
+                return
+        except ConvmemError as error:
+            screen.out.print(Text(str(error), "red"))
+        except KeyboardInterrupt:
+            screen.out.print(Text(" (broken off; what had come is kept)", "dim"))
+
+
+def _complete_commands() -> None:
+    """Let the Tab key know the commands, and the arrow keys what was typed; where readline is there."""
+    with suppress(ImportError):
+        import readline  # noqa: PLC0415 (not on every platform)
+
+        def known(typed: str, n: int) -> str | None:
+            fitting = [name for name in slash.NAMES if name.startswith(typed)]
+            return fitting[n] if n < len(fitting) else None
+
+        readline.set_completer_delims(" ")
+        readline.set_completer(known)
+        readline.parse_and_bind("tab: complete")
+
+
+def _line(talk: Conversation, line: str, screen: Screen, *, as_json: bool) -> bool:
+    """A message or a command; False to leave."""
+    if line.startswith("/"):
+        return slash.run(line, talk, screen)
+    _answer(talk, line, screen, as_json=as_json)
+    return True
+
+
+def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> None:
+    """Say something, and print the answer as it comes.
+
+    Raises:
+        ConvmemError: the provider did not answer.
+    """
+    from openai import OpenAIError  # noqa: PLC0415 (an extra)
+
+    said: list[str] = []
+    try:
+        said.extend(_printed(talk, text, screen, silent=as_json))
+    except OpenAIError as error:
+        if said and not as_json:
+            sys.stdout.write("\n")
+        raise ConvmemError(f"the provider: {shown(str(error))}") from error
+    receipt = talk.receipt
+    if as_json:
+        row = {
+            "session": talk.session,
+            "answer": "".join(said),
+            "receipt": asdict(receipt) if receipt else None,
+        }
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    elif screen.can_prompt and receipt is not None:
+        n = len(receipt.recalled)
+        cached = f", {receipt.cached_tokens} from the provider's cache" if receipt.cached_tokens else ""
+        quoted = f"{n} memories quoted" if n != 1 else "1 memory quoted"
+        screen.out.print(Text(f"{quoted}, about {receipt.tokens.total} tokens sent{cached} · /why", "dim"))
+
+
+def _printed(talk: Conversation, text: str, screen: Screen, *, silent: bool) -> Iterator[str]:
+    """Print an answer as it comes, thoughts dimmed; gives the pieces of the answer itself."""
+    thinking = False
+    for piece in talk.ask(text):
+        if not piece.thought:
+            yield piece.text
+        if silent or (piece.thought and not screen.can_prompt):
+            continue
+        if thinking and not piece.thought:
+            screen.out.print("\n")
+        thinking = piece.thought
+        if piece.thought:
+            screen.out.print(Text(shown(piece.text), "dim italic"), end="", soft_wrap=True)
+        else:
+            sys.stdout.write(shown(piece.text))
+            sys.stdout.flush()
+    if not silent:
+        sys.stdout.write("\n")
+        sys.stdout.flush()

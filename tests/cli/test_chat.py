@@ -1,0 +1,233 @@
+"""`convmem chat`, through a pipe and at a terminal, against the local provider."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import convmem
+from convmem.testing import Fault, LocalProvider, Reply
+
+SRC = Path(__file__).parents[2] / "src"
+LOCKER = "My locker at the pool is number 7719."
+
+
+@pytest.fixture
+def chat(run, provider, tmp_path, monkeypatch):
+    """Run `convmem chat` with these lines on standard input."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def chatting(*args, lines=()):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        options = ("--base-url", provider.base_url, "--model", "m", "--embedder", "none")
+        return run("chat", *options, "--db", tmp_path / "chat.db", *args)
+
+    return chatting
+
+
+def test_each_line_of_a_pipe_is_a_message_of_one_conversation(chat, provider):
+    code, out, err = chat(lines=["Hello", "", "And now?"])
+    assert (code, out, err) == (0, "echo: Hello\necho: And now?\n", "")
+    first, second = provider.requests
+    assert first.messages == [{"role": "user", "content": "Hello"}]
+    assert [m["content"] for m in second.messages] == ["Hello", "echo: Hello", "And now?"]
+    assert second.stream
+
+
+def test_one_message_and_later_another_conversation_that_remembers(chat, provider):
+    assert chat("--session", "pool", LOCKER)[:2] == (0, f"echo: {LOCKER}\n")
+    provider.script(Reply("7719."))
+    assert chat("--session", "today", "--system", "Be brief.", "which locker is mine?")[1] == "7719.\n"
+    sent = provider.requests[-1].messages
+    assert sent[0] == {"role": "system", "content": "Be brief."}
+    assert LOCKER in sent[-1]["content"]
+    chat("--continue", "thanks")
+    assert [m["content"] for m in provider.requests[-1].messages] == [
+        "which locker is mine?",
+        "7719.",
+        "thanks",
+    ]
+
+
+def test_answers_as_json_have_their_receipts(chat):
+    code, out, _ = chat("--session", "s", "--json", lines=["Hello", "Again"])
+    rows = [json.loads(row) for row in out.splitlines()]
+    assert code == 0
+    assert [(row["session"], row["answer"]) for row in rows] == [("s", "echo: Hello"), ("s", "echo: Again")]
+    assert rows[1]["receipt"]["journaled"] is True
+    assert rows[1]["receipt"]["restored"] == 2
+    assert rows[0]["receipt"]["usage"]["prompt_tokens"] > 0
+
+
+def test_what_stands_behind_a_slash(chat, tmp_path):
+    chat("--session", "pool", LOCKER)
+    _, out, _ = chat(
+        "--session",
+        "today",
+        lines=["/why", "which locker is mine?", "/why", "/remember Answer in French.", "/remember", "/cost"],
+    )
+    assert "Nothing was asked yet." in out
+    assert "t1 user" in out
+    assert f"  {LOCKER}" in out
+    assert "tokens sent: recall" in out
+    assert "Answer in French." in out
+    assert "tokens sent, by the provider" in out
+    _, out, _ = chat(
+        lines=["/session", "/session pool", "/recall locker", "/nope", "/help", "/quit", "unheard"]
+    )
+    assert "today, 2 turns" in out
+    assert "This is pool now." in out
+    assert "There is no /nope" in out
+    assert "/remember [TEXT]" in out
+    assert "unheard" not in out
+    _, out, _ = chat(lines=["/forget", "/forget 7719", "/recall", "/forget zebra"])
+    assert "Say what: /forget TEXT." in out
+    assert "Forgotten." in out
+    assert "the query is empty" in out
+    assert "0 turns would be forgotten." in out
+    assert b"7719" not in (tmp_path / "chat.db").read_bytes()
+
+
+def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tmp_path):
+    provider.script(Fault.status(400))
+    code, out, err = chat("Hello")
+    assert (code, out) == (1, "")
+    assert err.startswith("convmem: the provider: ")
+    assert err.count("\n") == 1
+    with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
+        (session,) = memory.sessions(user="me")
+        assert [(t.text, t.state) for t in memory.turns(user="me", session=session.name, branches=True)] == [
+            ("Hello", "failed")
+        ]
+
+
+def test_an_answer_cannot_steer_the_terminal(chat, provider):
+    provider.script(Reply("red \x1b[31m alert\x07"))
+    assert "\x1b" not in chat("Hello")[1]
+
+
+def test_the_only_model_of_a_provider_need_not_be_named(run, tmp_path):
+    def asked(*models):
+        with LocalProvider(models=models) as provider:
+            args = (
+                "--base-url",
+                provider.base_url,
+                "--db",
+                tmp_path / "chat.db",
+                "--embedder",
+                "none",
+                "Hello",
+            )
+            return (*run("chat", *args), [request.fields.get("model") for request in provider.requests])
+
+    code, _, _, models = asked("only")
+    assert (code, models[-1]) == (0, "only")
+    code, _, err, _ = asked("one", "two")
+    assert (code, "name the model with --model; the provider has one, two" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--session", "s", "--continue"], "not both"),
+        (["--continue"], "me has no conversation to go on with"),
+        (["--policy", "lea"], "Did you mean 'lean'?"),
+        (["--user", " "], "user"),
+    ],
+)
+def test_wrong_usage_is_named(chat, args, said):
+    code, out, err = chat(*args, "Hello")
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_without_a_key_it_says_which_is_missing(run, monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    code, _, err = run("chat", "Hello", "--key-env", "NO_SUCH_KEY")
+    assert (code, "NO_SUCH_KEY holds no key" in err) == (2, True)
+
+
+class Terminal:
+    """A program at a terminal, read until something is said."""
+
+    def __init__(self, *args: object, env: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(  # noqa: S603 (our own words)
+            [sys.executable, "-m", "convmem", *map(str, args)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "PYTHONPATH": str(SRC), "TERM": "xterm-256color", "COLUMNS": "100", **env},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.unread = ""
+
+    def until(self, words: str, timeout: float = 60.0) -> str:
+        """Read until these words come, and give all up to them."""
+        end = time.monotonic() + timeout
+        while words not in self.unread:
+            ready, _, _ = select.select([self._ours], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"waited for {words!r}, saw {self.unread!r}"
+            try:
+                piece = os.read(self._ours, 4_096)
+            except OSError:  # the other end was closed
+                piece = b""
+            assert piece, f"it ended before {words!r}: {self.unread!r}"
+            self.unread += piece.decode(errors="replace")
+        before, _, self.unread = self.unread.partition(words)
+        return before
+
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self._ours, text.encode())
+
+    def close(self) -> int:
+        """Wait for its end."""
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            os.close(self._ours)
+
+
+def test_at_a_terminal(provider, tmp_path):
+    """Somebody talks, breaks an answer off, asks why, forgets and leaves."""
+    long = Reply(" ".join(f"word{n}" for n in range(2_000)), chunk_delay_s=0.02)
+    provider.script(Reply("Noted."), long)
+    terminal = Terminal(
+        "chat", "--base-url", provider.base_url, "--model", "m", "--embedder", "none", "--session", "pool",
+        env={"CONVMEM_DB": str(tmp_path / "chat.db"), "CONVMEM_USER": "ana", "OPENAI_API_KEY": "x"},
+    )  # fmt: skip
+    assert "m · ana, pool · 0 turns remembered" in terminal.until("/help")
+    terminal.until("you")
+    terminal.type(f"{LOCKER}\n")
+    assert "Noted." in terminal.until("/why")
+    terminal.type("Tell me a lot\n")
+    terminal.until("word3")
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.until("broken off")
+    terminal.until("you")
+    terminal.type("/forget 7719\n")
+    assert LOCKER in terminal.until("[y/N]")
+    terminal.type("y\n")
+    terminal.until("Forgotten.")
+    terminal.until("you")
+    terminal.type("\x04")
+    assert terminal.close() == 0
+    with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
+        turns = memory.turns(user="ana", session="pool", branches=True)
+    assert [turn.state for turn in turns][-1] == "partial"
+    assert turns[-1].text.startswith("word0 word1")
+    assert not any("7719" in turn.text for turn in turns)
