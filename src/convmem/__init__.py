@@ -34,6 +34,7 @@ from convmem.memory import Memory
 from convmem.policy import PRESETS, Plan, Policy, PolicyRequest, WindowPolicy
 from convmem.protocols import Store
 from convmem.types import (
+    Cost,
     ForgetReport,
     Health,
     Hit,
@@ -59,6 +60,7 @@ __all__ = [
     "CompressRequest",
     "Compressor",
     "ConvmemError",
+    "Cost",
     "Event",
     "ForgetReport",
     "Health",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from convmem.compress.protocol import Compressor
+    from convmem.cost.prices import Prices
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
     from convmem.journal import Job
@@ -81,6 +82,7 @@ class Engine:
         compressor: writes what stands for rounds that left the window.
         settings: weights of the ranking; None for those shipped.
         dialects: what providers ask of messages that are put back.
+        prices: what calls cost.
         tz: the zone in which dates are shown and meant.
     """
 
@@ -98,6 +100,7 @@ class Engine:
         compressor: Compressor,
         settings: Settings | None = None,
         dialects: Dialects,
+        prices: Prices,
         tz: tzinfo = UTC,
     ) -> None:
         self.store = store
@@ -116,6 +119,7 @@ class Engine:
         self.composer = Composer(
             store, self.recaller, compressor, self.ratios, self.seen, dialects=dialects, tz=tz
         )
+        self.prices = prices
         self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000

@@ -256,7 +256,12 @@ class Exchange:
             ms = {**self.receipt.ms}
             if self._sent_at:
                 ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
-            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, journaled=False, ms=ms)
+            cost = self._engine.prices.cost(
+                reply.usage, host=self._call.host, model=self._call.request.model, at=self._call.at
+            )
+            self.receipt = self.receipt.with_(
+                state=reply.state, usage=reply.usage, cost=cost, journaled=False, ms=ms
+            )
         counted = (reply.usage or {}).get("prompt_tokens")
         if isinstance(counted, int):
             self._engine.ratios.learn(

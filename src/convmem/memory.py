@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from convmem import direct, health, portable
 from convmem.compress.extractive import Extractive
+from convmem.cost.prices import resolve_prices
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
@@ -65,6 +66,7 @@ class Memory:
         compressor: writes what stands for rounds that left the window; extracts sentences when left out.
         dialects: a TOML file with what your providers ask of messages that are put back; its rows come
             before those of convmem, see docs/providers.md.
+        prices: a TOML file with prices of yours, likewise; see docs/costs.md.
         tz: the zone in which dates are meant and shown; this machine's when left out.
 
     Raises:
@@ -83,6 +85,7 @@ class Memory:
         deadline_ms: float = 300,
         durability: Literal["normal", "full"] = "normal",
         dialects: str | Path | None = None,
+        prices: str | Path | None = None,
         tz: tzinfo | None = None,
         hooks: Sequence[Hook] = (),
         clock: Callable[[], datetime] = utc_now,
@@ -92,7 +95,7 @@ class Memory:
         if deadline_ms <= 0:
             raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
         chosen = resolve_policy(policy)
-        spoken = resolve_dialects(dialects)
+        spoken, priced = resolve_dialects(dialects), resolve_prices(prices)
         made = resolve_embedder(embedder)
         self._store = open_store(store, durability)
         self._engine = Engine(
@@ -106,6 +109,7 @@ class Memory:
             embedder=made,
             compressor=compressor if compressor is not None else Extractive(),
             dialects=spoken,
+            prices=priced,
             tz=tz if tz is not None else datetime.now().astimezone().tzinfo or UTC,
         )
         self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODES",
+    "Cost",
     "ForgetReport",
     "Health",
     "Hit",
@@ -256,6 +257,33 @@ class ForgetReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What calls cost at list prices, in US dollars.
+
+    Attributes:
+        cached: for tokens of the prompt that came from the provider's cache.
+        uncached: for the other tokens of the prompt, and for writing them to the cache.
+        output: for the reply, reasoning included.
+    """
+
+    cached: float = 0.0
+    uncached: float = 0.0
+    output: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.cached + self.uncached + self.output
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            cached=self.cached + other.cached,
+            uncached=self.uncached + other.uncached,
+            output=self.output + other.output,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """The account of one call: what was journaled, what was sent, what came back.
 
@@ -279,6 +307,7 @@ class Receipt:
         ms: milliseconds by step: `journal` (align, journal and read, all before the provider call),
             `provider`, `reply` (committing the reply).
         usage: the provider's own usage fields, None until it sent them.
+        cost: what the call cost at list prices; None when the price or the usage is not known.
         notes: what a person should know about this call, in plain words.
     """
 
@@ -298,6 +327,7 @@ class Receipt:
     prefix_tokens: int | None = None
     ms: Mapping[str, float] = field(default_factory=dict[str, float])
     usage: Mapping[str, Any] | None = None
+    cost: Cost | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -334,5 +364,10 @@ class Receipt:
             rows.append("  usage: " + ", ".join(numbers))
         if self.cached_tokens is not None:
             rows.append(f"  {self.cached_tokens} tokens of the prompt came from the provider's cache")
+        if (cost := self.cost) is not None:
+            rows.append(
+                f"  cost ${cost.total:.6f}: prompt {cost.uncached:.6f}, cached {cost.cached:.6f},"
+                f" reply {cost.output:.6f}"
+            )
         rows.extend(f"  note: {note}" for note in self.notes)
         return "\n".join(rows)

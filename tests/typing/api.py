@@ -19,6 +19,7 @@ from convmem import (
     Compressor,
     CompressRequest,
     ConvmemError,
+    Cost,
     Event,
     ForgetReport,
     Health,
@@ -75,7 +76,7 @@ def opening(store: Store) -> None:
     Memory(store, hooks=[noted, print, hooks.LoggingHook(), hooks.with_content(noted)])
     Memory(store, clock=lambda: datetime.now(UTC))
     Memory("chat.db", policy="lean", embedder="none", tz=UTC)
-    Memory("chat.db", dialects="dialects.toml")
+    Memory("chat.db", dialects="dialects.toml", prices=Path("prices.toml"))
     with Memory(":memory:") as memory:
         assert_type(memory, Memory)
     memory.close()
@@ -253,6 +254,7 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(receipt.ms, Mapping[str, float])
     assert_type(receipt.usage, Mapping[str, Any] | None)
     assert_type(receipt.cached_tokens, int | None)
+    assert_type(receipt.cost, Cost | None)
     assert_type(stats.bytes, int | None)
 
 

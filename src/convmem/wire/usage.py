@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-__all__ = ["cached_tokens"]
+__all__ = ["Counted", "cached_tokens", "counted"]
 
 # Where providers say how many tokens of the prompt came from their cache, as part of the prompt's tokens.
 _PLACES = (
@@ -16,12 +16,51 @@ _PLACES = (
 )
 
 
+_WRITTEN = (("prompt_tokens_details", "cache_write_tokens"), ("input_tokens_details", "cache_write_tokens"))
+
+
+class Counted(NamedTuple):
+    """A call's tokens as its provider counted them.
+
+    Attributes:
+        prompt: of the prompt, those from the cache included.
+        cached: of the prompt, those that came from the cache.
+        output: of the reply, reasoning included.
+        written: of the prompt, those written to the cache; None where the provider does not say.
+    """
+
+    prompt: int
+    cached: int
+    output: int
+    written: int | None
+
+
 def cached_tokens(usage: Mapping[str, Any] | None) -> int | None:
     """Tokens of the prompt that were read from the provider's cache; None where it does not say."""
-    for place in _PLACES:
+    return _first(usage, *_PLACES)
+
+
+def counted(usage: Mapping[str, Any]) -> Counted | None:
+    """The tokens of a call; None when prompt or reply were not counted.
+
+    Some providers (Gemini) leave reasoning out of the reply's tokens and have it in the total: what the
+    total has beyond the prompt was said by the model.
+    """
+    prompt = _first(usage, ("prompt_tokens",), ("input_tokens",))
+    output = _first(usage, ("completion_tokens",), ("output_tokens",))
+    if prompt is None or output is None:
+        return None
+    total = _first(usage, ("total_tokens",)) or 0
+    cached = min(cached_tokens(usage) or 0, prompt)
+    return Counted(prompt, cached, max(output, total - prompt), _first(usage, *_WRITTEN))
+
+
+def _first(usage: Mapping[str, Any] | None, *places: tuple[str, ...]) -> int | None:
+    """The first count that stands in one of these places."""
+    for place in places:
         found: object = usage
         for key in place:
             found = cast("Mapping[str, object]", found).get(key) if isinstance(found, Mapping) else None
-        if isinstance(found, int) and not isinstance(found, bool):
+        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
             return found
     return None

@@ -1,0 +1,1 @@
+"""What calls cost: prices by host, model and date."""
