@@ -42,7 +42,8 @@ def answer(request: ReceivedRequest) -> Reply:
     if last["role"] == "tool":
         return Reply(f"it says {last['content']}")
     text = request.newest_user_text
-    if text.startswith("look up"):
+    said = text.rpartition("</memory>")[2].strip()  # memory may quote something in front of the words
+    if said.startswith("look up"):
         return Reply(tool_calls=[ToolCall("look_up", {"words": text})])
     return Reply(f"echo: {text}", chunk_size=16)
 

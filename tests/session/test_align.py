@@ -41,6 +41,14 @@ def placed(known: Tree, sent: str, *, recording: bool = False) -> tuple[str, int
     return place.kind, place.known, place.end
 
 
+def test_what_a_damaged_file_lost_is_known_by_what_followed():
+    whole = tree("aAbBcC")
+    for lost in ("a", "aA", "b", "abC"):
+        gone = {meaning(letter) for letter in lost}
+        holed = Tree(node for node in whole.latest_first() if node.meaning not in gone)
+        assert placed(holed, "aAbBcCd", recording=True)[2] == end_of("aAbBcCd")
+
+
 def end_of(path: str) -> bytes:
     return chain(KEY, ROOT, map(meaning, path))[-1]
 

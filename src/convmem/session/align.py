@@ -106,6 +106,14 @@ def _known(tree: Tree, identities: Sequence[bytes]) -> int:
     return known
 
 
+def _reaches(tree: Tree, identities: Sequence[bytes]) -> int:
+    """How far the session goes along a chain, over what a damaged file has lost of it.
+
+    An identity stands for all that leads to it, so the last one that is there vouches for those before.
+    """
+    return next((i for i in range(len(identities), 0, -1) if identities[i - 1] in tree), 0)
+
+
 def _bare_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes:
     """Where a list without history goes: after the head, unless it is a still unanswered leaf said again."""
     head = tree.head()
@@ -132,7 +140,7 @@ def _history_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes | 
     The start wins when it knows more than any leaf.
     """
     identities = chain(key, ROOT, meanings)
-    from_root = _known(tree, identities)
+    from_root = _reaches(tree, identities)
     if from_root and from_root >= len(meanings) - 1 and not tree.children(identities[from_root - 1]):
         return ROOT
     leaf_base, at_leaf = _leaf_match(key, tree, meanings)
