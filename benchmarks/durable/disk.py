@@ -17,7 +17,7 @@ import convmem
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.provider import LocalProvider
 from durable.check import Ack, audit, key_of
-from durable.run import MODEL, Child, answer, async_client, client, say
+from durable.run import MODEL, PATIENT_MS, Child, answer, async_client, client, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +87,10 @@ def disk_full_child(*, path: str, how: str) -> None:
     with LocalProvider() as provider:
         provider.default = answer
         with convmem.Memory(
-            path, hooks=[lambda event: events.update([event.kind])], embedder="none"
+            path,
+            hooks=[lambda event: events.update([event.kind])],
+            embedder="none",
+            deadline_ms=PATIENT_MS,
         ) as memory:
             app = _App(memory, provider.base_url)
             before = [app.call() for _ in range(3)]
@@ -263,7 +266,7 @@ def slow_disk(*, delay_s: float, folder: Path) -> bool:
                 print(
                     f"{way}: writes take {delay_s:.1f} s, the call took {seconds * 1_000:.0f} ms"
                     f" (before the provider {receipt.ms['journal']:.0f}, after it {receipt.ms['reply']:.0f};"
-                    " deadline 300 each),"
+                    " deadline 300 in all),"
                     f" journaled {receipt.journaled}, later {later}"
                 )
                 fine &= early and unjournaled and later

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import convmem
 from convmem.testing.provider import LocalProvider
 from durable.check import Ack, audit, key_of
-from durable.run import MODEL, Child, answer, client, say
+from durable.run import MODEL, PATIENT_MS, Child, answer, client, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,7 @@ def alternate(*, rounds: int, folder: Path) -> bool:
 
 def alternate_child(*, path: str, base_url: str, number: int, rounds: int) -> None:
     """One call per line read."""
-    with convmem.Memory(path, embedder="none") as memory:
+    with convmem.Memory(path, embedder="none", deadline_ms=PATIENT_MS) as memory:
         wrapped = memory.wrap(client(base_url), user="team", session="in turn")
         say(ready=True)
         for n in range(rounds):

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from convmem.testing.provider import ReceivedRequest
 
-__all__ = ["MODEL", "TOOLS", "Child", "answer", "async_client", "client", "say"]
+__all__ = ["MODEL", "PATIENT_MS", "TOOLS", "Child", "answer", "async_client", "client", "say"]
 
 MODEL = "local"
+PATIENT_MS = 60_000
+"""A deadline that no machine misses, for what is not about deadlines: a call that missed it goes out without
+what memory would have added, and says so by an event of its own."""
 TOOLS: list[Any] = [
     {
         "type": "function",
