@@ -3,42 +3,41 @@
 A request is, in the order in which it is sent: the caller's system text, unchanged; the rounds of the window,
 as they were sent before, with the summary in front of the first user turn's text; and what is recalled in
 front of the newest user turn's text. So between two cuts a request begins with what the one before it sent,
-up to that text. `convmem.composition` makes one.
+up to that text. `convmem.window` decides which rounds are sent; `convmem.composition` puts it together.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convmem.abilities import Epochs
+from convmem.abilities import Epoch, Epochs
+from convmem.errors import StoreError
+from convmem.pool import Pool
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from datetime import tzinfo
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from convmem.abilities import Epoch, EpochRef
+    from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.prefix import Sent
     from convmem.context.tokens import LearnedRatios
-    from convmem.jobs import Call, Placement
-    from convmem.policy import Policy
     from convmem.protocols import SessionRef, Store
     from convmem.recaller import Recaller
     from convmem.seen import SeenMessages
     from convmem.types import Message, Recalled
+    from convmem.window import Cut
     from convmem.wire.dialects import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
 
+_CUT_THREADS = 2
 _EPOCHS = 1_024
 _BLOCKS = 1_024
 _MESSAGES = 8_192
@@ -49,12 +48,19 @@ _FORMS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was put in front of a round's user turn: the same in all calls of the round."""
+    """What was put in front of a round's user turn: the same in all calls of the round.
+
+    Attributes:
+        text: as it is sent; empty when there is nothing.
+        recalled: the turns it quotes.
+        tokens: what it costs.
+        redaction: the owner's when it was made; None when recall was late or failed, and nothing is quoted.
+    """
 
     text: str
     recalled: tuple[Recalled, ...]
     tokens: int
-    redaction: int
+    redaction: int | None
 
 
 @dataclass(slots=True)
@@ -64,6 +70,8 @@ class Composed:
     Attributes:
         messages: all messages to send, or None when they are just what the caller sent.
         cut_rounds: how many rounds left the window, when it was cut.
+        notes: what a person should know.
+        told: those of the notes of which there was an event already.
     """
 
     messages: list[Message] | None = None
@@ -75,6 +83,7 @@ class Composed:
     cut_rounds: int = 0
     prefix_tokens: int | None = None
     notes: list[str] = field(default_factory=list[str])
+    told: frozenset[str] = frozenset()
     ms: dict[str, float] = field(default_factory=dict[str, float])
 
     def receipt_fields(self) -> dict[str, Any]:
@@ -115,40 +124,33 @@ class Composer:
         self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
         self._forms: OrderedDict[tuple[EpochRef, bytes], Message] = OrderedDict()
+        self._cuts: dict[EpochRef, Cut] = {}
+        self._putting = threading.Lock()
+        self._forgetting = self._forgets = 0
+        self._pool = Pool("convmem-cut", _CUT_THREADS)
 
-    def forget(self) -> None:
-        """Something was forgotten: nothing composed before may be used again."""
-        with self._lock:
-            self._epochs.clear()
-            self._blocks.clear()
-            self._sent.clear()
-            self._sent_tokens = 0
-            self._messages.clear()
-            self._forms.clear()
+    def close(self) -> None:
+        """End the threads; a cut that is not made is made by the next open."""
+        self._pool.close()
 
-    def compose(
-        self,
-        call: Call,
-        placement: Placement,
-        policy: Policy,
-        *,
-        embedding: Future[NDArray[np.float32]] | None,
-        embed_s: float | None,
-        budget: int | None = None,
-    ) -> Composed:
-        """Compose the request of a call that was placed in the journal.
-
-        Args:
-            call: the call.
-            placement: where it stands.
-            policy: what to send.
-            embedding: the question's vectors on their way.
-            embed_s: how long to wait for them.
-            budget: the most tokens recall may add, instead of the policy's.
-        """
-        from convmem.composition import Composition  # noqa: PLC0415 (the two know each other)
-
-        return Composition(self, call, placement, policy, budget).run(embedding, embed_s)
+    @contextmanager
+    def forgetting(self) -> Generator[None]:
+        """While something is forgotten no cut is kept, and afterwards nothing composed before is used."""
+        with self._putting:
+            self._forgetting += 1
+        try:
+            yield
+        finally:
+            with self._putting, self._lock:
+                self._forgetting -= 1
+                self._forgets += 1
+                self._cuts.clear()
+                self._epochs.clear()
+                self._blocks.clear()
+                self._sent.clear()
+                self._sent_tokens = 0
+                self._messages.clear()
+                self._forms.clear()
 
     # What compositions share.
 
@@ -188,9 +190,36 @@ class Composer:
             return self.store.epoch(which)
         return self._epochs.get(which)
 
-    def begin_epoch(self, which: EpochRef, epoch: Epoch) -> None:
-        """A cut."""
+    def cut(self, which: EpochRef, cut: Cut) -> Cut:
+        """Begin to make what stands for rounds that leave a window, and then the new epoch.
+
+        Returns:
+            The cut that is being made: another one when that was begun before.
+        """
         with self._lock:
+            running = self._cuts.setdefault(which, cut)
+            forgets = self._forgets
+        if running is cut:
+            self._pool.submit(lambda: self._made(which, cut, forgets))
+        return running
+
+    def _made(self, which: EpochRef, cut: Cut, forgets: int) -> None:
+        try:
+            made = cut.make()
+            self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets)
+        except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
+            cut.made.set_exception(error)
+        else:
+            cut.made.set_result(made)
+        finally:
+            with self._lock:
+                if self._cuts.get(which) is cut:
+                    del self._cuts[which]
+
+    def _begin_epoch(self, which: EpochRef, epoch: Epoch, forgets: int) -> None:
+        with self._putting:  # not the other lock: a slow disk keeps nobody but those who cut
+            if self._forgetting or self._forgets != forgets:  # it may tell what was forgotten meanwhile
+                raise StoreError("something was forgotten while the summary was made")
             if isinstance(self.store, Epochs):
                 self.store.put_epoch(which, epoch)
             else:

@@ -1,359 +1,283 @@
-"""One request being composed; see `convmem.composer`."""
+"""One request being composed; see `convmem.composer`.
+
+Its window and what is recalled for it are two results: when the second is late, the call goes out with the
+first. Whatever was chosen for a round stays in all its calls, so a late second one is dropped.
+"""
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.composer import Block, Composed
-from convmem.compress.protocol import CompressRequest
-from convmem.context.limits import context_limit
 from convmem.context.prefix import Sent
-from convmem.context.render import (
-    SEPARATOR,
-    in_front,
-    recall_block,
-    recall_fence,
-    speaks_chinese,
-    summary_block,
-    summary_fence,
-)
+from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
 from convmem.context.tokens import count_message
-from convmem.policy import PolicyRequest
-from convmem.protocols import TurnsRequest
 from convmem.recaller import Question
-from convmem.session.rounds import legal
 from convmem.types import Recalled, Tokens
+from convmem.window import Windowing
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
-    from datetime import datetime
 
     import numpy as np
     from numpy.typing import NDArray
 
     from convmem.composer import Composer
     from convmem.jobs import Call, Placement
-    from convmem.policy import Plan, Policy
-    from convmem.protocols import SessionRef
-    from convmem.types import Message, Turn
+    from convmem.policy import Policy
+    from convmem.recall import Packed, Ranking
+    from convmem.types import Message
+    from convmem.window import Item, Window
 
 __all__ = ["Composition"]
 
-_REPLY_TOKENS = 4_096
-_READ_TURNS = 200
-_READ_TOKENS = 64_000
-"""History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
 _CONTEXT_TURNS = 2
-
-
-class _Item(NamedTuple):
-    """One message of the conversation as it stands for this call."""
-
-    identity: bytes
-    message: Message
-    own: bool
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Summary:
-    """What stands for the rounds before the window; bytes that must not change until the next cut."""
-
-    text: str = ""
-    pins: tuple[str, ...] = ()
-    chinese: bool = False
-
-    def block(self) -> str:
-        return summary_block(self.text, self.pins, chinese=self.chinese)
-
-    def dumped(self) -> str:
-        return json.dumps([self.text, self.pins, self.chinese], ensure_ascii=False) if self.block() else ""
-
-    @staticmethod
-    def loaded(text: str) -> _Summary:
-        said, pins, chinese = json.loads(text) if text else ("", (), False)
-        return _Summary(said, tuple(pins), chinese)
+_DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
+_NOTHING = Block("", (), 0, None)
 
 
 class Composition:
-    """One request being composed."""
+    """One request being composed.
+
+    Args:
+        composer: what it shares with others.
+        call: the call.
+        placement: where it stands in the journal.
+        policy: what to send.
+        budget: the most tokens recall may add, instead of the policy's.
+    """
 
     def __init__(
-        self, composer: Composer, call: Call, placement: Placement, policy: Policy, budget: int | None
+        self,
+        composer: Composer,
+        call: Call,
+        placement: Placement,
+        policy: Policy,
+        *,
+        budget: int | None = None,
     ) -> None:
-        self.composer = composer
-        self.call = call
-        self.placement = placement
-        self.policy = policy
-        self.budget = budget
-        self.request = call.request
-        self.count = composer.ratios.counter(self.request.model)
-        self.dialect = composer.dialects.of(call.host, self.request.model, call.at)
-        self.store = composer.store
-        self.recaller = composer.recaller
-        self.tz = composer.tz
-        self.ref: SessionRef = placement.ref
-        self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
-        anonymous = placement.ref.session if placement.ref.user is None else None
-        self.owner = OwnerRef(placement.ref.user, anonymous)
-        self.now: datetime = call.at.astimezone(self.tz)
-        self.out = Composed()
-        self.embedding: Future[NDArray[np.float32]] | None = None
-        self.embed_s: float | None = None
-        self.settings_tokens = tuple(count_message(m, self.count) for m in self.request.settings)
-        self.tools_tokens = self.count(self.request.tools) if self.request.tools else 0
-        self.system = sum(self.settings_tokens) + self.tools_tokens
+        self._composer = composer
+        self._placement = placement
+        self._budget = budget
+        self._request = call.request
+        self._windowing = Windowing(composer, call, placement, policy)
+        self._recaller = composer.recaller
+        self._count = self._windowing.count
+        self._now = call.at.astimezone(composer.tz)
+        self._window: Window | None = None
+        self._chosen: Composed | None = None
+        self._lock = threading.Lock()
+        self._ms: dict[str, float] = {}
+        self._notes: list[str] = []
+        self._told: list[str] = []
 
-    def run(self, embedding: Future[NDArray[np.float32]] | None, embed_s: float | None) -> Composed:
-        """Decide what is sent, cut when it is time, recall, and put it together."""
-        self.embedding, self.embed_s = embedding, embed_s
+    def run(
+        self,
+        embedding: Future[NDArray[np.float32]] | None,
+        *,
+        embed_until: float | None = None,
+        until: float | None = None,
+    ) -> Composed:
+        """Decide what is sent, cut when it is time, recall, and put it together.
+
+        Args:
+            embedding: the question's vectors on their way.
+            embed_until: how long to wait for them, by the monotonic clock; None: as long as it takes.
+            until: when the call goes out; likewise.
+        """
         started = time.perf_counter()
-        epoch = self.composer.epoch(self.which)
-        rounds = self._rounds(epoch)
-        begins = _begins(rounds, epoch)
-        start = begins or 0
-        tokens = tuple(sum(item.tokens for item in r) for r in rounds)
-        plan = self.policy.plan(PolicyRequest(tokens, start, self._room()))
-        summary = _Summary.loaded(epoch.summary) if epoch is not None and begins is not None else _Summary()
-        if plan.start > start:
-            self.out.cut, self.out.cut_rounds = True, plan.start - start
-            summary = self._cut(rounds, plan, summary)
-        window = [item for r in rounds[plan.start :] for item in r]
-        self.out.ms["compose"] = (time.perf_counter() - started) * 1_000
-        block = self._recall(window, plan, summary)
-        self._assemble(window, summary, block)
-        return self.out
+        window = self._windowing.decide(until)
+        self._ms["compose"] = (time.perf_counter() - started) * 1_000
+        self._notes += window.notes
+        self._window = window
+        return self._choose(window, self._recall(window, embedding, embed_until))
 
-    def _room(self) -> int | None:
-        limit = context_limit(self.request.model)
-        if limit is None:
+    def at_hand(self, late: str) -> Composed | None:
+        """What can be sent now, while `run` may still be at work; None when there is not even a window.
+
+        Args:
+            late: what to say when it is the window alone.
+        """
+        window = self._window
+        if window is None:
             return None
-        return max(0, limit - self.system - (self.request.max_output or _REPLY_TOKENS))
+        return self._choose(window, _NOTHING, late)
 
-    # The conversation as it stands.
-
-    def _rounds(self, epoch: Epoch | None) -> list[list[_Item]]:
-        """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
-        placed, count = self.placement, self.count
-        sent = zip(placed.alignment.identities, placed.own, strict=True)
-        own = [_Item(identity, seen.message, True, seen.tokens(count)) for identity, seen in sent]
-        items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
-        split: list[list[_Item]] = []
-        for item in items:
-            if not split or item.message.get("role") == "user":
-                split.append([])
-            split[-1].append(item)
-        # A round that was broken off among tool calls cannot be sent; the caller's own are the caller's.
-        return [r for r in split if r[-1].own or legal([item.message for item in r])]
-
-    def _earlier(self, epoch: Epoch | None, own_tokens: int) -> list[_Item]:
-        nodes = [node for node in self.placement.before if node.settled]
-        room = self._room()
-        left = (room if room is not None else _READ_TOKENS) - own_tokens
-        if epoch is not None:
-            starts = [i for i, node in enumerate(nodes) if node.identity == epoch.start]
-            if starts:
-                nodes = nodes[starts[0] :]
-            elif epoch.start in self.placement.alignment.identities:
-                nodes = []
-        items: list[_Item] = []
-        while nodes and left > 0:
-            nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
-            messages = self.composer.messages(self.ref, [node.identity for node in piece])
-            read = [
-                self._put_back(node.identity, messages[node.identity])
-                for node in piece
-                if node.identity in messages
-            ]
-            items = [*read, *items]
-            left -= sum(item.tokens for item in read)
-        return items
-
-    def _put_back(self, identity: bytes, message: Message) -> _Item:
-        """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
-        seen = self.composer.seen.of(self.composer.form(self.which, identity) or self._sendable(message))
-        return _Item(identity, seen.message, False, seen.tokens(self.count))
-
-    def _sendable(self, message: Message) -> Message:
-        return self.dialect.sendable(message, tools=bool(self.request.tools))
-
-    # Cutting.
-
-    def _cut(self, rounds: list[list[_Item]], plan: Plan, before: _Summary) -> _Summary:
-        """Rounds leave the window; what stands for them is written once and stays until the next cut."""
-        gone = [item for r in rounds[: plan.start] for item in r]
-        chinese = speaks_chinese(text_of(rounds[-1][0].message))
-        pins = tuple(self._pins())
-        budget = plan.summary - summary_fence(self.count, pins, chinese=chinese)
-        text = ""
-        if budget > 0:
-            rows = self._journaled(gone)
-            request = CompressRequest(rows, before.text, budget, self.count)
-            try:
-                text = self.composer.compressor.compress(request)
-            except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
-                self.out.notes.append(f"the summary failed ({error}); the one before it stays")
-                text = before.text
-        summary = _Summary(text, pins, chinese)
-        self.composer.begin_epoch(self.which, Epoch(rounds[plan.start][0].identity, summary.dumped()))
-        return summary
-
-    def _journaled(self, items: list[_Item]) -> tuple[Turn, ...]:
-        rows: list[Turn] = []
-        for i in range(0, len(items), _READ_TURNS):
-            wanted = tuple(item.identity for item in items[i : i + _READ_TURNS])
-            rows += self.store.turns(TurnsRequest(ref=self.ref, identities=wanted, limit=2 * len(wanted)))
-        return tuple({row.branch: row for row in reversed(rows)}.values())[::-1]
-
-    def _pins(self) -> list[str]:
-        return [pin.text for pin in self.store.pins(self.owner)] if isinstance(self.store, Pins) else []
+    def _choose(self, window: Window, block: Block, note: str = "") -> Composed:
+        """What is sent: what was ready first."""
+        with self._lock:
+            if self._chosen is None:
+                if note:
+                    self._notes.append(note)
+                if window.newest is not None and self._budget is None:
+                    self._composer.keep_block(self._windowing.which, window.newest.identity, block)
+                self._chosen = self._assembled(window, block)
+            return self._chosen
 
     # Recalling.
 
-    def _recall(self, window: list[_Item], plan: Plan, summary: _Summary) -> Block:
+    def _recall(
+        self, window: Window, embedding: Future[NDArray[np.float32]] | None, embed_until: float | None
+    ) -> Block:
         """What goes in front of the newest user turn; once per round."""
-        newest = next((item for item in reversed(window) if item.message.get("role") == "user"), None)
-        nothing = Block("", (), 0, 0)
-        if newest is None:
-            return nothing
+        if window.newest is None:
+            return _NOTHING
         started = time.perf_counter()
         try:
-            return self._recalled(window, newest, plan, summary)
+            return self._recalled(window, window.newest, embedding, embed_until)
         except Exception as error:  # noqa: BLE001 (trouble with recall never breaks the chat)
-            self.out.notes.append(
-                f"recall failed ({type(error).__name__}: {error}); the call goes without it"
-            )
-            return nothing
+            self._notes.append(f"recall failed ({type(error).__name__}: {error}); the call goes without it")
+            return _NOTHING
         finally:
-            self.out.ms["recall"] = (time.perf_counter() - started) * 1_000
+            self._ms["recall"] = (time.perf_counter() - started) * 1_000
 
-    def _recalled(self, window: list[_Item], newest: _Item, plan: Plan, summary: _Summary) -> Block:
-        loaded = self.recaller.load(self.owner)
-        known = self.composer.block(self.which, newest.identity)
-        if known is not None and known.redaction == loaded.redaction and self.budget is None:
-            self.out.recalled = known.recalled
+    def _recalled(
+        self,
+        window: Window,
+        newest: Item,
+        embedding: Future[NDArray[np.float32]] | None,
+        embed_until: float | None,
+    ) -> Block:
+        owner = self._windowing.owner
+        known = self._composer.block(self._windowing.which, newest.identity)
+        if known is not None and known.redaction is None and newest is not window.items[-1]:
             return known
-        pins = [pin for pin in self._pins() if pin not in summary.pins]
-        budget = plan.recall if self.budget is None else self.budget
-        text = text_of(newest.message)
-        chinese = speaks_chinese(text)
-        question = self._question(window, newest, text)
-        quoted = ""
+        loaded, damaged = self._recaller.load_sound(owner)
+        if known is not None and known.redaction == loaded.redaction and self._budget is None:
+            return known
+        if damaged:
+            self._notes.append(_DAMAGED.format(damaged))
+        pins = [pin for pin in self._windowing.pins() if pin not in window.summary.pins]
+        budget = window.recall if self._budget is None else self._budget
+        chinese = speaks_chinese(text_of(newest.message))
+        question = self._question(window, newest)
+        quoted: str = ""
+        recalled: tuple[Recalled, ...] = ()
         if budget and loaded.holds_more_than(question.exclude):
-            vectors, note = self.recaller.vectors_of(self.embedding, self.embed_s)
+            seconds = None if embed_until is None else max(0.0, embed_until - time.monotonic())
+            vectors, note = self._recaller.vectors_of(embedding, seconds)
             if note:
-                self.out.notes.append(note)
-            ranking = self.recaller.rank(loaded, question, vectors)
-            fence = recall_fence(self.count, pins, today=self.now.date(), chinese=chinese)
-            packed = self.recaller.pack(self.owner, ranking, budget, self.count, fence=fence, tz=self.tz)
-            quoted = packed.text
-            speakers = {hit.id: hit.speaker or hit.role for hit in (*ranking.standing, *ranking.hits)}
-            self.out.recalled = tuple(
-                Recalled(
-                    id=e.id,
-                    speaker=speakers[e.id],
-                    score=e.score,
-                    why=e.why,
-                    tokens=e.tokens,
-                    text=e.text,
-                    trimmed=e.trimmed,
-                    session=e.session,
-                    date=e.date,
-                )
-                for e in packed.excerpts
+                self._told.append(note)
+            ranking = self._recaller.rank(loaded, question, vectors)
+            fence = recall_fence(self._count, pins, today=self._now.date(), chinese=chinese)
+            packed = self._recaller.pack(
+                owner, ranking, budget, self._count, fence=fence, tz=self._composer.tz
             )
-        block = recall_block(quoted, pins, today=self.now.date(), chinese=chinese)
-        made = Block(
-            block, self.out.recalled, self.count(block) + SEPARATOR if block else 0, loaded.redaction
-        )
-        self.composer.keep_block(self.which, newest.identity, made)
-        return made
+            quoted, recalled = packed.text, _excerpts(ranking, packed)
+        text = recall_block(quoted, pins, today=self._now.date(), chinese=chinese)
+        return Block(text, recalled, self._count(text) + SEPARATOR if text else 0, loaded.redaction)
 
-    def _question(self, window: list[_Item], newest: _Item, text: str) -> Question:
-        path = {node.identity for node in self.placement.before} | set(self.placement.alignment.identities)
-        seqs = {node.identity: node.seq for node in self.placement.before} | dict(self.placement.seqs)
-        visible = {f"t{seqs[item.identity]}" for item in window if item.identity in seqs}
-        before = window[: window.index(newest)]
-        context = tuple(text_of(item.message) for item in before[-_CONTEXT_TURNS:])
+    def _question(self, window: Window, newest: Item) -> Question:
+        placement = self._placement
+        path = {node.identity for node in placement.before} | set(placement.alignment.identities)
+        seqs = {node.identity: node.seq for node in placement.before} | dict(placement.seqs)
+        visible = {f"t{seqs[item.identity]}" for item in window.items if item.identity in seqs}
+        before = window.items[: window.items.index(newest)]
         return Question(
-            owner=self.owner,
-            text=text,
-            now=self.now,
-            context=context,
-            session=self.ref.session,
+            owner=self._windowing.owner,
+            text=text_of(newest.message),
+            now=self._now,
+            context=tuple(text_of(item.message) for item in before[-_CONTEXT_TURNS:]),
+            session=placement.ref.session,
             path=path,
             exclude=visible,
         )
 
     # Putting it together.
 
-    def _assemble(self, window: list[_Item], summary: _Summary, block: Block) -> None:
-        out, summary_text = self.out, summary.block()
-        users = [i for i, item in enumerate(window) if item.message.get("role") == "user"]
-        messages = [item.message for item in window]
-        tokens = [item.tokens for item in window]
+    def _assembled(self, window: Window, block: Block) -> Composed:
+        items, summary_text = window.items, window.summary.block()
+        users = [i for i, item in enumerate(items) if item.message.get("role") == "user"]
         newest = users[-1] if users else 0
-        forms = ((item.identity, item.message) for item in window if item.own)
-        self.composer.keep_forms(self.which, forms, self._sendable)
-        own = sum(item.own for item in window)
-        out.restored = len(window) - own
-        out.dropped = len(self.request.turns) - own
-        out.tokens = Tokens(
-            system=self.system,
-            summary=self.count(summary_text) + SEPARATOR if summary_text else 0,
-            window=sum(tokens[:newest]),
-            recall=block.tokens,
-            new=sum(tokens[newest:]),
+        messages = [item.message for item in items]
+        tokens = [item.tokens for item in items]
+        forms = ((item.identity, item.message) for item in items if item.own)
+        self._composer.keep_forms(self._windowing.which, forms, self._windowing.sendable)
+        own = sum(item.own for item in items)
+        summary_tokens = self._count(summary_text) + SEPARATOR if summary_text else 0
+        out = Composed(
+            restored=len(items) - own,
+            dropped=len(self._request.turns) - own,
+            tokens=Tokens(
+                system=self._windowing.system,
+                summary=summary_tokens,
+                window=sum(tokens[:newest]),
+                recall=block.tokens,
+                new=sum(tokens[newest:]),
+            ),
+            recalled=block.recalled,
+            cut=window.cut > 0,
+            cut_rounds=window.cut,
+            notes=[*self._notes, *self._told],
+            told=frozenset(self._told),
+            ms=dict(self._ms),
         )
         if users:
             messages[users[-1]] = in_front(messages[users[-1]], block.text)
             messages[users[0]] = in_front(messages[users[0]], summary_text)
-            tokens[users[-1]] += out.tokens.recall
-            tokens[users[0]] += out.tokens.summary
-        arranged = self.dialect.arranged([(m, item.own) for m, item in zip(messages, window, strict=True)])
-        everything = [*self.request.settings, *arranged]
+            tokens[users[-1]] += block.tokens
+            tokens[users[0]] += summary_tokens
+        arranged = self._windowing.dialect.arranged(
+            [(message, item.own) for message, item in zip(messages, items, strict=True)]
+        )
+        everything = [*self._request.settings, *arranged]
         if out.restored or out.dropped or summary_text or block.text:
             if self._breaks_json_mode(everything):
-                everything = [*self.request.settings, *self.request.turns]
-                self._as_made()
+                everything = [*self._request.settings, *self._request.turns]
+                out = self._as_made(out)
             else:
                 out.messages = everything
-        counted = dict(zip(map(id, messages), tokens, strict=True))
-        self._sent(everything, counted)
+        out.prefix_tokens = self._shared(everything, dict(zip(map(id, messages), tokens, strict=True)))
+        return out
 
-    def _sent(self, messages: list[Message], counted: dict[int, int]) -> None:
-        """Say what the request shares with the one before it; `counted` has the tokens of known messages."""
-        counted |= dict(zip(map(id, self.request.settings), self.settings_tokens, strict=True))
-        tokens = (counted.get(id(m)) or count_message(m, self.count) for m in messages)
-        sent = Sent(self.request.tools, tuple(messages), tuple(tokens), self.tools_tokens)
-        self.out.prefix_tokens = self.composer.sent(self.which, sent, self.count)
+    def _shared(self, messages: list[Message], counted: dict[int, int]) -> int | None:
+        """What the request shares with the one before it; `counted` has the tokens of known messages."""
+        windowing = self._windowing
+        counted |= dict(zip(map(id, self._request.settings), windowing.settings_tokens, strict=True))
+        tokens = (counted.get(id(m)) or count_message(m, self._count) for m in messages)
+        sent = Sent(self._request.tools, tuple(messages), tuple(tokens), windowing.tools_tokens)
+        return self._composer.sent(windowing.which, sent, self._count)
 
     def _breaks_json_mode(self, messages: Sequence[Message]) -> bool:
         """Whether these messages lack the word that JSON mode asks for, and the caller's have it."""
-        if not self.request.json_mode or not self.dialect.breaks_json_mode(messages):
+        dialect = self._windowing.dialect
+        if not self._request.json_mode or not dialect.breaks_json_mode(messages):
             return False
-        return not self.dialect.breaks_json_mode([*self.request.settings, *self.request.turns])
+        return not dialect.breaks_json_mode([*self._request.settings, *self._request.turns])
 
-    def _as_made(self) -> None:
+    def _as_made(self, out: Composed) -> Composed:
         """The call goes out as it was made."""
-        out = self.out
-        new = sum(count_message(turn, self.count) for turn in self.request.turns)
-        out.restored = out.dropped = 0
-        out.recalled = ()
-        out.tokens = Tokens(system=self.system, new=new)
-        out.notes.append(
-            "JSON mode needs the word JSON, which memory left out: the call goes out as it was made"
+        new = sum(count_message(turn, self._count) for turn in self._request.turns)
+        note = "JSON mode needs the word JSON, which memory left out: the call goes out as it was made"
+        return dataclasses.replace(
+            out,
+            restored=0,
+            dropped=0,
+            recalled=(),
+            tokens=Tokens(system=self._windowing.system, new=new),
+            notes=[*out.notes, note],
         )
 
 
-def _begins(rounds: list[list[_Item]], epoch: Epoch | None) -> int | None:
-    """The round with which the epoch's window begins; None before the first cut, and on another branch."""
-    if epoch is None:
-        return None
-    return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), None)
+def _excerpts(ranking: Ranking, packed: Packed) -> tuple[Recalled, ...]:
+    """What was quoted, as receipts tell it."""
+    speakers = {hit.id: hit.speaker or hit.role for hit in (*ranking.standing, *ranking.hits)}
+    return tuple(
+        Recalled(
+            id=e.id,
+            speaker=speakers[e.id],
+            score=e.score,
+            why=e.why,
+            tokens=e.tokens,
+            text=e.text,
+            trimmed=e.trimmed,
+            session=e.session,
+            date=e.date,
+        )
+        for e in packed.excerpts
+    )

@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from convmem.abilities import ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.composition import Composition
 from convmem.errors import InputError, StoreError
 from convmem.jobs import BeginJob, Call
 from convmem.portable import pages
@@ -61,9 +62,8 @@ def prepare(
     embedding = engine.recaller.embed_soon(text_of(asked), owner) if asked is not None else None
     placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
     placed = time.perf_counter()
-    composed = engine.composer.compose(
-        call, placement, policy or engine.policy, embedding=embedding, embed_s=None, budget=budget
-    )
+    composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
+    composed = composition.run(embedding)
     receipt = Receipt(
         call=call.id,
         user=user,
@@ -156,8 +156,8 @@ def forget(
     if dry_run:
         return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
     engine.journal.flush()  # what is on its way must not arrive after it was forgotten
-    done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
-    engine.forgotten()
+    with engine.forgetting():
+        done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
     gone = tuple(f"t{seq}" for seq in done.seqs)
     return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
 

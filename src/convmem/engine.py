@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 import weakref
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -23,7 +24,7 @@ from convmem.scope import UNSET, entered, resolve
 from convmem.seen import SeenMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from datetime import tzinfo
 
     from convmem.compress.protocol import Compressor
@@ -43,6 +44,9 @@ __all__ = ["Engine", "Exchange", "OnError"]
 T = TypeVar("T")
 
 _COMPOSE_THREADS = 4
+_EMBED_SHARE = 1 / 2
+_REPLY_SHARE = 1 / 6
+"""Of the deadline: the most that the embedding of the question takes, and what is kept for the reply."""
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
 _SILENCE_S = 30.0
@@ -74,7 +78,7 @@ class Engine:
         store: where the journal is.
         owns_store: close it in the end.
         on_error: what to do when a call cannot be journaled in time.
-        deadline_ms: how long a call waits for the journal, before and after the provider.
+        deadline_ms: how long a call waits for memory in all, before and after the provider.
         hooks: told of every event.
         clock: the time as an aware datetime.
         policy: what to send, unless the wrap says otherwise.
@@ -107,7 +111,7 @@ class Engine:
         self._owns_store = owns_store
         self._closed = False
         self.policy = policy
-        self.embed_s = deadline_ms / 2_000
+        self.embed_s = _EMBED_SHARE * deadline_ms / 1_000
         self.ratios = LearnedRatios()
         self.recaller = Recaller(
             store,
@@ -123,6 +127,7 @@ class Engine:
         self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000
+        self.reply_s = _REPLY_SHARE * self.deadline_s
         self.hooks = hooks
         self.clock = clock
         self.owner: object = None  # the Memory: a wrapped client keeps it alive, to be closed at exit
@@ -175,6 +180,7 @@ class Engine:
         for stream in list(self.streams):
             stream.stop_soon()
         self.pool.close()
+        self.composer.close()
         ended = self.journal.close(timeout)
         ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
         if self._owns_store and ended:  # a store that hangs would keep whoever closes it
@@ -194,11 +200,15 @@ class Engine:
         self.composer.after_fork()
         self.pool.after_fork()
 
-    def forgotten(self) -> None:
-        """Something was forgotten: nothing derived from it may be used again."""
-        self.seen.clear()
-        self.composer.forget()
-        self.recaller.forget()
+    @contextmanager
+    def forgetting(self) -> Generator[None]:
+        """While something is forgotten: nothing derived from it may be used again."""
+        with self.composer.forgetting():
+            try:
+                yield
+            finally:
+                self.seen.clear()
+                self.recaller.forget()
 
     def run(self, make: Callable[[], Job[T]]) -> T:
         """Do a job for the direct API: wait out other processes, and raise what goes wrong.

@@ -13,6 +13,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.abilities import OwnerRef
+from convmem.composition import Composition
 from convmem.errors import ClosedError, JournalError
 from convmem.hooks import (
     AnsweredEvent,
@@ -59,7 +60,8 @@ class Exchange:
         self._engine = engine
         self._call = call
         self._policy = policy
-        self._until = 0.0
+        self._started = self._until = 0.0
+        self._waited_s = 0.0
         self._begun = BeginJob(call, engine.store, engine.seen, written=self._begin_written)
         self._ended = False
         self._end_written = False
@@ -76,13 +78,13 @@ class Exchange:
     # Before the provider call.
 
     def begin(self) -> None:
-        """Align and journal, then compose the request; at most for the deadline."""
+        """Align and journal, then compose the request; at most for its part of the deadline."""
         started, future, embedding = self._begin()
         try:
-            error = _outcome(future, self._engine.deadline_s)
-            self._has_begun(started, error)
-            if (composing := self._compose(embedding)) is not None:
-                self._has_composed(composing, _outcome(composing, self._left()))
+            self._has_begun(started, _outcome(future, self._left()))
+            if (composition := self._composition()) is not None:
+                composing = self._compose(composition, embedding)
+                self._has_composed(composition, composing, _outcome(composing, self._left()))
         except JournalError:
             raise
         except BaseException as stopped:
@@ -94,10 +96,10 @@ class Exchange:
         """`begin`, without blocking the event loop."""
         started, future, embedding = self._begin()
         try:
-            error = await _aoutcome(future, self._engine.deadline_s)
-            self._has_begun(started, error)
-            if (composing := self._compose(embedding)) is not None:
-                self._has_composed(composing, await _aoutcome(composing, self._left()))
+            self._has_begun(started, await _aoutcome(future, self._left()))
+            if (composition := self._composition()) is not None:
+                composing = self._compose(composition, embedding)
+                self._has_composed(composition, composing, await _aoutcome(composing, self._left()))
         except JournalError:
             raise
         except BaseException as stopped:
@@ -108,7 +110,8 @@ class Exchange:
     def _begin(self) -> tuple[float, Future[Placement], Future[NDArray[np.float32]] | None]:
         """Submit what runs side by side: the journal step, and the embedding of the question."""
         started = time.perf_counter()
-        self._until = time.monotonic() + self._engine.deadline_s
+        self._started = time.monotonic()
+        self._until = self._started + self._engine.deadline_s - self._engine.reply_s
         embedding = None
         if self._call.mode != "write":
             asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
@@ -120,29 +123,37 @@ class Exchange:
     def _left(self) -> float:
         return max(0.0, self._until - time.monotonic())
 
-    def _compose(self, embedding: Future[NDArray[np.float32]] | None) -> Future[Composed] | None:
-        """Begin to compose the request; None when it goes out as the caller made it."""
+    def _composition(self) -> Composition | None:
+        """What composes the request; None when it goes out as the caller made it."""
         placement = self._begun.placement
         if placement is None or self._call.mode == "write":
             return None
-        engine = self._engine
-        embed_s = min(engine.embed_s, 0.8 * self._left())
-        return engine.pool.submit(
-            lambda: engine.composer.compose(
-                self._call, placement, self._policy, embedding=embedding, embed_s=embed_s
-            )
-        )
+        return Composition(self._engine.composer, self._call, placement, self._policy)
 
-    def _has_composed(self, composing: Future[Composed], error: BaseException | None) -> None:
-        if error is not None:
+    def _compose(
+        self, composition: Composition, embedding: Future[NDArray[np.float32]] | None
+    ) -> Future[Composed]:
+        """Begin to compose; words alone have their time when the embedding takes all of its own."""
+        until, engine = self._until, self._engine
+        embed_until = min(self._started + engine.embed_s, time.monotonic() + 0.8 * self._left())
+        return engine.pool.submit(lambda: composition.run(embedding, embed_until=embed_until, until=until))
+
+    def _has_composed(
+        self, composition: Composition, composing: Future[Composed], error: BaseException | None
+    ) -> None:
+        late = "recall was not ready in time: the call goes without it"
+        composed = composing.result() if error is None else composition.at_hand(late)
+        if composed is None:
             self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
             return
-        composed = composing.result()
         self.messages = composed.messages
         self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
         self._tell(composed)
         for note in composed.notes:
-            self._degraded(note, None, serious=False)
+            if note in composed.told:
+                self._note(note)
+            else:
+                self._degraded(note, None, serious=False)
 
     def _tell(self, composed: Composed) -> None:
         """What composing did, as events."""
@@ -165,6 +176,7 @@ class Exchange:
         )
 
     def _goes_out(self) -> None:
+        self._waited_s = time.monotonic() - self._started
         receipt = self.receipt
         self._emit(SentEvent, model=receipt.model, host=self._call.host, mode=receipt.mode, ms=receipt.ms)
         self._sent_at = time.perf_counter()
@@ -217,17 +229,21 @@ class Exchange:
 
     # After it.
 
+    def _rest(self) -> float:
+        """What is left of the deadline for the reply; something was kept for it."""
+        return max(self._engine.deadline_s - self._waited_s, self._engine.reply_s)
+
     def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Commit the reply, at most for the deadline."""
+        """Commit the reply, at most for the rest of the deadline."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, _outcome(future, self._engine.deadline_s), response)
+            self._has_ended(started, _outcome(future, self._rest()), response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, await _aoutcome(future, self._engine.deadline_s), response)
+            self._has_ended(started, await _aoutcome(future, self._rest()), response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
@@ -237,7 +253,7 @@ class Exchange:
         """
         future = self._end(reply, error=type(error).__name__ if error is not None else None)
         if future is not None and isinstance(error, Exception):
-            _outcome(future, self._engine.deadline_s)
+            _outcome(future, self._rest())
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """`stopped`, waiting for nobody: for event loops and finalizers."""

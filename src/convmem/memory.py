@@ -55,7 +55,8 @@ class Memory:
         on_error: `"pass_through"`: when a call cannot be journaled in time it goes out all the same, its
             receipt says so, and the turn is written when it can be. `"raise"`: it does not go out, and
             `JournalError` is raised.
-        deadline_ms: how long a call may wait for the journal, before and again after the provider.
+        deadline_ms: how long a call may wait for memory in all: five sixths of it at most before the provider
+            and the rest after it. What is not ready by then is left out, and the receipt says so.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
         hooks: called with each `Event`.
         clock: the time as an aware datetime; for tests and simulations.

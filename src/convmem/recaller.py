@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from concurrent.futures import Future, wait
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import StoreError
+from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.indexer import Indexer
 from convmem.partitions import Loaded, Partitions
 from convmem.pool import Pool
@@ -72,7 +74,7 @@ class Recaller:
         store: the journal.
         embedder: makes vectors; None for words alone.
         settings: weights of the ranking; None for those shipped.
-        tell: told of what the indexer does.
+        tell: told of what the indexer does, and of questions that cannot be embedded in time.
     """
 
     def __init__(
@@ -96,10 +98,14 @@ class Recaller:
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
         self.indexer = Indexer(store, embedder, tell=tell)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
+        self._tell = tell
         self._slow_until = 0.0
+        self._in_trouble = False
+        self._lock = threading.Lock()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        self._lock = threading.Lock()
         self.partitions.after_fork()
         self.indexer.after_fork()
         self._pool.after_fork()
@@ -138,24 +144,45 @@ class Recaller:
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, seconds: float | None
     ) -> tuple[NDArray[np.float32] | None, str]:
-        """The vectors, and what to note when there are none: the embedder was too slow, or failed."""
+        """The vectors, and what to note when there are none: the embedder was too slow, or failed.
+
+        Of that there is one event when it begins, and one when it ends.
+        """
+        if self._embedder is None:
+            return None, ""
         if embedding is None:
-            return None, "" if self._embedder is None else "the embedder is slow: recalled by words alone"
+            return None, self._troubled("the embedder is slow: recalled by words alone")
         wait((embedding,), timeout=seconds)
         if not embedding.done():
             self._slow_until = time.monotonic() + _SLOW_PAUSE_S
-            return None, f"embedding took more than {(seconds or 0) * 1_000:.0f} ms: recalled by words alone"
+            ms = (seconds or 0) * 1_000
+            return None, self._troubled(f"embedding took more than {ms:.0f} ms: recalled by words alone")
         if (error := embedding.exception()) is not None:
-            return None, f"the embedder failed ({error}): recalled by words alone"
+            return None, self._troubled(f"the embedder failed ({error}): recalled by words alone")
+        with self._lock:
+            healed, self._in_trouble = self._in_trouble, False
+        if healed:
+            self._tell(HealedEvent(detail="questions are embedded again"))
         return embedding.result(), ""
+
+    def _troubled(self, note: str) -> str:
+        with self._lock:
+            known, self._in_trouble = self._in_trouble, True
+        if not known:
+            self._tell(DegradedEvent(detail=note))
+        return note
 
     def load(self, owner: OwnerRef) -> Loaded:
         """The owner's partition; damaged entries are sent to be made again."""
+        return self.load_sound(owner)[0]
+
+    def load_sound(self, owner: OwnerRef) -> tuple[Loaded, int]:
+        """`load`, and how many entries it is without because they are damaged."""
         loaded = self.partitions.get(owner)
-        if loaded.damaged:
-            self.indexer.wake(loaded.damaged)
-            loaded.damaged = ()
-        return loaded
+        damaged, loaded.damaged = loaded.damaged, ()
+        if damaged:
+            self.indexer.wake(damaged)
+        return loaded, len(damaged)
 
     def rank(self, loaded: Loaded, question: Question, vectors: NDArray[Any] | None) -> Ranking:
         """Rank the owner's turns for the question; turns that were edited away say so."""

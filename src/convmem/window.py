@@ -1,0 +1,274 @@
+"""The window of a request: the rounds that are sent, and the summary of those that are not.
+
+A cut moves the beginning of the window. Its summary may take long (a model may write it), so it is made in
+the background: a call waits for it for a part of its time, else goes out uncut once more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
+from convmem.compress.protocol import CompressRequest
+from convmem.context.limits import context_limit
+from convmem.context.render import speaks_chinese, summary_block, summary_fence
+from convmem.context.tokens import count_message
+from convmem.policy import PolicyRequest
+from convmem.protocols import TurnsRequest
+from convmem.session.rounds import legal
+from convmem.wire.message import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from convmem.composer import Composer
+    from convmem.jobs import Call, Placement
+    from convmem.policy import Policy
+    from convmem.protocols import SessionRef
+    from convmem.types import Message, Turn
+
+__all__ = ["Cut", "Item", "Summary", "Window", "Windowing"]
+
+_REPLY_TOKENS = 4_096
+_READ_TURNS = 200
+_READ_TOKENS = 64_000
+"""History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
+_CUT_SHARE = 0.5
+"""Of the time that is left, how much a call waits for the summary of a cut."""
+_NOT_READY = "the summary of what is to leave the window is not ready yet; it is cut once it is"
+
+
+class Item(NamedTuple):
+    """One message of the conversation as it stands for this call."""
+
+    identity: bytes
+    message: Message
+    own: bool
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands for the rounds before the window; bytes that must not change until the next cut."""
+
+    text: str = ""
+    pins: tuple[str, ...] = ()
+    chinese: bool = False
+
+    def block(self) -> str:
+        """As it is sent."""
+        return summary_block(self.text, self.pins, chinese=self.chinese)
+
+    def dumped(self) -> str:
+        """As it is kept."""
+        return json.dumps([self.text, self.pins, self.chinese], ensure_ascii=False) if self.block() else ""
+
+    @staticmethod
+    def loaded(text: str) -> Summary:
+        """As it was kept."""
+        said, pins, chinese = json.loads(text) if text else ("", (), False)
+        return Summary(said, tuple(pins), chinese)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is sent of the conversation.
+
+    Attributes:
+        items: its messages, whole rounds, oldest first.
+        summary: what stands for those before them.
+        recall: the most tokens for recalled turns.
+        cut: how many rounds left it just now.
+        notes: what a person should know.
+    """
+
+    items: tuple[Item, ...]
+    summary: Summary
+    recall: int
+    cut: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> Item | None:
+        """The newest user turn: what is recalled goes in front of its text."""
+        return next((item for item in reversed(self.items) if item.message.get("role") == "user"), None)
+
+
+class Cut:
+    """Rounds about to leave a window.
+
+    Attributes:
+        start: the identity of the first turn that stays.
+        make: makes what stands for them, and notes on it.
+        made: what it made.
+    """
+
+    def __init__(self, start: bytes, make: Callable[[], tuple[Summary, tuple[str, ...]]]) -> None:
+        self.start = start
+        self.make = make
+        self.made: Future[tuple[Summary, tuple[str, ...]]] = Future()
+
+
+class Windowing:
+    """Decides the window of one request."""
+
+    def __init__(self, composer: Composer, call: Call, placement: Placement, policy: Policy) -> None:
+        self.composer = composer
+        self.policy = policy
+        self.placement = placement
+        self.request = call.request
+        self.count = composer.ratios.counter(self.request.model)
+        self.dialect = composer.dialects.of(call.host, self.request.model, call.at)
+        self.ref: SessionRef = placement.ref
+        self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
+        anonymous = placement.ref.session if placement.ref.user is None else None
+        self.owner = OwnerRef(placement.ref.user, anonymous)
+        self.settings_tokens = tuple(count_message(m, self.count) for m in self.request.settings)
+        self.tools_tokens = self.count(self.request.tools) if self.request.tools else 0
+
+    @property
+    def system(self) -> int:
+        """Tokens of the system text and the tools."""
+        return sum(self.settings_tokens) + self.tools_tokens
+
+    def decide(self, until: float | None) -> Window:
+        """Read what there is, and cut it when it is time.
+
+        Args:
+            until: when the call goes out, by the monotonic clock; None waits as long as it takes.
+        """
+        epoch = self.composer.epoch(self.which)
+        rounds = self._rounds(epoch)
+        begins = _begins(rounds, epoch)
+        start = begins or 0
+        tokens = tuple(sum(item.tokens for item in r) for r in rounds)
+        room = self._room()
+        plan = self.policy.plan(PolicyRequest(tokens, start, room))
+        before = Summary.loaded(epoch.summary) if epoch is not None and begins is not None else Summary()
+        if plan.start <= start:
+            return Window(_flat(rounds[plan.start :]), before, plan.recall)
+        gone, newest = rounds[start : plan.start], text_of(rounds[-1][0].message)
+        cut = Cut(
+            rounds[plan.start][0].identity, lambda: self._summarized(gone, plan.summary, before, newest)
+        )
+        summary, notes = self._cut(cut, until)
+        if summary is not None:
+            left = plan.start - start
+            return Window(_flat(rounds[plan.start :]), summary, plan.recall, cut=left, notes=notes)
+        fits = room is None or sum(tokens[start:]) <= room
+        return Window(_flat(rounds[start if fits else plan.start :]), before, plan.recall, notes=notes)
+
+    def _room(self) -> int | None:
+        limit = context_limit(self.request.model)
+        if limit is None:
+            return None
+        return max(0, limit - self.system - (self.request.max_output or _REPLY_TOKENS))
+
+    # The conversation as it stands.
+
+    def _rounds(self, epoch: Epoch | None) -> list[list[Item]]:
+        """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
+        placed, count = self.placement, self.count
+        sent = zip(placed.alignment.identities, placed.own, strict=True)
+        own = [Item(identity, seen.message, True, seen.tokens(count)) for identity, seen in sent]
+        items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
+        split: list[list[Item]] = []
+        for item in items:
+            if not split or item.message.get("role") == "user":
+                split.append([])
+            split[-1].append(item)
+        # A round that was broken off among tool calls cannot be sent; the caller's own are the caller's.
+        return [r for r in split if r[-1].own or legal([item.message for item in r])]
+
+    def _earlier(self, epoch: Epoch | None, own_tokens: int) -> list[Item]:
+        nodes = [node for node in self.placement.before if node.settled]
+        room = self._room()
+        left = (room if room is not None else _READ_TOKENS) - own_tokens
+        if epoch is not None:
+            starts = [i for i, node in enumerate(nodes) if node.identity == epoch.start]
+            if starts:
+                nodes = nodes[starts[0] :]
+            elif epoch.start in self.placement.alignment.identities:
+                nodes = []
+        items: list[Item] = []
+        while nodes and left > 0:
+            nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
+            messages = self.composer.messages(self.ref, [node.identity for node in piece])
+            read = [
+                self._put_back(node.identity, messages[node.identity])
+                for node in piece
+                if node.identity in messages
+            ]
+            items = [*read, *items]
+            left -= sum(item.tokens for item in read)
+        return items
+
+    def _put_back(self, identity: bytes, message: Message) -> Item:
+        """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
+        seen = self.composer.seen.of(self.composer.form(self.which, identity) or self.sendable(message))
+        return Item(identity, seen.message, False, seen.tokens(self.count))
+
+    def sendable(self, message: Message) -> Message:
+        """A journaled message as this provider takes it."""
+        return self.dialect.sendable(message, tools=bool(self.request.tools))
+
+    # Cutting.
+
+    def _cut(self, cut: Cut, until: float | None) -> tuple[Summary | None, tuple[str, ...]]:
+        """Rounds leave the window; what stands for them is written once and stays until the next cut.
+
+        Returns:
+            The summary, None when there is none in time; and what to note.
+        """
+        begun = self.composer.cut(self.which, cut)
+        seconds = None if until is None else _CUT_SHARE * max(0.0, until - time.monotonic())
+        wait((begun.made,), timeout=seconds)
+        if not begun.made.done() or begun.start != cut.start:
+            return None, (_NOT_READY,)
+        if (error := begun.made.exception()) is not None:
+            return None, (f"the window could not be cut ({error}); it is tried again",)
+        return begun.made.result()
+
+    def _summarized(
+        self, gone: list[list[Item]], tokens: int, before: Summary, newest: str
+    ) -> tuple[Summary, tuple[str, ...]]:
+        """What stands for these rounds, and for those that left before them."""
+        text, notes = "", tuple[str, ...]()
+        chinese, pins = speaks_chinese(newest), tuple(self.pins())
+        budget = tokens - summary_fence(self.count, pins, chinese=chinese)
+        if budget > 0:
+            request = CompressRequest(self._journaled(_flat(gone)), before.text, budget, self.count)
+            try:
+                text = self.composer.compressor.compress(request)
+            except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
+                text, notes = before.text, (f"the summary failed ({error}); the one before it stays",)
+        return Summary(text, pins, chinese), notes
+
+    def _journaled(self, items: tuple[Item, ...]) -> tuple[Turn, ...]:
+        rows: list[Turn] = []
+        for i in range(0, len(items), _READ_TURNS):
+            wanted = tuple(item.identity for item in items[i : i + _READ_TURNS])
+            rows += self.composer.store.turns(
+                TurnsRequest(ref=self.ref, identities=wanted, limit=2 * len(wanted))
+            )
+        return tuple({row.branch: row for row in reversed(rows)}.values())[::-1]
+
+    def pins(self) -> list[str]:
+        """The owner's pins."""
+        store = self.composer.store
+        return [pin.text for pin in store.pins(self.owner)] if isinstance(store, Pins) else []
+
+
+def _flat(rounds: list[list[Item]]) -> tuple[Item, ...]:
+    return tuple(item for r in rounds for item in r)
+
+
+def _begins(rounds: list[list[Item]], epoch: Epoch | None) -> int | None:
+    """The round with which the epoch's window begins; None before the first cut, and on another branch."""
+    if epoch is None:
+        return None
+    return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), None)
