@@ -194,6 +194,16 @@ def test_a_policy_says_the_budget_when_nobody_else_does(bench, data, tmp_path):
     assert report(tmp_path / "lean")["settings"]["budgets"] == [512]
 
 
+def test_a_policy_that_cuts_the_running_session_adds_its_summary_beside_recall(bench, tmp_path):
+    policy = tmp_path / "short.toml"
+    policy.write_text('name = "short"\nhigh = 40\nlow = 12\nsummary = 90\nrecall = 90\n', "utf-8")
+    found = bench("--policy", str(policy), "--baselines", "none")
+    whole = bench("--baselines", "none", out=tmp_path / "whole")
+    assert found["running"]["found"]["convmem"]["90"]["tokens"] > 90, "recall and a summary of what was cut"
+    assert whole["running"]["found"]["convmem"]["90"]["tokens"] <= 90
+    assert found["boat"]["found"]["convmem"]["90"]["all"] == 1
+
+
 def test_the_command_line_hands_everything_on(data, capsys):
     pytest.importorskip("typer")
     with pytest.raises(SystemExit) as helped:
@@ -212,7 +222,7 @@ def test_the_command_line_hands_everything_on(data, capsys):
         (["--data", "nowhere"], "There is no nowhere"),
         (["--sets", "other"], "no data set called other; it has shared, tiny"),
         (["--policy", "leen"], "Did you mean 'lean'"),
-        (["--peers", "mem0"], "pip install mem0ai"),
+        (["--answer", "http://127.0.0.1:9/v1"], "--model NAME"),
     ],
 )
 def test_what_cannot_be_done_is_said(data, capsys, options, complaint):

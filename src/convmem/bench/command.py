@@ -33,7 +33,7 @@ from convmem.bench.report import markdown, note, write
 from convmem.bench.run import Run
 from convmem.bench.vectors import CachedOnDisk
 from convmem.embed.resolve import resolve
-from convmem.errors import ConvmemError
+from convmem.errors import ConvmemError, InputError
 from convmem.policy import WindowPolicy, resolve_policy
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def _run(options: argparse.Namespace, embedder: Embedder | None) -> None:
         count, counted = counter(tables / "tiktoken")
     if counted.startswith("estimate"):
         note(f"NOTE: tokens are not counted but {counted}")
+    if options.answer and not options.model:
+        raise InputError("say which model is to answer: --model NAME")
     policy = resolve_policy(options.policy)
     budgets = options.budget or _budgets(options.policy, policy)
     for name in options.peers:

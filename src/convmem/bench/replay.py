@@ -31,6 +31,8 @@ __all__ = ["Context", "Replay", "message", "spoken_texts"]
 
 _SESSION = "benchmark"
 _ELLIPSIS = " … "
+_SUMMARY_ENDS = "</summary>\n\n"
+"""No quoted text can hold this."""
 _CONTEXT_TURNS = 2
 _RANKED = 50
 
@@ -204,7 +206,7 @@ class Replay:
         content = str(last["content"])
         if not content.endswith(question):
             raise RuntimeError("something was added behind the question")
-        text = content.removesuffix(question)
+        summary, end, text = content.removesuffix(question).rpartition(_SUMMARY_ENDS)
         whole: set[str] = set()
         shares: dict[str, float] = {}
         for recalled in prepared.receipt.recalled:
@@ -214,7 +216,8 @@ class Replay:
             elif recalled.trimmed:
                 shown = sum(len(passage) for passage in recalled.text.split(_ELLIPSIS) if passage in text)
                 shares[turn.id] = max(shares.get(turn.id, 0.0), shown / len(turn.text))
-        return Context(text, whole, shares, prepared.receipt.ms.get("recall"), _added(earlier, sent))
+        more = _added(earlier, sent) + summary + end
+        return Context(text, whole, shares, prepared.receipt.ms.get("recall"), more)
 
 
 def _added(earlier: Sequence[Message], sent: Sequence[Message]) -> str:
