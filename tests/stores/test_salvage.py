@@ -105,7 +105,7 @@ def test_damaged_pages_cost_what_stood_on_them(file):
     assert 0 < done.lost < 60
     assert len(after) == done.turns == len(before) - done.lost
     assert after.keys() < before.keys()
-    assert all(turn.payload == before[key].payload for key, turn in after.items())
+    assert all(turn.payload == before[key].payload for key, turn in after.items() if key[1] != "picture")
     with convmem.Memory(file, embedder=None) as memory:
         assert memory.check(mend=True).sound
         messages = [{"role": ("user", "assistant")[n % 2], "content": text(n)} for n in range(20)]
@@ -113,6 +113,23 @@ def test_damaged_pages_cost_what_stood_on_them(file):
             memory.record(messages, user=user, session="s0")
             texts = [turn.text for turn in memory.turns(user=user, session="s0", branches=True)]
             assert sorted(texts) == sorted(text(n) for n in range(20))
+
+
+def test_a_turn_whose_picture_is_lost_keeps_its_words(tmp_path):
+    path = tmp_path / "chat.db"
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 600}}
+    content = [{"type": "text", "text": "my bicycle"}, image]
+    with convmem.Memory(path, embedder=None) as memory:
+        memory.record([{"role": "user", "content": content}], user="alice", session="s")
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM media")
+    db.close()
+    done = convmem.repair(path)
+    assert (done.turns, done.lost) == (1, 0)
+    with convmem.Memory(path, embedder=None) as memory:
+        (turn,) = memory.turns(user="alice", session="s")
+        assert turn.payload["content"] == [content[0], {"type": "image_url", "image_url": {"url": ""}}]
+        assert memory.record([{"role": "user", "content": content}], user="alice", session="s") == [turn.id]
 
 
 @pytest.mark.parametrize("table", ["turns", "turns_by_identity", "sessions"])

@@ -7,6 +7,7 @@ else can be tried; this needs no tool besides Python).
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -145,12 +146,27 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         for named, column, table in _NAMES:
             new.execute(f"DELETE FROM {named} WHERE {column} NOT IN (SELECT id FROM {table})")
         new.execute("UPDATE calls SET settings = NULL WHERE settings NOT IN (SELECT id FROM settings)")
+        _forgo_lost_media(new)
         _begin_anew(old, new)
         (kept,) = new.execute("SELECT count(*) FROM turns").fetchone()
         new.execute("COMMIT")
         if new.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise StoreCorruptError(f"{path}: what is readable does not fit together; it was left as it is")
     return kept, read - kept + missed[0]
+
+
+def _forgo_lost_media(new: sqlite3.Connection) -> None:
+    """A turn whose picture is lost keeps its words, and an empty string where the picture was."""
+    kept = {(owner, digest.hex()) for owner, digest in new.execute("SELECT owner, digest FROM media")}
+    turns = new.execute(
+        "SELECT t.seq, s.owner, t.media FROM turns t JOIN sessions s ON s.id = t.session"
+        " WHERE t.media IS NOT NULL"
+    ).fetchall()
+    for seq, owner, media in turns:
+        places: list[list[Any]] = json.loads(media)
+        left = [place for place in places if (owner, place[1]) in kept]
+        if len(left) < len(places):
+            new.execute("UPDATE turns SET media = ? WHERE seq = ?", (json.dumps(left) if left else None, seq))
 
 
 def _begin_anew(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
