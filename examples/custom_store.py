@@ -8,7 +8,7 @@ stores is run on it by tests/examples/test_custom_store.py.
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from openai import OpenAI
 
 import convmem
 import offline
-from convmem.protocols import CallRow, NewTurn, NodesRequest, SessionRef, Write
+from convmem.protocols import CallRow, NewTurn, NodesRequest, SessionRef, Write, Written
 from convmem.stores.memory import InMemoryStore
 
 
@@ -35,7 +35,7 @@ class LinesStore:
         for batch in batches:
             inner.write([_write(row) for row in batch])
 
-    def write(self, batch: list[Write]) -> list:
+    def write(self, batch: Sequence[Write]) -> Sequence[Written]:
         """Append, then do. What was planned before its session moved on is not done, and is told so."""
         valid = [w for w in batch if w.expect in {None, self.nodes(NodesRequest(w.ref)).generation}]
         self._append([asdict(replace(write, expect=None)) for write in valid])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 from tests.examples.conftest import EXAMPLES
 
+import convmem
 from convmem.testing import Fault, Reply, ToolCall
 
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
@@ -63,6 +68,27 @@ def test_the_terminal_chat_goes_on_after_an_error_of_the_provider(run, keyed):
     printed = run("terminal_chat.py", typed=["Are you there?", "Are you there?"])
     assert "[Error code: 402" in printed
     assert printed.endswith("Here I am.\n")
+
+
+def test_ctrl_c_in_the_terminal_chat_stops_an_answer_and_keeps_what_came(keyed, tmp_path):
+    keyed.script(Fault.stall(after_chunks=3, reply=Reply("It is half past nine.")), Reply("Good night!"))
+    command = [sys.executable, str(EXAMPLES / "terminal_chat.py"), "--user", "ana"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as chat:  # noqa: S603 (ours)
+        chat.stdin.write("What time is it?\n")
+        chat.stdin.flush()
+        came = ""
+        while not came.endswith("It is half past "):
+            came += (letter := chat.stdout.read(1))
+            assert letter, "it ended"
+        chat.send_signal(signal.SIGINT)
+        rest, _ = chat.communicate("Then good night!\n", timeout=60)
+    assert rest.startswith(" …")
+    assert "Good night!" in rest
+    with convmem.Memory(tmp_path / "chat.db") as memory:
+        said = [(turn.text, turn.state) for turn in memory.turns(user="ana")]
+    assert said[1] == ("It is half past ", "partial")
+    assert len(said) == 4
 
 
 def test_the_terminal_chat_asks_for_a_key_or_goes_offline(run, capsys):

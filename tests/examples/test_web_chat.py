@@ -121,6 +121,27 @@ def test_browsers_are_users_and_keep_apart():
         assert "HttpOnly" in httpx2.get(f"{url}/chats").headers["set-cookie"]
 
 
+def test_what_arrived_before_the_browser_went_away_is_kept(keyed):
+    browser = Browser()
+    with served() as url:
+        browser.chats(url)
+        keyed.script(Fault.stall(after_chunks=4, reply=Reply("It is half past nine in the evening.")))
+        post = httpx2.stream(
+            "POST", f"{url}/chats/one", json={"text": "What time is it?"}, cookies=browser.cookies
+        )
+        with post as answer:
+            came = ""
+            for line in answer.iter_lines():
+                came += json.loads(line).get("words", "")
+                if came == "It is half past nine in ":
+                    break
+    with served() as url:
+        assert browser.turns(url, "one") == [
+            {"role": "user", "text": "What time is it?"},
+            {"role": "assistant", "text": "It is half past nine in "},
+        ]
+
+
 def test_the_providers_trouble_is_told_and_the_chat_goes_on(keyed):
     browser = Browser()
     with served() as url:
