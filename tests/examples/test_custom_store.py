@@ -26,7 +26,7 @@ class TestViews(_Made, ViewsConformance):
 
 
 class TestJournal(_Made, StoreConformance):
-    examples = 15
+    examples = 5
 
     def reopen(self, store):
         return type(store)(store._path)
