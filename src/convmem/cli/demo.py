@@ -89,9 +89,11 @@ def demo(
 
     screen = Screen(plain=plain)
     chosen = _policy(policy, budget)
-    show = Show(screen, silent=as_json)
+    show = Show(screen, silent=as_json, own=data.name if data is not None else None)
     own = _own(data)
     asked = _to_ask(ask, questions, seed, show, own=own is not None)
+    if isinstance(asked, list):
+        show.will_ask(len(asked))
     script = Script(
         store=store if store is not None else Path(tempfile.mkdtemp(prefix="convmem-demo-")) / "demo.db",
         policy=chosen,

@@ -13,9 +13,10 @@ from convmem.cli.cells import beside, cropped, flat, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from convmem.demo.data import Question
     from convmem.demo.report import Asked, Quote
 
-__all__ = ["account", "side_by_side", "verdict"]
+__all__ = ["account", "manner", "side_by_side", "verdict"]
 
 _LEFT = 0.27
 _LONG = 300
@@ -23,6 +24,16 @@ _WORD = 16
 _NEAR = 1
 _BEST = 5
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]*\s*")
+_REASONS = {
+    "lexical": "its words",
+    "dense": "its meaning",
+    "neighbour": "what stands beside it",
+    "session": "its session",
+    "user": "the user's own words",
+    "speaker": "its speaker",
+    "date": "its date",
+    "recent": "being recent",
+}
 _HEAD, _DATE, _EVIDENCE, _DIM = "bold", "cyan", "bold green", "dim"
 
 
@@ -34,14 +45,15 @@ def side_by_side(asked: Asked, width: int) -> Text:
 
 
 def _alone(asked: Asked, width: int) -> Iterator[Text]:
-    yield Text("without memory", _HEAD)
+    yield Text("Without memory", _HEAD)
     for message in asked.alone:
         yield from _said(str(message.get("role")), str(message.get("content")), width)
+    yield Text("(that is all)", _DIM)
 
 
 def _remembered(asked: Asked, width: int) -> Iterator[Text]:
     """The quoted turns that matter, in the order in which they stand, and the question."""
-    yield Text("with memory", _HEAD)
+    yield Text("With memory", _HEAD)
     if earlier := len(asked.remembered) - 1:
         yield Text(f"({earlier} earlier messages of this session)", _DIM)
     shown = _that_matter(asked.quotes)
@@ -113,13 +125,13 @@ def verdict(asked: Asked) -> Iterator[Text]:
     """Whether what answers the question is there, and why."""
     best = min(asked.quotes, key=lambda quote: quote.rank, default=None)
     if asked.question.evidence:
-        yield Text(f"Answer: {asked.question.answer}", _DIM)
+        yield Text(f"The answer: {asked.question.answer}", _DIM)
         found = asked.found
         if found is None:
-            yield Text("Missing: no turn that answers this is in the context.", "bold red")
+            yield Text("Missing: no turn that says so is among those quoted.", "bold red")
         else:
-            how = "" if found.whole else ", by its best passages"
-            yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} quoted", "green")
+            how = "" if found.whole else " by its best passages"
+            yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} turns quoted", "green")
     elif best is None:
         yield Text("Nothing was recalled.", "yellow")
     else:
@@ -127,22 +139,33 @@ def verdict(asked: Asked) -> Iterator[Text]:
 
 
 def _about(quote: Quote) -> str:
-    why = ", ".join(quote.why)
-    return f"{quote.id} of {quote.date}, score {quote.score:.1f} ({why}), rank {quote.rank}"
+    why = ", ".join(_REASONS.get(reason, reason) for reason in quote.why)
+    for_ = f" for {why}" if why else ""
+    return f"{quote.id} of {quote.date}, score {quote.score:.1f}{for_}, rank {quote.rank}"
 
 
 def account(asked: Asked) -> Iterator[Text]:
     """What it took."""
     tokens, ms = asked.tokens, asked.ms
     sections = {
-        "summary": tokens.summary,
-        "window": tokens.window,
-        "recall": tokens.recall,
+        "summarized": tokens.summary,
+        "of this session": tokens.window,
+        "recalled": tokens.recall,
         "new": tokens.new,
     }
-    said = " + ".join(f"{name} {n}" for name, n in sections.items() if n)
+    said = " + ".join(f"{n:,} {name}" for name, n in sections.items() if n)
     kept = asked.prefix_tokens
-    prefix = "first request of the session" if kept is None else f"prefix kept {kept / tokens.total:.0%}"
-    steps = ", ".join(f"{step} {ms[step]:.0f}" for step in ("journal", "recall", "reply") if step in ms)
-    yield Text(f"Tokens {tokens.new} without, {tokens.total} with ({said}); {prefix}; ms {steps}", _DIM)
+    prefix = "this session's first request" if kept is None else f"prefix kept {kept / tokens.total:.0%}"
+    took = sum(ms.get(step, 0.0) for step in ("journal", "recall", "reply"))
+    yield Text(f"Tokens: {tokens.new} without, {tokens.total:,} with ({said}); {prefix}; {took:.0f} ms", _DIM)
     yield from (Text(f"Note: {note}", "yellow") for note in asked.notes)
+
+
+def manner(question: Question) -> str:
+    """In which words a question of the demo's own is asked."""
+    other = {"en": "English, said in Chinese", "zh": "Chinese, said in English"}
+    if question.kind == "cross":
+        return f"asked in {other.get(question.lang, 'another language')}"
+    return {"shared": "asked in the words of the chat", "paraphrase": "asked in other words"}.get(
+        question.kind, ""
+    )

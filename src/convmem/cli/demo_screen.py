@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -10,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from convmem.cli.demo_request import account, side_by_side, verdict
+from convmem.cli.demo_request import account, manner, side_by_side, verdict
 from convmem.demo.report import percentile
 
 if TYPE_CHECKING:
@@ -27,9 +28,17 @@ __all__ = ["Show"]
 
 
 class Show:
-    """Shows a demo as it happens; `silent`: only its progress."""
+    """Shows a demo as it happens.
 
-    def __init__(self, screen: Screen, *, silent: bool) -> None:
+    Args:
+        screen: where.
+        silent: only its progress.
+        own: the name of the user's own chat.
+    """
+
+    def __init__(self, screen: Screen, *, silent: bool, own: str | None) -> None:
+        self._own = own
+        self._questions: int | None = None
         self._screen = screen
         self._out = screen.out
         self._silent = silent
@@ -67,16 +76,36 @@ class Show:
             self._known.add(message)
             self._screen.err.print(f"[yellow]note[/yellow]: {escape(message)}")
 
+    def will_ask(self, questions: int) -> None:
+        """So many questions are known beforehand."""
+        self._questions = questions
+
     # What a demo tells.
 
     def begins(self, turns: int, embedder: str | None) -> None:
-        """So many turns are about to be remembered."""
+        """So many turns are about to be remembered: while they are, this is all there is to read."""
         self._turns = turns
+        self._introduce()
         self._bars = self._screen.progress()
         self._bars.start()
         self._journaling = self._bars.add_task("turns through the client", total=turns)
         if embedder is not None:
             self._embedding = self._bars.add_task("turns embedded", total=turns)
+
+    def _introduce(self) -> None:
+        chat = (
+            f"The chat in {escape(self._own)} is remembered"
+            if self._own is not None
+            else "A made-up chat of ten months in English and Chinese runs through a wrapped OpenAI client"
+        )
+        n = self._questions
+        asked = "your questions are" if n is None else f"{n} question{'s are' if n != 1 else ' is'}"
+        self._print(
+            f"{chat}, then {asked} asked about it in a new session. [bold]Left: what a model receives without"
+            " memory. Right: with memory,[/bold] older turns quoted in front of the question. All of it"
+            " stays on this machine, and no model answers."
+        )
+        self._print()
 
     def goes_on(self, journaled: int, embedded: int) -> None:
         """So many turns are journaled and embedded by now."""
@@ -102,9 +131,9 @@ class Show:
         """A question was asked: what the provider received, without memory and with it."""
         self._n += 1
         width = self._out.width
-        about = ", ".join(filter(None, (asked.question.lang, asked.question.kind)))
+        how = manner(asked.question)
         self._print()
-        self._rule(f"Question {self._n}" + (f" ({about})" if about else ""))
+        self._rule(f"Question {self._n}" + (f", {how}" if how else ""))
         self._print(side_by_side(asked, width), crop=True)
         for line in (*verdict(asked), *account(asked)):
             self._print(line)
@@ -119,6 +148,14 @@ class Show:
         for name, value in _figures(report):
             table.add_row(name, value)
         self._print(table)
+        self._print()
+        store = shlex.quote(report.store)
+        self._print(
+            f"[dim]Search it:[/dim] convmem recall 'what did I say about …' --db {escape(store)} -u demo"
+        )
+        self._print(
+            "[dim]Your own chat:[/dim] convmem demo --data FILE   [dim]Chat:[/dim] convmem chat --help"
+        )
 
     def _print(self, what: object = "", *, crop: bool = False) -> None:
         if not self._silent:
@@ -138,18 +175,21 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         trimmed = report.found - report.found_whole
         how = f" ({trimmed} by its best passages)" if trimmed else ""
         found = f"[bold green]{report.found} of {known}[/bold green]"
-        yield "evidence found", f"{found} questions have it in the context{how}; without memory none"
+        yield "answers", f"{found} were among the turns quoted{how}; without memory none"
     if report.tokens_added is not None:
         policy = escape(report.policy)
-        yield "tokens recalled", f"{report.tokens_added} per question (median), policy {policy}"
-    yield "small talk", f"{report.silent} of {report.small_talk} messages had nothing added"
+        yield "tokens recalled", f"{report.tokens_added:,} per question (median), policy {policy}"
+    yield (
+        "small talk",
+        f"{report.silent} of {report.small_talk} messages (hi, thanks, 好的) had nothing added",
+    )
     if report.chat.receipts:
         yield from _call_figures(report.chat)
     if (speed := report.turns_per_second) is not None:
         turns = f"{report.embedded} of {report.chat.turns} turns when the questions were asked"
-        yield "embedding", f"{turns}, {speed:.1f} per second ({escape(str(report.embedder))})"
+        yield "meaning", f"{turns}, {speed:.1f} per second ({escape(str(report.embedder))})"
     else:
-        yield "embedding", "none: turns are found by their words alone"
+        yield "meaning", "no embedder: turns are found by their words alone"
     yield "time", f"{report.seconds:.0f} s in all"
     yield "the memory", f"{escape(report.store)} ({report.store_bytes / 1e6:.1f} MB)"
 
@@ -157,8 +197,10 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
 def _call_figures(chat: Chat) -> Iterator[tuple[str, str]]:
     sent, lasting = chat.prompt_tokens, chat.prompt_tokens - chat.recall_tokens
     share, of_lasting = (chat.repeated_tokens / max(1, tokens) for tokens in (sent, lasting))
-    began = f"{share:.0%} of {sent:,} tokens began as the request before did"
-    yield "repeated prompt", f"{began}: {of_lasting:.0%} of the {lasting:,} that were not recalled"
+    began = (
+        f"{share:.0%} of {sent:,} tokens began as the request before did, which providers bill at a discount"
+    )
+    yield "prefix kept", f"{began}; {of_lasting:.0%} of the {lasting:,} that were not recalled"
     spread = ", ".join(
         f"{step} {percentile(chat.ms(step), 0.5):.0f} / {percentile(chat.ms(step), 0.95):.0f}"
         for step in ("journal", "recall", "reply")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convmem.demo.stage import Stage
     from convmem.importers import Imported
     from convmem.testing import ReceivedRequest
-    from convmem.types import Message, Receipt
+    from convmem.types import Receipt
 
 __all__ = ["ask", "play", "small_talk", "take_in"]
 
@@ -111,7 +111,7 @@ def ask(stage: Stage, question: Question, chat: Chat, *, session: str) -> Asked:
         question=question,
         alone=alone,
         remembered=remembered,
-        quotes=_quotes(receipt, remembered, {chat.ids[i] for i in question.evidence}),
+        quotes=_quotes(receipt, {chat.ids[i] for i in question.evidence}),
         tokens=receipt.tokens,
         prefix_tokens=receipt.prefix_tokens,
         ms=receipt.ms,
@@ -134,15 +134,14 @@ def _send(stage: Stage, client: OpenAI, text: str) -> Receipt | None:
     return stage.memory.receipt_for(response)
 
 
-def _quotes(receipt: Receipt, messages: Sequence[Message], evidence: Collection[str]) -> tuple[Quote, ...]:
-    """The turns quoted, each with the words by which the request introduces it."""
-    newest = str(messages[-1].get("content"))
+def _quotes(receipt: Receipt, evidence: Collection[str]) -> tuple[Quote, ...]:
+    """The turns quoted, each with who said it."""
     best = sorted(receipt.recalled, key=lambda recalled: -recalled.score)
     ranks = {id(recalled): rank for rank, recalled in enumerate(best, 1)}
     return tuple(
         Quote(
             id=recalled.id,
-            label=_label(newest, recalled.id, recalled.text),
+            label=f"{recalled.speaker} {recalled.id}",
             date=recalled.date,
             text=recalled.text,
             score=recalled.score,
@@ -154,10 +153,3 @@ def _quotes(receipt: Receipt, messages: Sequence[Message], evidence: Collection[
         )
         for recalled in receipt.recalled
     )
-
-
-def _label(request: str, turn: str, text: str) -> str:
-    """What stands in front of a quoted turn in the request."""
-    place = request.find(f" {turn}: {text}")
-    begin = request.rfind("\n", 0, max(0, place)) + 1
-    return request[begin:place] + f" {turn}" if place > 0 else turn
