@@ -134,7 +134,8 @@ class Composition:
             self._notes.append(f"recall failed ({type(error).__name__}: {error}); the call goes without it")
             return _NOTHING
         finally:
-            self._ms["recall"] = (time.perf_counter() - started) * 1_000
+            took = (time.perf_counter() - started) * 1_000
+            self._ms["recall"] = took - self._ms.get("embed", 0)
 
     def _recalled(
         self,
@@ -159,8 +160,7 @@ class Composition:
         quoted: str = ""
         recalled: tuple[Recalled, ...] = ()
         if budget and loaded.holds_more_than(question.exclude):
-            seconds = None if embed_until is None else max(0.0, embed_until - time.monotonic())
-            vectors, note = self._recaller.vectors_of(embedding, seconds)
+            vectors, note = self._vectors(embedding, embed_until)
             if note:
                 self._told.append(note)
             ranking = self._recaller.rank(loaded, question, vectors)
@@ -171,6 +171,16 @@ class Composition:
             quoted, recalled = packed.text, _excerpts(ranking, packed)
         text = recall_block(quoted, pins, today=self._now.date(), chinese=chinese)
         return Block(text, recalled, self._count(text) + SEPARATOR if text else 0, loaded.redaction)
+
+    def _vectors(
+        self, embedding: Future[NDArray[np.float32]] | None, embed_until: float | None
+    ) -> tuple[NDArray[np.float32] | None, str]:
+        started = time.perf_counter()
+        seconds = None if embed_until is None else max(0.0, embed_until - time.monotonic())
+        found = self._recaller.vectors_of(embedding, seconds)
+        if embedding is not None:
+            self._ms["embed"] = (time.perf_counter() - started) * 1_000
+        return found
 
     def _question(self, window: Window, newest: Item) -> Question:
         placement = self._placement

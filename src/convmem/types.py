@@ -304,8 +304,10 @@ class Receipt:
         cut: rounds left the window before this call, and a new epoch began.
         prefix_tokens: of the tokens sent, those that begin this request as they began the session's
             previous one to the same model; None for the first.
-        ms: milliseconds by step: `journal` (align, journal and read, all before the provider call),
-            `provider`, `reply` (committing the reply).
+        ms: milliseconds by step, one after the other: `journal` (align and journal), `compose` (window, cut
+            and summary), `embed` (waiting for the question's vectors, which are made beside the journal
+            step), `recall` (ranking and packing), `provider`, `reply` (committing the reply). A step that
+            was not taken is not there.
         usage: the provider's own usage fields, None until it sent them.
         cost: what the call cost at list prices; None when the price or the usage is not known.
         notes: what a person should know about this call, in plain words.

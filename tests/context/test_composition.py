@@ -73,7 +73,8 @@ def test_an_earlier_session_is_recalled_in_front_of_the_newest_words(world):
     best = max(receipt.recalled, key=lambda r: r.score)
     assert (best.text, best.session, best.date) == (FACTS[2], "before", "2026-03-01")
     assert best.id in sent["content"]
-    assert {"journal", "compose", "recall", "provider", "reply"} <= set(receipt.ms)
+    assert list(receipt.ms) == ["journal", "compose", "embed", "recall", "provider", "reply"]
+    assert min(receipt.ms.values()) >= 0
     turns = memory.turns(user="alice", session="now")
     assert turns[0].text == "what is my locker code?", "what was injected is never journaled"
 
