@@ -123,7 +123,7 @@ class Composer:
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
         self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
-        self._forms: OrderedDict[tuple[EpochRef, bytes], Message] = OrderedDict()
+        self._forms: OrderedDict[tuple[EpochRef, bool, bytes], Message] = OrderedDict()
         self._cuts: dict[EpochRef, Cut] = {}
         self._putting = threading.Lock()
         self._forgetting = self._forgets = 0
@@ -168,12 +168,20 @@ class Composer:
             held.update(read)
         return held
 
-    def form(self, which: EpochRef, turn: bytes) -> Message | None:
-        """How a caller sent a message before; None when it is put back as the dialect has it."""
-        return self._forms.get((which, turn))
+    def form(self, which: EpochRef, turn: bytes, *, tools: bool) -> Message | None:
+        """How a caller sent a message before; None when it is put back as the dialect has it.
+
+        With tools another form may be legal than without, and nothing is cached from one for the other.
+        """
+        return self._forms.get((which, tools, turn))
 
     def keep_forms(
-        self, which: EpochRef, sent: Iterable[tuple[bytes, Message]], usual: Callable[[Message], Message]
+        self,
+        which: EpochRef,
+        sent: Iterable[tuple[bytes, Message]],
+        usual: Callable[[Message], Message],
+        *,
+        tools: bool,
     ) -> None:
         """Remember how a caller sent messages, where that is not how they would be put back.
 
@@ -181,8 +189,8 @@ class Composer:
         """
         with self._lock:
             for turn, message in sent:
-                if (which, turn) in self._forms or usual(message) != message:
-                    _put(self._forms, (which, turn), message, _FORMS)
+                if (which, tools, turn) in self._forms or usual(message) != message:
+                    _put(self._forms, (which, tools, turn), message, _FORMS)
 
     def epoch(self, which: EpochRef) -> Epoch | None:
         """The running epoch, from memory or the store."""

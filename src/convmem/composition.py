@@ -207,7 +207,8 @@ class Composition:
         messages = [item.message for item in items]
         tokens = [item.tokens for item in items]
         forms = ((item.identity, item.message) for item in items if item.own)
-        self._composer.keep_forms(self._windowing.which, forms, self._windowing.sendable)
+        windowing, tools = self._windowing, bool(self._request.tools)
+        self._composer.keep_forms(windowing.which, forms, windowing.sendable, tools=tools)
         own = sum(item.own for item in items)
         summary_tokens = self._count(summary_text) + SEPARATOR if summary_text else 0
         out = Composed(

@@ -209,7 +209,8 @@ class Windowing:
 
     def _put_back(self, identity: bytes, message: Message) -> Item:
         """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
-        seen = self.composer.seen.of(self.composer.form(self.which, identity) or self.sendable(message))
+        form = self.composer.form(self.which, identity, tools=bool(self.request.tools))
+        seen = self.composer.seen.of(form or self.sendable(message))
         return Item(identity, seen.message, False, seen.tokens(self.count))
 
     def sendable(self, message: Message) -> Message:

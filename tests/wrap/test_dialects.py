@@ -148,6 +148,21 @@ def test_without_tools_deepseek_is_not_sent_what_it_ignores(memory):
     assert [reply["reasoning_content"] for reply in replies] == ["thought 1", "thought 2", "thought 3"]
 
 
+def test_how_an_app_sent_a_message_without_tools_is_no_form_for_a_request_with_tools(memory):
+    with LocalProvider(dialect="deepseek") as provider, connected(provider) as bare:
+        provider.default = thinker
+        client = memory.wrap(bare, user="alice", session="s")
+        given = {"model": "deepseek-flash"}
+        client.chat.completions.create(**given, messages=[user("one")])
+        said = {"role": "assistant", "content": "said 1", "refusal": None}
+        client.chat.completions.create(**given, messages=[user("one"), said, user("two")])
+        client.chat.completions.create(**given, messages=[user("three")])
+        assert provider.requests[-1].messages[1] == said, "the cache knows it so"
+        client.chat.completions.create(**given, messages=[user("four")], tools=TOOLS)
+        back = provider.requests[-1].messages[1]
+    assert back == {"role": "assistant", "content": "said 1", "reasoning_content": "thought 1"}
+
+
 @pytest.mark.parametrize(
     ("on", "dialect"),
     [("2025-03-01", "deepseek-r1"), ("2025-12-24", "deepseek-v3.2"), ("2026-06-01", "deepseek")],
