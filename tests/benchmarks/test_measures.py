@@ -20,12 +20,13 @@ def test_intervals_are_over_conversations():
 
 
 def test_whole_turns_and_parts_of_turns():
-    found = measures.judge(["x", "y", "z"], {"y": 0.4, "z": 1.7}, {"x"})
+    found = measures.judge({"x": 9, "y": 200, "z": 90}, {"y": 0.4, "z": 1.7}, {"x"})
     assert (found.strict, found.kept, found.any, found.all) == pytest.approx((1 / 3, 2.4 / 3, 1, 0))
-    everything = measures.judge(["x"], {}, {"x", "y"})
+    assert found.touched == pytest.approx(2 / 3), "80 characters of y say nothing"
+    everything = measures.judge({"x": 9}, {}, {"x", "y"})
     assert (everything.any, everything.all) == (1, 1)
-    nothing = measures.judge(["x"], {"x": 0.9}, set())
-    assert (nothing.strict, nothing.any) == (0, 0)
+    nothing = measures.judge({"x": 100}, {"x": 0.9}, set())
+    assert (nothing.strict, nothing.touched, nothing.any) == (0, 1, 0)
 
 
 def test_orders():

@@ -168,7 +168,7 @@ def test_other_settings_begin_anew_and_keep_the_old_lines_aside(bench, tmp_path,
     found = bench("--baselines", "last-n")
     assert set(found["boat"]["found"]) == {"convmem", "last-n"}
     assert (tmp_path / "out" / "tiny.before.jsonl").read_text("utf-8") == before
-    assert "begun anew, the earlier run had another baselines" in capsys.readouterr().err
+    assert "begun anew, for the earlier run differs in baselines" in capsys.readouterr().err
 
 
 def test_a_sample_is_drawn_by_its_seed(bench, tmp_path):
@@ -182,6 +182,7 @@ def test_the_result_says_where_it_was_made_and_how_long_embedding_took(bench, tm
     bench(embedder=FakeEmbedder(), timed=2)
     made = report(tmp_path / "out")
     assert made["latency"]["questions"] == 2
+    assert made["contexts"]["convmem"]["400"]["ms_p50"] > 0
     assert made["latency"]["400"]["p50"] >= made["latency"]["embedding_p50"] > 0
     assert {"python", "cpu", "cores", "code"} <= set(made["settings"]["versions"])
     assert made["settings"]["seed"] == 0
@@ -210,6 +211,9 @@ def test_the_command_line_hands_everything_on(data, capsys):
         cli(["bench", "--help"])
     assert helped.value.code == 0
     assert "--shift-days N" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli(["bench", "--data", str(data), "--budget", "0"])
+    assert "above 0" in capsys.readouterr().err
     with pytest.raises(SystemExit) as refused:
         cli(["bench", "--data", str(data), "--sets", "other"])
     assert refused.value.code == 2

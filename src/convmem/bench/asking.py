@@ -67,9 +67,10 @@ class Means:
             raise BudgetExceededError(f"{system} took {tokens} tokens of {budget} for {question.id}")
         tokens += self.count(context.more) if context.more else 0
         if not question.answerable:
-            return Outcome(0.0, 0.0, 0.0, 0.0, tokens, context.ms)
-        found = judge(question.gold, context.shares, context.whole)
-        return Outcome(found.strict, found.kept, found.any, found.all, tokens, context.ms)
+            return Outcome(0.0, 0.0, 0.0, 0.0, 0.0, tokens, context.ms)
+        lengths = dict(zip(question.gold, question.gold_lengths, strict=True))
+        found = judge(lengths, context.shares, context.whole)
+        return Outcome(found.strict, found.kept, found.touched, found.any, found.all, tokens, context.ms)
 
 
 class Asking:
@@ -101,6 +102,7 @@ class Asking:
         self._replay.record(questions[0].known)
         for question in questions:
             row = _row(question)
+            self._replay.ask(question, self._means.budgets[0])  # reads what is new, which is not timed
             row.found[CONVMEM] = _recalled(self._means, self._replay, question)
             found, margin = self._replay.rank(question)
             row.ranked[CONVMEM] = ranked(found, margin)
@@ -118,20 +120,20 @@ class Asking:
 
     def _outcomes(self, question: Question, system: str, asked: Asked) -> dict[int, Outcome]:
         if system == "full":
-            return {ALL: Outcome(1.0, 1.0, 1.0, 1.0, self._rivals.all_tokens(asked), None)}
+            return {ALL: Outcome(1.0, 1.0, 1.0, 1.0, 1.0, self._rivals.all_tokens(asked), None)}
         return {
             budget: self._means.judged(question, self._rivals.context(asked, budget), budget, system)
             for budget in self._means.budgets
         }
 
     def _answers(self, model: Model, question: Question, everything: Asked | None) -> dict[str, Answered]:
-        bare = [{"role": "user", "content": question.text}]
-        requests: dict[str, Any] = {answers.WITHOUT: bare}
+        *running, last = self._replay.own(question)
+        requests: dict[str, Any] = {answers.WITHOUT: [*running, last]}
         for budget in self._means.budgets:
             requests[answers.memory_at(budget)] = self._replay.prepare(question, budget).messages
         if everything is not None:
             context = self._rivals.context(everything, None)
-            requests[answers.FULL] = [{"role": "user", "content": context.text + question.text}]
+            requests[answers.FULL] = [*running, {**last, "content": context.text + question.text}]
         return model.answers(question, requests)
 
 
@@ -172,6 +174,5 @@ def _row(question: Question) -> Row:
 
 
 def _recalled(means: Means, replay: Replay, question: Question) -> dict[int, Outcome]:
-    replay.ask(question, means.budgets[0])  # embeds the question and reads what is new, which is not timed
     contexts = {budget: replay.ask(question, budget) for budget in means.budgets}
     return {budget: means.judged(question, made, budget, CONVMEM) for budget, made in contexts.items()}

@@ -187,7 +187,10 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return sorted({int(word) for word in _words(text)})
+    numbers = sorted({int(word) for word in _words(text)})
+    if not numbers or numbers[0] < 1:
+        raise argparse.ArgumentTypeError("budgets are numbers of tokens above 0, such as 512,1024")
+    return numbers
 
 
 def _baselines(text: str) -> list[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Found", "auroc", "half_width", "interval", "judge", "ndcg", "percentile", "recall_at"]
 
 _RESAMPLES = 2_000
+_READABLE = 90
+"""Characters of a trimmed turn that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +25,31 @@ class Found:
     Attributes:
         strict: the share of gold turns that stand there whole.
         kept: the same, and of trimmed turns the share of their characters that stand there.
+        touched: the share of gold turns of which something that can be read stands there.
         any: 1 when one gold turn stands there whole, else 0.
         all: 1 when all of them do, else 0.
     """
 
     strict: float
     kept: float
+    touched: float
     any: float
     all: float
 
 
-def judge(gold: Sequence[str], shares: Mapping[str, float], whole: Collection[str]) -> Found:
+def judge(gold: Mapping[str, int], shares: Mapping[str, float], whole: Collection[str]) -> Found:
     """Judge a context.
 
     Args:
-        gold: ids of the turns that answer the question.
+        gold: the turns that answer the question, with their characters.
         shares: for turns of which something is shown, the share of their characters.
         whole: the turns shown whole.
     """
+    shown = {id_: 1.0 if id_ in whole else min(1.0, shares.get(id_, 0.0)) for id_ in gold}
     strict = sum(id_ in whole for id_ in gold)
-    kept = sum(1.0 if id_ in whole else min(1.0, shares.get(id_, 0.0)) for id_ in gold)
+    touched = sum(id_ in whole or shown[id_] * length >= _READABLE for id_, length in gold.items())
     n = len(gold)
-    return Found(strict / n, kept / n, float(strict > 0), float(strict == n))
+    return Found(strict / n, sum(shown.values()) / n, touched / n, float(strict > 0), float(strict == n))
 
 
 def recall_at(ranked: Sequence[str], gold: Collection[str], k: int) -> float:

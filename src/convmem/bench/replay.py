@@ -34,7 +34,7 @@ _ELLIPSIS = " … "
 _SUMMARY_ENDS = "</summary>\n\n"
 """No quoted text can hold this."""
 _CONTEXT_TURNS = 2
-_RANKED = 50
+_RANKED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,16 @@ class Replay:
         if not self._memory.reindex():
             raise RuntimeError(f"the views of {self._conversation.id} cannot be made: is the embedder well?")
 
+    def own(self, question: Question) -> list[dict[str, Any]]:
+        """What the app itself sends: the running session, and the question."""
+        running = [message(turn) for turn in self._running(question)]
+        return [*running, {"role": "user", "content": question.text}]
+
     def prepare(self, question: Question, budget: int) -> Prepared:
         """A request that ends with the question, as it would be sent."""
         self._now = question.now
         return self._memory.prepare(
-            [*self._before(question), {"role": "user", "content": question.text}],
+            self.own(question),
             user=self._conversation.id,
             session=question.session or _SESSION,
             model=MODEL,
@@ -144,7 +149,7 @@ class Replay:
     def ask(self, question: Question, budget: int) -> Context:
         """What a request that ends with the question has put in front of it."""
         prepared = self.prepare(question, budget)
-        return self._read(prepared, question.text, self._before(question))
+        return self._read(prepared, question.text, self.own(question)[:-1])
 
     def rank(self, question: Question) -> tuple[list[tuple[str, str]], float]:
         """The best turns with their sessions, best first; and how far the best stands out.
@@ -197,9 +202,6 @@ class Replay:
                 return session.turns[: question.known - begin]
             begin += len(session.turns)
         return ()
-
-    def _before(self, question: Question) -> list[dict[str, Any]]:
-        return [message(turn) for turn in self._running(question)]
 
     def _read(self, prepared: Prepared, question: str, sent: Sequence[Message]) -> Context:
         *earlier, last = prepared.messages

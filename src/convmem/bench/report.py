@@ -131,15 +131,16 @@ def _by_category(figures: dict[str, Any]) -> str:
         [
             category,
             str(found["questions"]),
-            *(
-                f"{_short(found[CONVMEM][b]['strict'])} / {_short(found[CONVMEM][b]['kept'])}"
-                for b in budgets
-            ),
+            *(_category(found[CONVMEM][budget]) for budget in budgets),
         ]
         for category, found in figures["categories"].items()
     ]
-    head = ["convmem by category", "n", *(f"@{budget:,} strict / kept" for budget in budgets)]
+    head = ["convmem by category", "n", *(f"@{budget:,} strict / kept / touched" for budget in budgets)]
     return _table(head, rows)
+
+
+def _category(figure: dict[str, float]) -> str:
+    return " / ".join(_short(figure[name]) for name in ("strict", "kept", "touched"))
 
 
 def _closing(figures: dict[str, Any], more: dict[str, Any]) -> str:
@@ -236,5 +237,5 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return "+".join(map(str, value)) or "none"  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, dict):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"  # pyright: ignore[reportUnknownVariableType]
     return str(value)

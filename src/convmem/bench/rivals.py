@@ -22,6 +22,8 @@ __all__ = ["Rivals", "ranked"]
 
 _TURNS_KEPT = 20
 _SESSIONS_KEPT = 10
+_PEERS_GIVE = 400
+"""Turns that a peer is asked for: as many as baselines look at when they fill a budget."""
 
 
 class Rivals:
@@ -64,11 +66,6 @@ class Rivals:
         self._spoken = spoken
         self._told = 0
         self._everything: dict[tuple[int, str | None], int] = {}
-
-    @property
-    def systems(self) -> list[str]:
-        """All of them, by name."""
-        return [*self._wanted, *self._peers]
 
     def ask(self, question: Question) -> dict[str, Asked]:
         """What each would give for a question."""
@@ -126,9 +123,6 @@ class Rivals:
     def ids(self, order: Sequence[int]) -> list[tuple[str, str]]:
         """Turns and their sessions, by row."""
         return [(self._lines[row].id, self._lines[row].session) for row in order]
-
-
-_PEERS_GIVE = 400
 
 
 class Asked:

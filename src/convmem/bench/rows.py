@@ -29,6 +29,7 @@ class Outcome:
 
     strict: float
     kept: float
+    touched: float
     any: float
     all: float
     tokens: int

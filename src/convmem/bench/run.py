@@ -111,7 +111,7 @@ class Run:
         path = self.out / f"{data.name}{what}.jsonl" if self.out is not None else None
         lines = Lines(path, {**self.settings, "data": _digest(data)})
         if lines.anew and path is not None:
-            note(f"{path.name}: begun anew, the earlier run had another {lines.anew}")
+            note(f"{path.name}: begun anew, for the earlier run differs in {lines.anew}")
         elif lines.rows:
             note(f"{data.name}{what}: {len(lines.rows)} of {len(data.questions)} questions are there already")
         open_questions = [question for question in data.questions if question.id not in lines.rows]

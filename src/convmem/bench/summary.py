@@ -22,7 +22,7 @@ _AT = (5, 10, 20)
 _SESSIONS_AT = (1, 5, 10)
 _GAIN_AT = 10
 _SAME = 0.01
-_MEASURES = ("strict", "kept", "any", "all")
+_MEASURES = ("strict", "kept", "touched", "any", "all")
 
 
 def summarize(rows: Sequence[Row], seed: int) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class _Read:
         self.place: dict[str, int] = {}
         self.session_of: dict[str, str] = {}
         self.begins: dict[str, int] = {}
+        self.length: dict[str, int] = {}
         sessions: list[Session] = []
         for number, (row, at) in enumerate(zip(rows, _dates(rows), strict=True), start=1):
             own = f"s{number}"
@@ -57,6 +58,7 @@ class _Read:
             for turn in turns:
                 self.place[turn.id] = len(self.place)
                 self.session_of[turn.id] = own
+                self.length[turn.id] = len(turn.text)
             sessions.append(Session(own, at, tuple(turns)))
         self.conversation = Conversation(name, tuple(sessions))
         self.at = [session.at for session in sessions for _ in session.turns]
@@ -108,6 +110,7 @@ def _question(row: dict[str, Any], read: _Read) -> Question | str:
         category=row.get("category") or "all",
         answerable=answerable,
         gold=gold,
+        gold_lengths=tuple(read.length[id_] for id_ in gold),
         gold_sessions=tuple(dict.fromkeys(read.session_of[id_] for id_ in gold)),
         conversation=read.conversation,
         known=known,

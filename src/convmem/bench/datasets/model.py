@@ -57,6 +57,7 @@ class Question:
         answerable: whether the conversation has the answer.
         gold: ids of the turns that answer it, those left out that come later or stand in front of it; none
             for a question that has no answer.
+        gold_lengths: characters of each of them.
         gold_sessions: the sessions of these turns.
         conversation: the history.
         known: how many turns of it had been said when the question was put.
@@ -70,6 +71,7 @@ class Question:
     category: str
     answerable: bool
     gold: tuple[str, ...]
+    gold_lengths: tuple[int, ...]
     gold_sessions: tuple[str, ...]
     conversation: Conversation
     known: int
