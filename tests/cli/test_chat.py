@@ -112,6 +112,25 @@ def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tm
         ]
 
 
+@pytest.mark.parametrize(
+    ("fault", "printed", "said"),
+    [
+        (Fault.cut(Reply("one two three four"), after_chunks=3), "one", "Connection error"),
+        (Fault.error_event(Reply("one two three four"), after_chunks=3), "one", "had an error"),
+        (Fault.not_json(), "", "the provider sent no text"),
+        (Fault.empty_body(), "", "the provider sent no text"),
+    ],
+    ids=["cut", "error", "html", "empty"],
+)
+def test_an_answer_that_breaks_is_named_behind_what_came_of_it(chat, provider, fault, printed, said):
+    provider.script(fault)
+    code, out, err = chat("Hello")
+    assert code == 1
+    assert out.startswith(printed)
+    assert said in err
+    assert "Traceback" not in err
+
+
 def test_an_answer_cannot_steer_the_terminal(chat, provider):
     provider.script(Reply("red \x1b[31m alert\x07"))
     assert "\x1b" not in chat("Hello")[1]

@@ -70,7 +70,10 @@ def test_an_export_comes_back(run, chat, facts, tmp_path, capsys):
     assert len(run("export", "--db", db, "--user", "me", "--session", "pool")[1].splitlines()) == 3
     for new in (4, 0):
         code, out, _ = run("import", file, "--db", copy, "--embedder", "none", "--json")
-        assert (code, json.loads(out)["files"][0]["new"]) == (0, new)
+        taken = {"file": str(file), "users": ["bob", "me"], "sessions": 3, "turns": 4, "new": new}
+        assert (code, json.loads(out)["files"]) == (0, [taken])
+    file.write_text(file.read_text() + "{}\n")
+    assert "line 6 is not one of an export" in run("import", file, "--db", copy, "--embedder", "none")[2]
     assert run("export", "--db", copy)[1].count("\n") == 5
 
 

@@ -93,6 +93,19 @@ def test_images_are_marked_and_reasoning_is_left_out():
     assert [row.message["content"] for row in found] == ["[image]\nWhat is this?", "A gate."]
 
 
+def test_of_what_was_spoken_the_transcription_is_read_and_footnotes_are_not():
+    spoken = {"content_type": "audio_transcription", "text": "Is 14 volts fine?", "direction": "in"}
+    sound = {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://x", "metadata": {}}
+    asked = node("q", None, "user", spoken, sound, children=["a"])
+    alone = node("s", "a", "user", sound)
+    for spoken_node in (asked, alone):
+        spoken_node["message"]["content"]["content_type"] = "multimodal_text"
+    answer = node("a", "q", "assistant", "Yes.\ue200cite\ue202turn0search1\ue201 Quite.", children=["s"])
+    mapping = {"q": asked, "a": answer, "s": alone}
+    found = chatgpt.parse(json.dumps([conversation(mapping=mapping, current_node="s")]))
+    assert [row.message["content"] for row in found] == ["Is 14 volts fine?", "Yes. Quite.", "[audio]"]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

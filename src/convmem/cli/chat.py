@@ -220,6 +220,8 @@ def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> 
         if said and not as_json:
             sys.stdout.write("\n")
         raise ConvmemError(f"the provider: {shown(str(error))}") from error
+    if not said:
+        raise ConvmemError("the provider sent no text; see whether --base-url and --model are what you mean")
     receipt = talk.receipt
     if as_json:
         row = {

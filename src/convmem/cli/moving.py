@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from convmem.memory import Memory
 
 __all__ = ["export", "import_"]
+
+_PAUSE_S = 1.0
+_SHARE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +97,10 @@ def _take(memory: Memory, file: Path, user: str | None, format: Format, screen: 
     if format == "auto" and is_own_export(file):
         if user is not None:
             raise InputError(f"{file} names its users, as convmem's exports do; leave --user out")
-        with file.open(encoding="utf-8-sig") as lines:
-            turns = memory.import_(lines)
-        users = {session.user or "nobody" for session in memory.sessions()}
-        return _Taken(str(file), sorted(users), len(memory.sessions()), turns, memory.stats().turns - before)
+        named: set[tuple[str, str]] = set()
+        turns = memory.import_(_noting(file, named))
+        users = sorted({name for name, _ in named})
+        return _Taken(str(file), users, len(named), turns, memory.stats().turns - before)
     rows = read(file, format=format)
     sessions = 0
     with screen.progress() as bars:
@@ -105,6 +110,15 @@ def _take(memory: Memory, file: Path, user: str | None, format: Format, screen: 
             own = [row for row in rows if (user or row.user or ME) == name]
             sessions += _record(memory, file, own, name, lambda n: bars.advance(bar, n))
     return _Taken(str(file), sorted(owners), sessions, len(rows), memory.stats().turns - before)
+
+
+def _noting(file: Path, named: set[tuple[str, str]]) -> Iterator[str]:
+    """The lines of an export of our own; notes users and sessions by the way."""
+    with file.open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            yield line  # who reads it says what is wrong with it, and does not come back for the next
+            if line.strip() and "session" in (row := json.loads(line)):
+                named.add((row["user"] or "nobody", row["session"]))
 
 
 def _record(
@@ -129,8 +143,13 @@ def _embedded(memory: Memory, screen: Screen) -> int | None:
     with screen.progress() as bars:
         bar = bars.add_task("turns findable by meaning", total=missing)
         try:
-            while not memory.reindex(timeout=1.0):
+            pause = _PAUSE_S
+            while not memory.reindex(timeout=pause):
+                started = time.monotonic()
                 left = memory.check().without_vectors or 0
+                pause = max(
+                    _PAUSE_S, _SHARE * (time.monotonic() - started)
+                )  # a look at a large memory takes time
                 bars.update(bar, completed=missing - left)
         except KeyboardInterrupt:
             pass  # what is missing is made by the next open

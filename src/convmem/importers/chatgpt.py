@@ -7,6 +7,7 @@ reasoning are not.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
@@ -22,11 +23,15 @@ __all__ = ["conversations", "parse"]
 
 _ROLES = frozenset({"user", "assistant"})
 _KINDS = frozenset({"text", "multimodal_text"})
+_AUDIO = "[audio]"
 _MEDIA = {
     "image_asset_pointer": "[image]",
-    "audio_asset_pointer": "[audio]",
+    "audio_asset_pointer": _AUDIO,
     "video_container_asset_pointer": "[video]",
 }
+_MARKS = frozenset(_MEDIA.values())
+_CITATION = re.compile("\ue200[^\ue201]*\ue201")
+"""What the page shows as a footnote; it names a source by a number that the export does not explain."""
 
 
 def parse(text: str) -> list[Imported]:
@@ -100,7 +105,10 @@ def _message(message: dict[str, Any]) -> Message | None:
     if message.get("recipient", "all") != "all":
         return None
     parts = content.get("parts")
-    text = "\n".join(filter(None, map(_text, parts if is_array(parts) else [])))
+    texts = [text for part in (parts if is_array(parts) else []) if (text := _text(part))]
+    if any(text not in _MARKS for text in texts):  # what was spoken stands beside its transcription
+        texts = [text for text in texts if text != _AUDIO]
+    text = _CITATION.sub("", "\n".join(texts))
     return {"role": role, "content": text} if text.strip() else None
 
 
