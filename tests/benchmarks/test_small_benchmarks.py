@@ -1,0 +1,33 @@
+"""The small benchmarks still run, and tell what they are for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def table(script, *given):
+    """The rows of a benchmark's table, by their first cell."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, BENCHMARKS / script, *given], capture_output=True, text=True, check=True
+    )
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
+    return {name: cells for name, *cells in rows}
+
+
+def test_the_prefix_is_kept_where_the_block_stands_at_the_end():
+    rows = table("prefix.py", "--turns", "10", "--policy", "lean", "--embedder", "none")
+    repeated = {
+        name: float(cells[1]) for name, cells in rows.items() if len(cells) > 1 and cells[1][:1] in "01"
+    }
+    assert repeated["convmem, lean"] > repeated["… its blocks in the system text"] + 0.2
+    assert repeated["all history, no memory"] > 0.7
+
+
+def test_the_speed_of_queries_is_told_beside_that_of_plain_fusion():
+    rows = table("speed.py", "--turns", "300", "--queries", "5")
+    ours, plain = rows["convmem, 2000 tokens packed"], rows["plain RRF over the same arrays"]
+    assert all(float(ms) > 0 for ms in (*ours, *plain))
