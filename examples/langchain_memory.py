@@ -39,7 +39,8 @@ def with_memory(model: ChatOpenAI, memory: convmem.Memory, *, user: str | None =
 def main() -> None:
     """Two sessions; the second is asked what the first was told.
 
-    Chains work the same, but run each step in a context of its own: `last_receipt` is not seen from outside.
+    Chains work the same, but run each step in a context of its own, whose `last_receipt` is not seen outside:
+    there, take a hook to watch what is recalled.
     """
     with offline.model(), convmem.Memory(":memory:") as memory:  # a path keeps it
         chat = with_memory(ChatOpenAI(model=MODEL), memory, user="alice")

@@ -45,7 +45,7 @@ def web_chat(memory: convmem.AsyncMemory, openai: AsyncOpenAI) -> FastAPI:
         user = user or secrets.token_urlsafe()
         response.set_cookie("user", user, max_age=10**8, httponly=True, samesite="strict")
         first = {turn.session: turn.text for turn in reversed(await memory.turns(user=user))}
-        return [{"session": session, "title": text[:80]} for session, text in first.items()]
+        return [{"session": name, "title": words[:80]} for name, words in first.items()]  # latest chat first
 
     @app.get("/chats/{session}")
     async def turns(user: User, session: str) -> list[dict]:

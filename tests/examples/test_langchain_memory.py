@@ -14,7 +14,10 @@ from langchain_memory import with_memory
 
 def test_every_way_to_call_it_is_journaled(keyed):
     model = ChatOpenAI(model="deepseek-flash", base_url=keyed.base_url)
-    with convmem.Memory(":memory:") as memory:
+    restored = []
+    with convmem.Memory(
+        ":memory:", hooks=[lambda event: restored.append(getattr(event, "restored", None))]
+    ) as memory:
         chat = with_memory(model, memory, user="alice")
         chain = ChatPromptTemplate.from_messages([("system", "Be brief."), ("user", "{said}")]) | chat
 
@@ -32,6 +35,8 @@ def test_every_way_to_call_it_is_journaled(keyed):
         assert [turn.role for turn in turns] == ["user", "assistant"] * 4
         sent = [message["content"] for message in keyed.requests[-1].messages if message["role"] == "user"]
         assert sent == ["One.", "Two.", "Three.", "四。"]
+
+        assert [n for n in restored if n is not None] == [0, 2, 4, 6], "hooks see what contexts hide"
 
         before = len(keyed.requests)
         model.invoke("To the model as it was.")
