@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import lines
 
 import convmem
 from convmem.testing import Fault, LocalProvider, Reply
@@ -110,6 +111,15 @@ def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tm
         assert [(t.text, t.state) for t in memory.turns(user="me", session=session.name, branches=True)] == [
             ("Hello", "failed")
         ]
+
+
+def test_money_is_counted_where_prices_are_known(chat, tmp_path):
+    prices = tmp_path / "prices.toml"
+    row = 'host = "127.0.0.1"\nmodel = "m"\nfrom = 2026-01-01\ninput = 2.00\ncached = 0.20\noutput = 8.00'
+    prices.write_text(f"[[price]]\n{row}\n")
+    assert "at list prices $0.0" in lines(chat("--prices", prices, lines=["Hello", "/cost"])[1])
+    assert "No price is known" in lines(chat(lines=["Hello", "/cost"])[1])
+    assert chat("--prices", tmp_path / "none.toml", "Hello")[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,6 +80,9 @@ def chat(
     policy: Annotated[
         str, typer.Option(help="full, window, lean, balanced, thorough, or a TOML file.")
     ] = "balanced",
+    prices: Annotated[
+        Path | None, typer.Option(help="Prices of your own, as docs/costs.md says.", show_default=False)
+    ] = None,
     embedder: Annotated[
         str, typer.Option(help="auto, local, none, or sentence-transformers:MODEL.")
     ] = "auto",
@@ -108,7 +112,7 @@ def chat(
         raise InputError("give --session or --continue, not both")
     with ExitStack() as stack:
         client = stack.enter_context(_client(base_url, key_env))
-        memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy))
+        memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy, prices=prices))
         stack.enter_context(screen.noting())
         talk = _conversation(
             memory, client, model=model, user=user or ME, session=session, go_on=go_on, system=system
@@ -235,7 +239,10 @@ def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> 
         n = len(receipt.recalled)
         cached = f", {receipt.cached_tokens} from the provider's cache" if receipt.cached_tokens else ""
         quoted = f"{n} memories quoted" if n != 1 else "1 memory quoted"
-        screen.out.print(Text(f"{quoted}, about {receipt.tokens.total} tokens sent{cached} · /why", "dim"))
+        cost = f", ${receipt.cost.total:.6f}" if receipt.cost is not None else ""
+        screen.out.print(
+            Text(f"{quoted}, about {receipt.tokens.total} tokens sent{cached}{cost} · /why", "dim")
+        )
 
 
 def _printed(talk: Conversation, text: str, screen: Screen, *, silent: bool) -> Iterator[str]:

@@ -32,7 +32,12 @@ class Piece:
 
 @dataclass(slots=True)
 class Totals:
-    """What the calls of this run took, by the provider's count."""
+    """What the calls of this run took, by the provider's count.
+
+    Attributes:
+        cost: at list prices, in US dollars, of the calls that have a price.
+        unpriced: how many calls have none.
+    """
 
     calls: int = 0
     prompt: int = 0
@@ -40,6 +45,8 @@ class Totals:
     completion: int = 0
     estimated: int = 0
     recalled: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
 
     def add(self, receipt: Receipt) -> None:
         """One more call."""
@@ -50,6 +57,10 @@ class Totals:
         self.cached += receipt.cached_tokens or 0
         self.estimated += receipt.tokens.total
         self.recalled += len(receipt.recalled)
+        if receipt.cost is not None:
+            self.cost += receipt.cost.total
+        else:
+            self.unpriced += 1
 
 
 def _number(usage: Any, name: str) -> int:  # noqa: ANN401 (the provider's own fields)

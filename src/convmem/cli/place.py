@@ -62,6 +62,7 @@ def opened(
     make: bool = False,
     embedder: str | Embedder | None = None,
     policy: str | Path | Policy = "balanced",
+    prices: str | Path | None = None,
 ) -> Generator[Memory]:
     """The memory, closed in the end.
 
@@ -70,8 +71,9 @@ def opened(
         make: begin one that is not there.
         embedder: as `Memory` takes it; None for commands that search nothing.
         policy: as `Memory` takes it.
+        prices: as `Memory` takes them.
     """
-    with Memory(file_of(db, make=make), embedder=embedder, policy=policy) as memory:
+    with Memory(file_of(db, make=make), embedder=embedder, policy=policy, prices=prices) as memory:
         yield memory
 
 

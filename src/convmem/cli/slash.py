@@ -122,7 +122,7 @@ def _recall(chat: Conversation, screen: Screen, query: str) -> None:
 
 
 def _cost(chat: Conversation, screen: Screen, _: str) -> None:
-    """Tokens of this run: sent, cached, answered."""
+    """Tokens and money of this run: sent, cached, answered."""
     totals = chat.totals
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
@@ -134,7 +134,12 @@ def _cost(chat: Conversation, screen: Screen, _: str) -> None:
         table.add_row("tokens sent, by the provider", f"{totals.prompt:,}")
         table.add_row("  of them from its cache", f"{totals.cached:,} ({totals.cached / totals.prompt:.0%})")
         table.add_row("tokens answered", f"{totals.completion:,}")
+    if totals.calls > totals.unpriced:
+        without = f" ({totals.unpriced} calls have no price)" if totals.unpriced else ""
+        table.add_row("at list prices", f"${totals.cost:.6f}{without}")
     screen.out.print(table)
+    if totals.calls and totals.calls == totals.unpriced:
+        screen.out.print("No price is known for this model at this host; --prices FILE has your own.")
     if totals.calls and not totals.prompt:
         screen.out.print("The provider told no usage.")
 
