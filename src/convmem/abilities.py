@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from convmem.protocols import SessionRef
+    from convmem.protocols import CallRow, SessionRef
     from convmem.types import State, Turn
 
 __all__ = [
+    "Calls",
+    "CallsRequest",
     "Checks",
     "Condition",
     "Epoch",
@@ -267,4 +269,28 @@ class Checks(Protocol):
 
     def check(self) -> Condition:
         """Look everything over; damage is told, not raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsRequest:
+    """Ask for the provider calls of a session, by their ids.
+
+    Attributes:
+        ref: the session.
+        after: only calls whose id comes later.
+        limit: at most so many.
+    """
+
+    ref: SessionRef
+    after: str = ""
+    limit: int = 500
+
+
+@runtime_checkable
+class Calls(Protocol):
+    """Tells what it keeps of provider calls: what they cost is worked out from it."""
+
+    def calls(self, request: CallsRequest) -> Sequence[CallRow]:
+        """The calls in the order of their ids; settings and the last turn sent may be left out."""
         ...

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convmem.abilities import Pin
     from convmem.policy import Policy
     from convmem.protocols import Store
-    from convmem.types import ForgetReport, Health, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
+    from convmem.types import ForgetReport, Health, Hit, Ledger, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["AsyncMemory"]
 
@@ -185,6 +185,12 @@ class AsyncMemory:
     async def import_(self, lines: Iterable[str]) -> int:
         """See `Memory.import_`."""
         return await asyncio.to_thread(self.memory.import_, lines)
+
+    async def ledger(
+        self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
+    ) -> Ledger:
+        """See `Memory.ledger`."""
+        return await asyncio.to_thread(self.memory.ledger, user=user, session=session)
 
     async def stats(self) -> Stats:
         """See `Memory.stats`."""

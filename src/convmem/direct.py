@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import unicodedata
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from convmem.abilities import ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.abilities import Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
 from convmem.composition import Composition
+from convmem.cost.ledger import summed
 from convmem.errors import InputError, StoreError
 from convmem.jobs import BeginJob, Call
 from convmem.portable import pages
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question
+from convmem.scope import UNSET, Unset
 from convmem.types import ForgetReport, Hit, Prepared, Receipt
 from convmem.wire.chat import ChatRequest, split
 from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from convmem.abilities import Pin
     from convmem.engine import Engine
     from convmem.policy import Policy
-    from convmem.types import Message, Turn
+    from convmem.protocols import CallRow
+    from convmem.types import Ledger, Message, Turn
 
-__all__ = ["forget", "pin", "pins", "prepare", "residue", "search"]
+__all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search"]
 
 _WAIT_FOR_WORDS_S = 5.0
 
@@ -168,6 +172,27 @@ def residue(engine: Engine, report: ForgetReport) -> int:
         return len(report.turn_ids)
     owner = OwnerRef(report.user, report.session if report.user is None else None)
     return engine.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
+
+
+def ledger(engine: Engine, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:
+    """What calls cost together."""
+    store = engine.store
+    if not isinstance(store, Calls):
+        raise StoreError(f"{type(store).__name__} does not tell its calls")
+    named = (
+        SessionRef(row.user, row.name)
+        for row in engine.store.sessions(SessionsRequest(owner=True if user is UNSET else user))
+        if session is None or row.name == session
+    )
+    return summed(_calls(store, named), engine.prices)
+
+
+def _calls(store: Calls, sessions: Iterable[SessionRef]) -> Iterator[CallRow]:
+    for ref in sessions:
+        request = CallsRequest(ref=ref)
+        while page := store.calls(request):
+            yield from page
+            request = dataclasses.replace(request, after=page[-1].id)
 
 
 def _chosen(

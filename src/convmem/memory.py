@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convmem.engine import OnError
     from convmem.hooks import Hook
     from convmem.policy import Policy
-    from convmem.types import ForgetReport, Health, Hit, Mode, Prepared, Receipt, Session, Stats, Turn
+    from convmem.types import ForgetReport, Health, Hit, Ledger, Mode, Prepared, Receipt, Session, Stats, Turn
 
 __all__ = ["Memory"]
 
@@ -419,6 +419,27 @@ class Memory:
             InputError: a line that is none of an export's, naming it; earlier sessions stay imported.
         """
         return portable.take_in(self._engine, lines)
+
+    def ledger(
+        self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
+    ) -> Ledger:
+        """What calls cost together, by what their providers counted and the prices at their time.
+
+        Calls of sessions that were forgotten are not in it.
+
+        Args:
+            user: of one user (None: of sessions without one); else of all.
+            session: of one session; needs `user`, be it None.
+
+        Raises:
+            InputError: a session without a word on its user.
+            StoreError: the store does not tell its calls.
+        """
+        if session is not None and user is UNSET:
+            raise InputError(
+                "a session's name is unique per user only; give user= (None for none) with session="
+            )
+        return direct.ledger(self._engine, user=user, session=session)
 
     def stats(self) -> Stats:
         """How much the store holds, and how many writes wait to be journaled."""

@@ -19,6 +19,7 @@ __all__ = [
     "ForgetReport",
     "Health",
     "Hit",
+    "Ledger",
     "Message",
     "Mode",
     "Prepared",
@@ -281,6 +282,49 @@ class Cost:
             uncached=self.uncached + other.uncached,
             output=self.output + other.output,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What calls cost together, as far as that is known.
+
+    Attributes:
+        calls: how many were made.
+        uncounted: of these, those whose provider told no tokens: refused, broken off, streamed without usage.
+        unpriced: of the rest, those without a price; what they cost is not in `cost`.
+        prompt_tokens: of prompts, those from the cache included.
+        cached_tokens: of prompts, those that came from the cache.
+        output_tokens: of replies.
+        by_model: what the calls to each model cost.
+    """
+
+    calls: int
+    uncounted: int
+    unpriced: int
+    prompt_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    by_model: Mapping[str, Cost]
+
+    @property
+    def cost(self) -> Cost:
+        """What the priced calls cost."""
+        return sum(self.by_model.values(), Cost())
+
+    def __str__(self) -> str:
+        cost = self.cost
+        prompts = f"prompts {self.prompt_tokens}, of these cached {self.cached_tokens}"
+        spent = f"prompts {cost.uncached:.6f}, cached {cost.cached:.6f}, replies {cost.output:.6f}"
+        rows = [
+            f"{self.calls} calls, tokens: {prompts}, replies {self.output_tokens}",
+            f"  cost ${cost.total:.6f}: {spent}",
+            *(f"  {model or '–'}: ${of_model.total:.6f}" for model, of_model in self.by_model.items()),
+        ]
+        if self.unpriced:
+            rows.append(f"  without a price: {self.unpriced} calls")
+        if self.uncounted:
+            rows.append(f"  without counted tokens: {self.uncounted} calls")
+        return "\n".join(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

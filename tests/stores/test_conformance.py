@@ -12,6 +12,7 @@ from convmem.protocols import CallRow
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.abilities import (
+    CallsConformance,
     EpochsConformance,
     ForgetsConformance,
     PinsConformance,
@@ -20,7 +21,14 @@ from convmem.testing.abilities import (
 from convmem.testing.store import StoreConformance
 
 
-class _Everything(StoreConformance, ViewsConformance, EpochsConformance, PinsConformance, ForgetsConformance):
+class _Everything(
+    StoreConformance,
+    ViewsConformance,
+    EpochsConformance,
+    PinsConformance,
+    CallsConformance,
+    ForgetsConformance,
+):
     """The kits for the journal and for every ability."""
 
 

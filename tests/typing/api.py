@@ -27,6 +27,7 @@ from convmem import (
     Hook,
     InputError,
     JournalError,
+    Ledger,
     Memory,
     Message,
     MissingExtraError,
@@ -160,6 +161,7 @@ def reading(memory: Memory) -> None:
     assert_type(memory.turns(user="alice"), list[Turn])
     assert_type(memory.turns(user="alice", session="s", branches=True), list[Turn])
     assert_type(memory.stats(), Stats)
+    assert_type(memory.ledger(user="alice", session="s"), Ledger)
     assert_type(memory.flush(timeout=1.0), None)
 
 
@@ -255,6 +257,7 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(receipt.usage, Mapping[str, Any] | None)
     assert_type(receipt.cached_tokens, int | None)
     assert_type(receipt.cost, Cost | None)
+    assert_type(receipt.cost.total if receipt.cost else 0.0, float)
     assert_type(stats.bytes, int | None)
 
 

@@ -18,7 +18,7 @@ from convmem.wire.message import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convmem.abilities import ForgetRequest, NewView, UnindexedRequest, ViewsRequest
+    from convmem.abilities import CallsRequest, ForgetRequest, NewView, UnindexedRequest, ViewsRequest
     from convmem.protocols import (
         CallRow,
         FindRequest,
@@ -282,8 +282,8 @@ class InMemoryStore:
     def _bury(self, kept: _Kept, seqs: Sequence[int] | None) -> list[int]:
         rows = [(key, row) for key, row in kept.rows.items() if seqs is None or row.seq in seqs]
         kept.generation = self._generation
-        for call in kept.calls if seqs is None else ():
-            self._calls.pop(call, None)
+        while seqs is None and kept.calls:
+            self._calls.pop(kept.calls.pop(), None)
         for key, row in rows:
             new = row.new
             node = Node(0, new.identity, new.parent, b"", "", None, new.saying)
@@ -293,6 +293,13 @@ class InMemoryStore:
         for which in [which for which in self._epochs if which.ref == kept.ref]:
             del self._epochs[which]
         return [row.seq for _, row in rows]
+
+    def calls(self, request: CallsRequest) -> Sequence[CallRow]:
+        """A session's calls in the order of their ids."""
+        with self._lock:
+            kept = self._sessions.get(request.ref)
+            ids = sorted(id_ for id_ in kept.calls if id_ > request.after) if kept is not None else []
+            return [copy.deepcopy(self._calls[id_]) for id_ in ids[: request.limit]]
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many of these turns are left."""

@@ -1,13 +1,15 @@
-"""What the SQLite store can do beyond the journal: views, epochs, pins, forgetting."""
+"""What the SQLite store can do beyond the journal: views, epochs, pins, calls, forgetting."""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Condition, Epoch, Forgotten, Pin, ViewRow, ViewsReply
 from convmem.errors import StoreCorruptError, StoreUnavailableError
+from convmem.protocols import CallRow
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convmem.abilities import (
+        CallsRequest,
         EpochRef,
         ForgetRequest,
         NewView,
@@ -130,6 +133,31 @@ class SQLiteAbilities:
                 (number, keep(db, bytes_of(text)), at.isoformat()),
             ).fetchone()
         return Pin(f"p{id_}", text, at)
+
+    # Calls.
+
+    def calls(self, request: CallsRequest) -> Sequence[CallRow]:
+        """A session's calls in the order of their ids, without settings."""
+        with self._db.reading() as db:
+            found = db.execute(
+                "SELECT c.id, c.at, c.state, c.model, c.host, c.usage, c.response_id, c.error FROM calls c"
+                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = s.owner"
+                " WHERE s.name = ? AND o.user IS ? AND c.id > ? ORDER BY c.id LIMIT ?",
+                (request.ref.session, request.ref.user, request.after, request.limit),
+            ).fetchall()
+        return [
+            CallRow(
+                id=id_,
+                at=datetime.fromisoformat(at),
+                state=state,
+                model=model,
+                host=host,
+                usage=json.loads(usage) if usage is not None else None,
+                response_id=response_id,
+                error=error,
+            )
+            for id_, at, state, model, host, usage, response_id, error in found
+        ]
 
     # Looking it over.
 

@@ -12,13 +12,20 @@ leave the class out.
 
 from __future__ import annotations
 
+from convmem.testing._abilities.calls import CallsConformance
 from convmem.testing._abilities.epochs import EpochsConformance
 from convmem.testing._abilities.forgetting import Forgetting
 from convmem.testing._abilities.leftovers import Leftovers
 from convmem.testing._abilities.pins import PinsConformance
 from convmem.testing._abilities.views import ViewsConformance
 
-__all__ = ["EpochsConformance", "ForgetsConformance", "PinsConformance", "ViewsConformance"]
+__all__ = [
+    "CallsConformance",
+    "EpochsConformance",
+    "ForgetsConformance",
+    "PinsConformance",
+    "ViewsConformance",
+]
 
 
 class ForgetsConformance(Forgetting, Leftovers):
