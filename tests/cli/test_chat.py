@@ -62,10 +62,13 @@ def test_one_message_and_later_another_conversation_that_remembers(chat, provide
 
 
 def test_answers_as_json_have_their_receipts(chat):
-    code, out, _ = chat("--session", "s", "--json", lines=["Hello", "Again"])
+    code, out, _ = chat("--session", "s", "--json", lines=["Hello", "/help me"])
     rows = [json.loads(row) for row in out.splitlines()]
     assert code == 0
-    assert [(row["session"], row["answer"]) for row in rows] == [("s", "echo: Hello"), ("s", "echo: Again")]
+    assert [(row["session"], row["answer"]) for row in rows] == [
+        ("s", "echo: Hello"),
+        ("s", "echo: /help me"),
+    ]
     assert rows[1]["receipt"]["journaled"] is True
     assert rows[1]["receipt"]["restored"] == 2
     assert rows[0]["receipt"]["usage"]["prompt_tokens"] > 0

@@ -171,7 +171,7 @@ def _at_the_terminal(talk: Conversation, screen: Screen) -> None:
     screen.out.print(Text(shown(head), "dim"))
     while True:
         try:
-            line = screen.out.input("[bold green]you[/bold green] ").strip()
+            line = screen.line(Text.assemble(("you", "bold green"), " ")).strip()
         except EOFError:
             screen.out.print()
             return
@@ -202,8 +202,8 @@ def _complete_commands() -> None:
 
 
 def _line(talk: Conversation, line: str, screen: Screen, *, as_json: bool) -> bool:
-    """A message or a command; False to leave."""
-    if line.startswith("/"):
+    """A message or a command; False to leave. Programs that read JSON say messages only."""
+    if line.startswith("/") and not as_json:
         return slash.run(line, talk, screen)
     _answer(talk, line, screen, as_json=as_json)
     return True

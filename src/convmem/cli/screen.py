@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -18,8 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from rich.text import Text
+
 __all__ = ["Screen"]
 
+_STYLING = re.compile(r"\x1b\[[0-9;]*m")
 _NARROWEST = 80
 _WIDEST = 120
 
@@ -39,6 +43,17 @@ class Screen:
     def can_prompt(self) -> bool:
         """Whether somebody sits there to answer."""
         return self.out.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+
+    def line(self, prompt: Text) -> str:
+        """A line that somebody types, with the keys of readline where it is loaded.
+
+        Raises:
+            EOFError: there is no more.
+        """
+        with self.out.capture() as captured:
+            self.out.print(prompt, end="")
+        # readline must know which characters take no room, or it redraws the line in the wrong place
+        return input(_STYLING.sub("\x01\\g<0>\x02", captured.get()))
 
     def json(self, value: object) -> None:
         """One JSON document, as it is."""
