@@ -35,10 +35,10 @@ def test_a_file_is_taken_in_once(run, chat, tmp_path):
     place = tmp_path / "data" / "convmem" / "memory.db"
     code, out, err = run("import", chat, "--embedder", "none")
     assert (code, err) == (0, "")
-    assert lines(out) == f"{chat}: 2 turns in 1 sessions of me; 2 of them are new."
+    assert lines(out) == f"{chat}: 2 messages in 1 session of me; 2 new turns."
     code, out, _ = run("import", chat, "--embedder", "none", "--json")
     assert json.loads(out) == {
-        "files": [{"file": str(chat), "users": ["me"], "sessions": 1, "turns": 2, "new": 0}],
+        "files": [{"file": str(chat), "users": ["me"], "sessions": 1, "messages": 2, "new_turns": 0}],
         "without_vectors": None,
     }
     with convmem.Memory(place, embedder=None) as memory:
@@ -46,6 +46,15 @@ def test_a_file_is_taken_in_once(run, chat, tmp_path):
             "My locker is 7719.",
             "Noted.",
         ]
+
+
+def test_system_texts_are_settings_and_no_turns(run, tmp_path):
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps([{"role": "system", "content": "Be brief."}, *CHAT]))
+    (taken,) = json.loads(run("import", file, "--embedder", "none", "--json")[1])["files"]
+    assert (taken["messages"], taken["new_turns"]) == (3, 2)
+    file.write_text(json.dumps([{"role": "system", "content": "Be brief."}]))
+    assert run("import", file, "--embedder", "none")[0] == 0
 
 
 def test_facts_keep_their_users_unless_one_is_given(run, facts, tmp_path):
@@ -70,7 +79,7 @@ def test_an_export_comes_back(run, chat, facts, tmp_path, capsys):
     assert len(run("export", "--db", db, "--user", "me", "--session", "pool")[1].splitlines()) == 3
     for new in (4, 0):
         code, out, _ = run("import", file, "--db", copy, "--embedder", "none", "--json")
-        taken = {"file": str(file), "users": ["bob", "me"], "sessions": 3, "turns": 4, "new": new}
+        taken = {"file": str(file), "users": ["bob", "me"], "sessions": 3, "messages": 4, "new_turns": new}
         assert (code, json.loads(out)["files"]) == (0, [taken])
     file.write_text(file.read_text() + "{}\n")
     assert "line 6 is not one of an export" in run("import", file, "--db", copy, "--embedder", "none")[2]

@@ -61,7 +61,7 @@ def test_search_tells_score_reasons_and_place(run, db):
 def test_counts(run, db):
     code, out, _ = run("stats", "--db", db)
     assert code == 0
-    assert "3 turns in 2 sessions of 1 users" in out
+    assert "3 turns in 2 sessions of 1 user, 0 calls" in out
     counts = json.loads(run("stats", "--db", db, "--json")[1])
     assert (counts["turns"], counts["file"]) == (3, str(db))
     assert counts["by_user"] == [{"user": "alice", "sessions": 2, "turns": 3}]

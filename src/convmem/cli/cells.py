@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["beside", "cropped", "flat", "shown", "wrapped"]
+__all__ = ["beside", "counted", "cropped", "flat", "shown", "wrapped"]
 
 # What may not be torn apart: a run without spaces, but of scripts that have none each character by itself.
 _PIECE = re.compile(r"\s+|[⺀-鿿豈-﫿＀-￯가-힯][，。！？：；、”’）》」』]?|[^\s⺀-鿿豈-﫿＀-￯가-힯]+")
@@ -24,6 +24,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def shown(text: str) -> str:
     """A text that cannot steer the terminal: models and imported files may hold escape sequences."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def counted(n: int, what: str) -> str:
+    """How many there are, in words."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def flat(text: str) -> str:

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from convmem.cli import slash
-from convmem.cli.cells import shown
+from convmem.cli.cells import counted, shown
 from convmem.cli.options import As, Database, Plain
 from convmem.cli.place import ME, known_sessions, opened
 from convmem.cli.screen import Screen
@@ -167,7 +167,7 @@ def _at_the_terminal(talk: Conversation, screen: Screen) -> None:
     """Ask for line after line until somebody leaves."""
     _complete_commands()
     known = talk.memory.stats()
-    head = f"{talk.model} · {talk.user}, {talk.session} · {known.turns} turns remembered · /help"
+    head = f"{talk.model} · {talk.user}, {talk.session} · {counted(known.turns, 'turn')} remembered · /help"
     screen.out.print(Text(shown(head), "dim"))
     while True:
         try:
@@ -236,12 +236,11 @@ def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> 
         sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         sys.stdout.flush()
     elif screen.can_prompt and receipt is not None:
-        n = len(receipt.recalled)
         cached = f", {receipt.cached_tokens} from the provider's cache" if receipt.cached_tokens else ""
-        quoted = f"{n} memories quoted" if n != 1 else "1 memory quoted"
+        quoted = counted(len(receipt.recalled), "older turn")
         cost = f", ${receipt.cost.total:.6f}" if receipt.cost is not None else ""
         screen.out.print(
-            Text(f"{quoted}, about {receipt.tokens.total} tokens sent{cached}{cost} · /why", "dim")
+            Text(f"{quoted} quoted, about {receipt.tokens.total} tokens sent{cached}{cost} · /why", "dim")
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from convmem.cli.cells import cropped
+from convmem.cli.cells import counted, cropped
 from convmem.cli.options import Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import opened, owner, session_of
 from convmem.cli.screen import Screen
@@ -109,9 +109,8 @@ def preview(memory: Memory, plan: ForgetReport, screen: Screen) -> None:
 
 
 def _counted(report: ForgetReport) -> str:
-    turns, pins = len(report.turn_ids), report.pins
-    pinned = f" and {pins} pin{'s' if pins > 1 else ''}" if pins else ""
-    return f"{turns} turn{'' if turns == 1 else 's'}{pinned}"
+    pinned = f" and {counted(report.pins, 'pin')}" if report.pins else ""
+    return counted(len(report.turn_ids), "turn") + pinned
 
 
 def _agreed(screen: Screen, plan: ForgetReport, *, yes: bool, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convmem.cli.cells import counted
 from convmem.cli.options import As, Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import ME, opened, owner
 from convmem.cli.screen import Screen
@@ -37,8 +38,8 @@ class _Taken:
     file: str
     users: list[str]
     sessions: int
-    turns: int
-    new: int
+    messages: int
+    new_turns: int
 
 
 def import_(
@@ -82,8 +83,8 @@ def import_(
         return
     for one in taken:
         screen.out.print(
-            f"{one.file}: {one.turns} turns in {one.sessions} sessions of {', '.join(one.users)};"
-            f" {one.new} of them are new.",
+            f"{one.file}: {counted(one.messages, 'message')} in {counted(one.sessions, 'session')}"
+            f" of {', '.join(one.users)}; {counted(one.new_turns, 'new turn')}.",
             markup=False,
         )
     if missing:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from convmem.cli.cells import cropped, shown
+from convmem.cli.cells import counted, cropped, shown
 from convmem.cli.options import Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import file_of, known_sessions, opened, owner, session_of
 from convmem.cli.screen import Screen
@@ -181,7 +181,8 @@ def stats(*, db: Database = None, as_json: Json = False, plain: Plain = False) -
         return
     screen.out.print(f"{file}: {(counts.bytes or 0) / 1e6:.1f} MB", markup=False)
     screen.out.print(
-        f"{counts.turns} turns in {counts.sessions} sessions of {counts.users} users, {counts.calls} calls"
+        f"{counted(counts.turns, 'turn')} in {counted(counts.sessions, 'session')}"
+        f" of {counted(counts.users, 'user')}, {counted(counts.calls, 'call')}"
     )
     if len(users) > 1:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from convmem.cli.cells import cropped, shown
+from convmem.cli.cells import counted, cropped, shown
 from convmem.cli.forgetting import preview
 from convmem.errors import ConvmemError
 
@@ -128,7 +128,7 @@ def _cost(chat: Conversation, screen: Screen, _: str) -> None:
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_row("calls", f"{totals.calls:,}")
-    table.add_row("memories quoted", f"{totals.recalled:,}")
+    table.add_row("older turns quoted", f"{totals.recalled:,}")
     table.add_row("tokens sent, estimated", f"{totals.estimated:,}")
     if totals.prompt:
         table.add_row("tokens sent, by the provider", f"{totals.prompt:,}")
@@ -152,7 +152,7 @@ def _session(chat: Conversation, screen: Screen, name: str) -> None:
         return
     for session in chat.memory.sessions(user=chat.user):
         mark = "*" if session.name == chat.session else " "
-        screen.out.print(f"{mark} {shown(session.name)}, {session.turns} turns", markup=False)
+        screen.out.print(f"{mark} {shown(session.name)}, {counted(session.turns, 'turn')}", markup=False)
 
 
 def _help(_: Conversation, screen: Screen, __: str) -> None:
