@@ -166,6 +166,15 @@ def error_place(provider) -> str:
     return f"list of {shape}" if isinstance(body, list) else shape
 
 
+def error_field(provider, name) -> str:
+    body = json.loads(post(provider, body=chat([]))[2])
+    error = (body[0] if isinstance(body, list) else body)["error"]
+    if isinstance(error, str) or name not in error:
+        return "none"
+    value = error[name]
+    return "null" if value is None else f"`{value}`" if isinstance(value, str) else str(value)
+
+
 PROBES = {
     "system message inside the conversation": lambda p: verdict(
         p, chat([USER, {"role": "system", "content": "x"}])
@@ -191,6 +200,8 @@ PROBES = {
         p, chat(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {}}})
     ),
     "error in the body": error_place,
+    "its type, for status 400": lambda p: error_field(p, "type"),
+    "its code, for status 400": lambda p: error_field(p, "code"),
 }
 CELLS = [
     (row, name, cell)
