@@ -17,17 +17,18 @@ from convmem.bench.report import Report, note
 from convmem.bench.rows import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from convmem.bench.asking import Means
-    from convmem.bench.datasets import Conversation, DataSet
+    from convmem.bench.datasets import Conversation, DataSet, Question
     from convmem.bench.rows import Row
     from convmem.embed import Embedder, Kind
 
 __all__ = ["Run"]
 
 _EMBEDDED_AT_ONCE = 16
+_ASKED_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +121,8 @@ class Run:
             for _, asked in groupby(open_questions, key=lambda question: question.conversation.id):
                 questions = list(asked)
                 with open_(questions[0].conversation) as asking:
-                    for _, together in groupby(questions, key=lambda question: question.known):
-                        for row in asking.rows(list(together)):
+                    for together in _together(questions):
+                        for row in asking.rows(together):
                             lines.add(row)
                             progress.add()
         return [lines.rows[question.id] for question in data.questions]
@@ -146,6 +147,14 @@ class Run:
             embedder.embed([question.text], "query")
             taken[question.id] = (time.perf_counter() - began) * 1_000
         return taken
+
+
+def _together(questions: Sequence[Question]) -> Iterator[list[Question]]:
+    """Questions that know the same turns, some at a time: what is done for them together is lost together."""
+    for _, same in groupby(questions, key=lambda question: question.known):
+        asked = list(same)
+        for begin in range(0, len(asked), _ASKED_AT_ONCE):
+            yield asked[begin : begin + _ASKED_AT_ONCE]
 
 
 def _digest(data: DataSet) -> str:
