@@ -8,6 +8,8 @@ import pytest
 from tests.cli.conftest import lines
 
 import convmem
+from convmem.cli import moving
+from convmem.testing.fakes import FakeEmbedder
 
 CHAT = [
     {"role": "user", "content": "My locker is 7719.", "session": "pool", "at": "2026-03-02T09:00Z"},
@@ -86,13 +88,29 @@ def test_an_export_comes_back(run, chat, facts, tmp_path, capsys):
     assert run("export", "--db", copy)[1].count("\n") == 5
 
 
-def test_turns_are_embedded_while_somebody_waits(run, chat, tmp_path, monkeypatch):
-    from convmem.cli import moving  # noqa: PLC0415
-    from convmem.testing.fakes import FakeEmbedder  # noqa: PLC0415
-
+@pytest.fixture
+def embedder(monkeypatch):
+    """The embedder that `convmem import` is given."""
     fake = FakeEmbedder()
     opened = moving.opened
     monkeypatch.setattr(moving, "opened", lambda db, **options: opened(db, **options | {"embedder": fake}))
-    code, out, _ = run("import", chat, "--db", tmp_path / "a.db", "--json")
+    return fake
+
+
+def test_turns_are_embedded_while_somebody_waits(run, chat, embedder):
+    code, out, _ = run("import", chat, "--json")
     assert (code, json.loads(out)["without_vectors"]) == (0, 0)
-    assert sum(n for kind, n in fake.calls if kind == "passage") == 2
+    assert sum(n for kind, n in embedder.calls if kind == "passage") == 2
+
+
+def test_an_embedder_that_fails_is_not_waited_for(run, chat, embedder):
+    embedder.fail = True
+    code, out, err = run("import", chat)
+    assert code == 0
+    assert "2 turns can be found by their words only" in lines(out)
+    assert "views of new turns cannot be made" in lines(err)
+
+
+def test_nothing_is_changed_when_one_of_the_files_cannot_be_read(run, chat, tmp_path):
+    assert run("import", chat, tmp_path / "none.json", "--embedder", "none")[0] == 2
+    assert not (tmp_path / "data").exists()

@@ -75,8 +75,9 @@ def import_(
     - `convmem import --user alice --format mem0 memories.json`
     """
     screen = Screen(plain=plain)
+    readable = [(file, _messages(file, user, format)) for file in files]  # before anything is changed
     with screen.noting(), opened(db, make=True, embedder=embedder) as memory:
-        taken = [_take(memory, file, user, format, screen) for file in files]
+        taken = [_take(memory, file, rows, user, screen) for file, rows in readable]
         missing = _embedded(memory, screen) if wait else memory.check().without_vectors
     if as_json:
         screen.json({"files": [asdict(one) for one in taken], "without_vectors": missing})
@@ -93,16 +94,24 @@ def import_(
         )
 
 
-def _take(memory: Memory, file: Path, user: str | None, format: Format, screen: Screen) -> _Taken:  # noqa: A002
+def _messages(file: Path, user: str | None, format: Format) -> list[Imported] | None:  # noqa: A002
+    """What a file holds; None when it is an export of our own."""
+    if format != "auto" or not is_own_export(file):
+        return read(file, format=format)
+    if user is not None:
+        raise InputError(f"{file} names its users, as convmem's exports do; leave --user out")
+    return None
+
+
+def _take(
+    memory: Memory, file: Path, rows: list[Imported] | None, user: str | None, screen: Screen
+) -> _Taken:
     before = memory.stats().turns
-    if format == "auto" and is_own_export(file):
-        if user is not None:
-            raise InputError(f"{file} names its users, as convmem's exports do; leave --user out")
+    if rows is None:
         named: set[tuple[str, str]] = set()
         turns = memory.import_(_noting(file, named))
         users = sorted({name for name, _ in named})
         return _Taken(str(file), users, len(named), turns, memory.stats().turns - before)
-    rows = read(file, format=format)
     sessions = 0
     with screen.progress() as bars:
         bar = bars.add_task("turns imported", total=len(rows))
@@ -144,14 +153,17 @@ def _embedded(memory: Memory, screen: Screen) -> int | None:
     with screen.progress() as bars:
         bar = bars.add_task("turns findable by meaning", total=missing)
         try:
-            pause = _PAUSE_S
+            pause, began = _PAUSE_S, time.monotonic()
             while not memory.reindex(timeout=pause):
                 started = time.monotonic()
+                if started - began < pause:  # it gave up before its time: the embedder fails
+                    break
                 left = memory.check().without_vectors or 0
                 pause = max(
                     _PAUSE_S, _SHARE * (time.monotonic() - started)
                 )  # a look at a large memory takes time
                 bars.update(bar, completed=missing - left)
+                began = time.monotonic()
         except KeyboardInterrupt:
             pass  # what is missing is made by the next open
     return memory.check().without_vectors
