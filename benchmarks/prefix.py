@@ -182,6 +182,16 @@ def remembered(
 _BLOCK = re.compile(r"^<memory>\n.*?\n</memory>\n\n", re.DOTALL)
 
 
+def where_needed(said: Sequence[Turn], sent: Sequence[Messages]) -> list[Messages]:
+    """The same requests without what was recalled for turns that ask nothing: what abstaining could save."""
+    return [
+        messages
+        if turn.asks
+        else [*messages[:-1], {**messages[-1], "content": _BLOCK.sub("", messages[-1]["content"])}]
+        for turn, messages in zip(said, sent, strict=True)
+    ]
+
+
 def at_the_front(sent: Sequence[Messages]) -> list[Messages]:
     """The same requests with the recalled block at the end of the system text."""
     moved: list[Messages] = []
@@ -269,6 +279,7 @@ def main() -> None:
     for policy in given.policy.split(","):
         sent, found = remembered(said, policy, given.embedder, system)
         print(row(f"convmem, {policy}", sent))
+        print(row("… had it recalled only where the past is asked for", where_needed(said, sent)))
         print(row("… its blocks in the system text", at_the_front(sent)))
         print(row("all history, a search per turn in the system text", usual(said, found, system)))
         print(row("sliding window as large, no memory", sliding(said, convmem.PRESETS[policy].high, system)))
