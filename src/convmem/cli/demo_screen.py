@@ -186,8 +186,9 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     if report.chat.receipts:
         yield from _call_figures(report.chat)
     if (speed := report.turns_per_second) is not None:
-        turns = f"{report.embedded} of {report.chat.turns} turns when the questions were asked"
-        yield "meaning", f"{turns}, {speed:.1f} per second ({escape(str(report.embedder))})"
+        turns = f"{report.embedded} of {report.chat.turns} turns were embedded when the questions were asked"
+        late = "" if report.ready else ", the machine is busy and --seconds 180 would wait for the others"
+        yield "meaning", f"{turns}{late}; {speed:.1f} per second ({escape(str(report.embedder))})"
     else:
         yield "meaning", "no embedder: turns are found by their words alone"
     yield "time", f"{report.seconds:.0f} s in all"
