@@ -13,6 +13,7 @@ from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.abilities import (
     CallsConformance,
+    ChecksConformance,
     EpochsConformance,
     ForgetsConformance,
     PinsConformance,
@@ -32,7 +33,7 @@ class _Everything(
     """The kits for the journal and for every ability."""
 
 
-class _SQLite(_Everything):
+class _SQLite(_Everything, ChecksConformance):
     def read_call(self, store, call):
         with store._db.reading() as db:
             row = db.execute(

@@ -13,6 +13,7 @@ leave the class out.
 from __future__ import annotations
 
 from convmem.testing._abilities.calls import CallsConformance
+from convmem.testing._abilities.checks import ChecksConformance
 from convmem.testing._abilities.epochs import EpochsConformance
 from convmem.testing._abilities.forgetting import Forgetting
 from convmem.testing._abilities.leftovers import Leftovers
@@ -21,6 +22,7 @@ from convmem.testing._abilities.views import ViewsConformance
 
 __all__ = [
     "CallsConformance",
+    "ChecksConformance",
     "EpochsConformance",
     "ForgetsConformance",
     "PinsConformance",
