@@ -73,15 +73,14 @@ class GatedStore(InMemoryStore):
 
 
 class GatedEmbedder(FakeEmbedder):
-    """An embedder with a gate in front of questions."""
+    """An embedder with a gate in front of questions, and one in front of turns."""
 
     def __init__(self):
         super().__init__()
-        self.questions = Gate()
+        self.questions, self.passages = Gate(), Gate()
 
     def embed(self, texts, kind):
-        if kind == "query":
-            self.questions()
+        (self.questions if kind == "query" else self.passages)()
         return super().embed(texts, kind)
 
 
@@ -204,6 +203,20 @@ def test_a_slow_embedder_is_not_waited_for(open_world, monkeypatch):
     assert quotes(sent)
     assert world.told("healed", "questions are embedded again") == 1
     assert world.memory.stats().turns == 1 + 2 * 3
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_what_was_just_said_is_found_while_the_embedder_is_busy(open_world, kind, tmp_path):
+    world = open_world(InMemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "chat.db"))
+    memory = world.memory
+    world.embedder.passages.shut()
+    memory.record([{"role": "user", "content": "The boiler shows E119."}], user="alice", session="one")
+    world.embedder.passages.reached.result(60)
+    memory.record([{"role": "user", "content": "My bicycle is in shed 14."}], user="alice", session="two")
+    assert memory.recall("which shed?", user="alice", top_k=1)[0].turn.text == "My bicycle is in shed 14."
+    assert not memory.reindex(timeout=0.01), "its vector is not made yet"
+    world.embedder.passages.open()
+    memory.flush(60)
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])

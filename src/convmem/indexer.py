@@ -1,4 +1,7 @@
-"""The indexer: makes the views of new turns in the background, first words, then vectors.
+"""The indexer: makes the views of new turns in the background, words and vectors each on a thread.
+
+Words are made in no time and must not wait for vectors: what was just said in one session can be asked for in
+the next, however busy the embedder is.
 
 What it has not done when the process ends is found again by the next open: a turn without a view is asked
 for by its absence, not by a queue.
@@ -9,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convmem.abilities import NewView, UnindexedRequest, Views
@@ -16,7 +20,7 @@ from convmem.errors import ConvmemError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
@@ -51,8 +55,25 @@ def entry_of(turn: Turn) -> bytes:
     )
 
 
+@dataclass(slots=True)
+class _Stage:
+    """What one of the threads has done.
+
+    Attributes:
+        done: the last request of `wake` that it has answered.
+        failures: how often it failed.
+        trouble: why it fails; empty when it does not.
+        retry_s: how long it waits before it tries again.
+    """
+
+    done: int = 0
+    failures: int = 0
+    trouble: str = ""
+    retry_s: float = _FIRST_RETRY_S
+
+
 class Indexer:
-    """One thread that keeps views up to date.
+    """Two threads that keep views up to date, one for words and one for vectors.
 
     Args:
         store: whose turns; without the ability to keep views there is nothing to do.
@@ -76,14 +97,11 @@ class Indexer:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._threads: tuple[threading.Thread, ...] = ()
         self._closing = False
         self._asked = 0
-        self._analyzed = 0
-        self._embedded = 0
-        self._trouble = ""
-        self._failures = 0
-        self._retry_s = _FIRST_RETRY_S
+        self._words = _Stage()
+        self._vectors = _Stage()
         self._redo: list[int] = []
 
     @property
@@ -105,10 +123,20 @@ class Indexer:
                 return
             self._asked += 1
             self._redo.extend(redo)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="convmem-index", daemon=True)
-                self._thread.start()
+            if not self._threads:
+                self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        work: list[tuple[str, _Stage, Callable[[], None]]] = [("index", self._words, self._analyze)]
+        if self._embedder is not None:
+            work.append(("vectors", self._vectors, self._embed))
+        self._threads = tuple(
+            threading.Thread(target=self._run, args=(stage, make), name=f"convmem-{name}", daemon=True)
+            for name, stage, make in work
+        )
+        for thread in self._threads:
+            thread.start()
 
     def wait(self, timeout: float | None = None, *, vectors: bool = False) -> bool:
         """Wait until all turns there are now can be found by their words, or also by their vectors.
@@ -120,74 +148,75 @@ class Indexer:
             return True
         self.wake()
         until = None if timeout is None else time.monotonic() + timeout
+        stages = (self._words, self._vectors) if vectors and self._embedder is not None else (self._words,)
         with self._changed:
-            asked, failures = self._asked, self._failures
-            while (self._embedded if vectors else self._analyzed) < asked:
+            asked, failures = self._asked, [stage.failures for stage in stages]
+            while any(stage.done < asked for stage in stages):
                 left = None if until is None else until - time.monotonic()
-                if self._closing or (left is not None and left <= 0) or self._failures > failures + 1:
+                failed = any(s.failures > before + 1 for s, before in zip(stages, failures, strict=True))
+                if self._closing or (left is not None and left <= 0) or failed:
                     return False  # the attempt that this call asked for has failed too
                 self._changed.wait(left if left is not None else 1.0)
         return True
 
     def close(self, timeout: float | None) -> bool:
-        """End the thread after the batch it is at; the next open goes on. False when that took longer."""
+        """End the threads after the batch they are at; the next open goes on. False when that took longer."""
+        until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._closing = True
-            thread = self._thread
+            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
             self._changed.notify_all()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
-            return not thread.is_alive()
-        return True
+        for thread in threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
-    def _run(self) -> None:
+    def _run(self, stage: _Stage, make: Callable[[], None]) -> None:
         while True:
             with self._changed:
-                while not self._closing and self._embedded >= self._asked:
+                while not self._closing and stage.done >= self._asked:
                     self._changed.wait()
                 if self._closing:
                     return
-                asked, redo, self._redo = self._asked, self._redo, []
+                asked = self._asked
             try:
-                self._analyze(redo)
-                with self._changed:
-                    self._analyzed = asked
-                    self._changed.notify_all()
-                if not self._embed(asked):
-                    continue
+                make()
             except Exception as error:  # noqa: BLE001 (views can be made again; the thread must live)
-                self._fail(error)
+                self._fail(stage, error)
                 continue
             with self._changed:
-                self._embedded = asked
-                self._heal()
+                stage.done = asked
+                self._heal(stage)
                 self._changed.notify_all()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, stage: _Stage, error: Exception) -> None:
         with self._changed:
-            first, self._trouble = not self._trouble, str(error) or type(error).__name__
-            self._failures += 1
+            first = not (self._words.trouble or self._vectors.trouble)
+            stage.trouble = str(error) or type(error).__name__
+            stage.failures += 1
             self._changed.notify_all()
         if first:
-            detail = f"views of new turns cannot be made: {self._trouble}; they are tried again"
+            detail = f"views of new turns cannot be made: {stage.trouble}; they are tried again"
             self._tell(DegradedEvent(detail=detail))
             if not isinstance(error, ConvmemError):
                 log.debug("while indexing", exc_info=error)
         with self._changed:
             if not self._closing:
-                self._changed.wait(self._retry_s)
-            self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
+                self._changed.wait(stage.retry_s)
+            stage.retry_s = min(2 * stage.retry_s, _LAST_RETRY_S)
 
-    def _heal(self) -> None:
-        if self._trouble:
-            self._trouble, self._retry_s = "", _FIRST_RETRY_S
-            self._tell(HealedEvent(detail="the views of all turns are made"))
+    def _heal(self, stage: _Stage) -> None:
+        if stage.trouble:
+            stage.trouble, stage.retry_s = "", _FIRST_RETRY_S
+            if not (self._words.trouble or self._vectors.trouble):
+                self._tell(HealedEvent(detail="the views of all turns are made"))
 
-    def _analyze(self, redo: Sequence[int]) -> None:
+    def _analyze(self) -> None:
         """Make the entries that are missing, and those that are damaged."""
         views = self._views
         if views is None:
             return
+        with self._changed:
+            redo, self._redo = self._redo, []
         for seq in redo:
             views.put_views([NewView(seq=t.seq, entry=entry_of(t)) for t in self._turn(seq)])
         after = 0
@@ -203,17 +232,17 @@ class Indexer:
 
         return [turn for turn in self._store.turns(TurnsRequest(after=seq - 1, limit=1)) if turn.seq == seq]
 
-    def _embed(self, asked: int) -> bool:
-        """Make the vectors that are missing; False when there are newer turns, whose words come first."""
+    def _embed(self) -> None:
+        """Make the vectors that are missing."""
         views, embedder = self._views, self._embedder
         if views is None or embedder is None:
-            return True
+            return
         after = 0
         while not self._closing:
             request = UnindexedRequest(embedder.fingerprint, after, _EMBEDDED_AT_ONCE)
             turns = views.unindexed(request)
             if not turns:
-                return True
+                return
             started = time.perf_counter()
             vectors = embedder.embed([spoken(turn) for turn in turns], "passage").astype("<f2")
             ms = (time.perf_counter() - started) * 1_000
@@ -223,7 +252,4 @@ class Indexer:
             ]
             views.put_views(batch)
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
-            if self._asked != asked:
-                return False
             after = turns[-1].seq
-        return False
