@@ -20,6 +20,15 @@ settings.register_profile("convmem", deadline=None, suppress_health_check=[Healt
 settings.load_profile("convmem")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes runs when it is asked for."""
+    if not config.getoption("-m"):
+        skip = pytest.mark.skip(reason="slow; run with -m slow")
+        for item in items:
+            if item.get_closest_marker("slow") is not None:
+                item.add_marker(skip)
+
+
 @pytest.fixture
 def provider() -> Iterator[LocalProvider]:
     with LocalProvider() as running:

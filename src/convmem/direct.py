@@ -89,10 +89,6 @@ def search(
     """The best turns for a query, as whole turns."""
     if user is None and session is None:
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
-    if top_k < 1:
-        raise InputError(f"top_k is a number of turns above 0, not {top_k}")
-    if not query.strip():
-        raise InputError("the query is empty; say what to look for")
     owner = OwnerRef(user, session if user is None else None)
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
     vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon(query, owner), None)
@@ -122,8 +118,6 @@ def search(
 
 def pin(engine: Engine, text: str, *, user: str) -> str:
     """Pin a text."""
-    if not text.strip():
-        raise InputError("the text is empty; say what to keep in context")
     if not isinstance(engine.store, Pins):
         raise StoreError(f"{type(engine.store).__name__} keeps no pins")
     return engine.store.put_pin(OwnerRef(user), text, engine.clock()).id

@@ -36,22 +36,23 @@ _EMBEDDED_AT_ONCE = 8
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 30.0
 _EMBEDDED_CHARACTERS = 640
+_NAME_CHARACTERS = 256
+"""What counts of a speaker's name; a longer one is no name, and an entry has no room for a book."""
 
 
 def spoken(turn: Turn) -> str:
     """What is embedded of a turn: its first characters, behind the speaker's name where there is one."""
     text = turn.text[:_EMBEDDED_CHARACTERS]
-    return f"{turn.name}: {text}" if turn.name else text
+    return f"{turn.name[:_NAME_CHARACTERS]}: {text}" if turn.name else text
 
 
 def entry_of(turn: Turn) -> bytes:
     """The encoded entry of a turn."""
     from convmem.recall import analyze_turn, encode  # noqa: PLC0415 (numpy only when recall is used)
 
+    speaker = turn.name[:_NAME_CHARACTERS] if turn.name is not None else None
     return encode(
-        analyze_turn(
-            turn.text, id=turn.id, session=turn.session, role=turn.role, speaker=turn.name, at=turn.at
-        )
+        analyze_turn(turn.text, id=turn.id, session=turn.session, role=turn.role, speaker=speaker, at=turn.at)
     )
 
 

@@ -11,6 +11,7 @@ from convmem.journal import Forest, Job, NotYetError
 from convmem.protocols import CallRow, NewTurn, SessionRef, Write
 from convmem.session.align import Alignment, Incoming, align
 from convmem.wire.identity import identity, meaning_digest
+from convmem.wire.message import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -230,6 +231,7 @@ class EndJob(Job[tuple[str, ...]]):
             raise NotYetError
         if self._begun.call.mode == "read":
             return None
+        response_id = self._reply.response_id or ""
         _, tree = forest.tree(placement.ref)
         new, known = self._choices(forest.store.key, tree, placement.alignment.end)
         return Write(
@@ -241,7 +243,7 @@ class EndJob(Job[tuple[str, ...]]):
                 at=self._begun.call.at,
                 state=self._reply.state,
                 usage=self._reply.usage,
-                response_id=self._reply.response_id,
+                response_id=response_id if response_id and encodable(response_id) else None,
                 error=self._error,
             ),
         )

@@ -7,9 +7,17 @@ import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from convmem import direct, health, portable
+from convmem.arguments import (
+    checked_count,
+    checked_ids,
+    checked_milliseconds,
+    checked_model,
+    checked_text,
+    checked_user,
+)
 from convmem.compress.extractive import Extractive
 from convmem.cost.prices import resolve_prices
 from convmem.embed.resolve import resolve as resolve_embedder
@@ -20,6 +28,7 @@ from convmem.policy import resolve_policy
 from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.stores.resolve import open_store
+from convmem.types import ForgetReport, Prepared
 from convmem.wire.dialects import resolve_dialects
 from convmem.wrap.openai import wrap_client
 
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from convmem.engine import OnError
     from convmem.hooks import Hook
     from convmem.policy import Policy
-    from convmem.types import ForgetReport, Health, Hit, Ledger, Mode, Prepared, Receipt, Session, Stats, Turn
+    from convmem.types import Health, Hit, Ledger, Mode, Receipt, Session, Stats, Turn
 
 __all__ = ["Memory"]
 
@@ -93,8 +102,7 @@ class Memory:
     ) -> None:
         if on_error not in {"pass_through", "raise"}:
             raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
-        if deadline_ms <= 0:
-            raise InputError(f"deadline_ms is a number of milliseconds above 0, not {deadline_ms!r}")
+        deadline_ms = checked_milliseconds("deadline_ms", deadline_ms)
         chosen = resolve_policy(policy)
         spoken, priced = resolve_dialects(dialects), resolve_prices(prices)
         made = resolve_embedder(embedder)
@@ -220,6 +228,8 @@ class Memory:
         """
         checked = checked_messages(messages)
         if prepared is not None:
+            if not isinstance(cast("object", prepared), Prepared):
+                raise InputError(f"prepared is what prepare() gave, not {type(prepared).__name__}")
             user, session = prepared.receipt.user, prepared.receipt.session
         scope = make_scope(user=user, session=session)
         times = checked_times(at, len(checked), self._engine.clock())
@@ -259,15 +269,15 @@ class Memory:
             StoreError: the store cannot be read.
         """
         make_scope(user=user, session=session)
-        if budget is not None and budget < 0:
-            raise InputError(f"budget is a number of tokens, 0 or more, not {budget}")
+        if budget is not None:
+            checked_count("budget", budget, least=0, of="tokens")
         chosen = resolve_policy(policy) if policy is not None else None
         return direct.prepare(
             self._engine,
             checked_messages(messages),
             user=user,
             session=session,
-            model=model,
+            model=checked_model(model),
             policy=chosen,
             budget=budget,
         )
@@ -298,6 +308,10 @@ class Memory:
             StoreError: the store cannot be read.
         """
         make_scope(user=user, session=session)
+        checked_text("query", query, "say what to look for")
+        checked_count("top_k", top_k, least=1, of="turns")
+        if budget is not None:
+            checked_count("budget", budget, least=0, of="tokens")
         return direct.search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
 
     def pin(self, text: str, *, user: str) -> str:
@@ -307,12 +321,13 @@ class Memory:
             InputError: an empty text.
             StoreError: the store keeps no pins.
         """
-        make_scope(user=user)
+        checked_user(user)
+        checked_text("text", text, "say what to keep in context")
         return direct.pin(self._engine, text, user=user)
 
     def pins(self, *, user: str) -> list[Pin]:
         """This user's pins, the oldest first; `forget(text=)` drops those that hold a text."""
-        make_scope(user=user)
+        checked_user(user)
         return direct.pins(self._engine, user=user)
 
     def forget(
@@ -342,12 +357,17 @@ class Memory:
             StoreError: the store cannot forget; nothing was changed.
         """
         make_scope(user=user, session=session)
+        ids = checked_ids(turn_ids) if turn_ids is not None else None
+        if text is not None:
+            checked_text("text", text, "it would be found in every turn")
         return direct.forget(
-            self._engine, user=user, session=session, turn_ids=turn_ids, text=text, dry_run=dry_run
+            self._engine, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run
         )
 
     def verify_forgotten(self, report: ForgetReport) -> bool:
         """Whether nothing is left of what a report names; rids the file of what an open reader still held."""
+        if not isinstance(cast("object", report), ForgetReport):
+            raise InputError(f"report is what forget() gave, not {type(report).__name__}")
         return direct.residue(self._engine, report) == 0
 
     def reindex(self, timeout: float | None = None) -> bool:
@@ -369,6 +389,7 @@ class Memory:
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
+        make_scope(user=user)
         return list(self._store.sessions(SessionsRequest(owner=True if user is UNSET else user)))
 
     def turns(
@@ -382,6 +403,7 @@ class Memory:
             branches: also what was edited away, answered otherwise, refused or not answered yet; else the
                 conversation as it stands.
         """
+        make_scope(user=user, session=session)
         if session is None:
             names = [row.name for row in self.sessions(user=user)]
             found = [
@@ -404,6 +426,7 @@ class Memory:
         Raises:
             InputError: a session without a word on its user.
         """
+        make_scope(user=user, session=session)
         if session is not None and user is UNSET:
             raise InputError(
                 "a session's name is unique per user only; give user= (None for none) with session="

@@ -12,7 +12,7 @@ from convmem.protocols import CallRow, NewTurn, SessionRef, Write
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.chat import split
 from convmem.wire.identity import ROOT, meaning_digest
-from convmem.wire.message import plain
+from convmem.wire.message import encodable, plain
 
 if TYPE_CHECKING:
     from convmem.protocols import Store, Written
@@ -38,7 +38,7 @@ def checked_messages(messages: object) -> list[Message]:
             )
         fields = cast("Message", message)
         role = fields.get("role")
-        if not isinstance(role, str) or not role:
+        if not isinstance(role, str) or not role or not encodable(role):
             raise InputError(f'messages[{i}] has no `role`; give "user" or "assistant"')
         checked.append(fields)
     if not checked:

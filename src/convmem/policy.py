@@ -220,7 +220,7 @@ def resolve_policy(spec: str | Path | Policy) -> Policy:
         near = get_close_matches(spec, PRESETS, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(
-            f"No policy is called {spec!r}.{meant} There are: {_listed(list(PRESETS))}; "
+            f"No policy is called {spec!r:.60}.{meant} There are: {_listed(list(PRESETS))}; "
             "or pass the path of a .toml file, or an object with a method plan."
         )
     found = cast("object", spec)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from convmem.arguments import checked_count
 from convmem.errors import ConvmemError, InputError
 from convmem.journal import Forest, Job
+from convmem.past import checked_messages
 from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.scope import UNSET, Unset, make_scope
 from convmem.session.tree import SETTLED
@@ -17,7 +20,7 @@ from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from convmem.engine import Engine
     from convmem.protocols import Store, Written
@@ -89,13 +92,17 @@ class _Line:
     message: Message
 
 
-def _parsed(text: str, n: int) -> _Line | None:
+def _parsed(text: object, n: int) -> _Line | None:
     """One line of an export; None for its header and for blank lines."""
+    if not isinstance(text, str):
+        raise InputError(
+            f"line {n} is {type(text).__name__}, not a string; export() gives one string per line"
+        )
     if not text.strip():
         return None
     try:
         return _read(json.loads(text))
-    except (ConvmemError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ConvmemError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"line {n} is not one of an export: {type(error).__name__}: {error}") from error
 
 
@@ -106,14 +113,20 @@ def _read(row: dict[str, Any]) -> _Line | None:
         return None
     scope = make_scope(user=row["user"], session=row["session"])
     at = datetime.fromisoformat(row["at"])
-    if row["state"] not in _STATES or at.utcoffset() is None or not isinstance(row["message"]["role"], str):
-        raise InputError("the state, the time zone or the role is missing")
+    (message,) = checked_messages([row["message"]])
+    if row["state"] not in _STATES or at.utcoffset() is None or scope.session is None:
+        raise InputError("the state, the time zone or the session is missing")
+    choice = checked_count("choice", row.get("choice", 0), least=0, of="replies")
+    if not isinstance(row["id"], str) or not isinstance(row["parent"], str | None):
+        raise InputError("the id or the parent is no string")
     ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
-    return _Line(row["id"], row["parent"], ref, at, row["state"], row.get("choice", 0), row["message"])
+    return _Line(row["id"], row["parent"], ref, at, row["state"], choice, message)
 
 
 def take_in(engine: Engine, given: Iterable[str]) -> int:
     """Import exported lines, a few hundred at a time; returns how many turns there were."""
+    if isinstance(given, str | bytes) or not isinstance(cast("object", given), Iterable):
+        raise InputError(f"lines is what export() gave, one string per line, not {type(given).__name__}")
     count = 0
     batch: list[_Line] = []
     identities: dict[str, bytes] = {}

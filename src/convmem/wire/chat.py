@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.wire.message import SETTINGS_ROLES, dumps, plain
+from convmem.wire.message import SETTINGS_ROLES, dumps, encodable, plain
 
 if TYPE_CHECKING:
     from convmem.types import Message, State
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "split"]
 
 PATH = "/chat/completions"
+_MOST_OUTPUT = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ def parse(body: object) -> ChatRequest:
     return ChatRequest(
         settings=settings,
         turns=turns,
-        model=model if isinstance(model, str) else None,
+        model=model if isinstance(model, str) and encodable(model) else None,
         stream=fields.get("stream") is True,
-        max_output=limit if isinstance(limit, int) else None,
+        max_output=limit if isinstance(limit, int) and 0 < limit < _MOST_OUTPUT else None,
         tools=_tools(fields.get("tools")),
         json_mode=_json_mode(fields.get("response_format")),
     )
@@ -115,22 +116,24 @@ def _message(item: object, i: int) -> Message:
     if not isinstance(message, dict):
         raise InputError(f"messages[{i}] is {type(item).__name__}, not a mapping with `role` and `content`")
     fields = cast("Message", message)
-    if not isinstance(fields.get("role"), str):
+    role = fields.get("role")
+    if not isinstance(role, str) or not encodable(role):
         raise InputError(f"messages[{i}] has no `role`")
     return fields
 
 
 def reply_of(completion: object) -> Reply:
-    """Read a chat completion: a mapping or an SDK object."""
-    data = plain(completion, where="completion")
-    if not isinstance(data, dict):
+    """Read a chat completion: a mapping or an SDK object. What cannot be read of it is passed over."""
+    dump = getattr(completion, "model_dump", None)
+    data: object = dump(mode="json", exclude_unset=True) if callable(dump) else completion
+    if not isinstance(data, Mapping):
         return Reply(complete=False)
-    fields = cast("dict[str, Any]", data)
+    fields = cast("Mapping[str, Any]", data)
     choices: object = fields.get("choices")
-    rows = cast("list[dict[str, Any]]", choices) if isinstance(choices, list) else []
-    rows = sorted(rows, key=lambda row: row.get("index") or 0)
-    messages = [cast("object", row.get("message")) for row in rows]
-    kept = tuple({"role": "assistant", **cast("Message", m)} for m in messages if isinstance(m, dict))
+    given = cast("list[object]", choices) if isinstance(choices, list) else []
+    rows = [cast("dict[str, object]", row) for row in given if isinstance(row, dict)]
+    messages = [_read(row.get("message")) for row in sorted(rows, key=_index)]
+    kept = tuple({"role": "assistant", **m} for m in messages if m is not None)
     response_id: object = fields.get("id")
     return Reply(
         choices=tuple(_without_parsed(message) for message in kept),
@@ -140,15 +143,28 @@ def reply_of(completion: object) -> Reply:
     )
 
 
+def _index(row: Mapping[str, object]) -> int:
+    index = row.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _read(value: object) -> dict[str, Any] | None:
+    """A mapping as plain JSON; None when it is none."""
+    try:
+        return plain(cast("object", value)) if isinstance(value, Mapping) else None
+    except InputError:
+        return None
+
+
 def _usage(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage: object = fields.get("usage")
-    return cast("Mapping[str, Any]", usage) if isinstance(usage, dict) else None
+    return _read(fields.get("usage"))
 
 
 def _without_parsed(message: Message) -> Message:
     """The message without what an SDK's own parsing added to it."""
     message.pop("parsed", None)
-    for call in message.get("tool_calls") or ():
+    calls: object = message.get("tool_calls")
+    for call in cast("list[object]", calls) if isinstance(calls, list) else ():
         if isinstance(call, dict) and isinstance(function := cast("Message", call).get("function"), dict):
             cast("Message", function).pop("parsed_arguments", None)
     return message

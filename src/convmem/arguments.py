@@ -1,0 +1,108 @@
+"""What callers hand to the direct API, checked at the door: a clear error before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from convmem.errors import InputError
+from convmem.scope import make_scope
+
+__all__ = [
+    "checked_count",
+    "checked_ids",
+    "checked_milliseconds",
+    "checked_model",
+    "checked_text",
+    "checked_user",
+]
+
+_LONGEST_MS = 7 * 24 * 3_600 * 1_000
+
+
+def checked_text(name: str, text: object, why: str) -> str:
+    """A text that says something.
+
+    Args:
+        name: the argument.
+        text: what was given for it.
+        why: what to give, for the error.
+
+    Raises:
+        InputError: no string, or nothing but white space.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"{name} is a string, not {type(text).__name__}; {why}")
+    if not text.strip():
+        raise InputError(f"{name} is empty; {why}")
+    return text
+
+
+def checked_count(name: str, value: object, *, least: int, of: str) -> int:
+    """A whole number.
+
+    Raises:
+        InputError: anything else, or less than `least`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputError(f"{name} is a number of {of}, not {type(value).__name__}")
+    if value < least:
+        raise InputError(f"{name} is a number of {of}, {least} or more")
+    return value
+
+
+def checked_milliseconds(name: str, value: object) -> float:
+    """A time to wait.
+
+    Raises:
+        InputError: no number above 0, or more than a thread can wait.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"{name} is a number of milliseconds, not {type(value).__name__}")
+    if not 0 < value <= _LONGEST_MS:
+        raise InputError(f"{name} is a number of milliseconds above 0, and a week at most")
+    return float(value)
+
+
+def checked_model(model: object) -> str | None:
+    """The name of a model, known or not.
+
+    Raises:
+        InputError: no string, or one that cannot be stored.
+    """
+    if model is None:
+        return None
+    if not isinstance(model, str):
+        raise InputError(f"model is a string, not {type(model).__name__}")
+    try:
+        model.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("model has a lone surrogate and cannot be stored as text") from error
+    return model
+
+
+def checked_ids(ids: object) -> list[str]:
+    """Ids of turns; of those that are no turn's, nothing happens.
+
+    Raises:
+        InputError: no list of strings.
+    """
+    kind = type(ids)
+    if issubclass(kind, str | bytes | Mapping) or not issubclass(kind, Iterable):
+        raise InputError(f"turn_ids is a list of turn ids, not {kind.__name__}")
+    listed = list(cast("Iterable[object]", ids))
+    for i, id_ in enumerate(listed):
+        if not isinstance(id_, str):
+            raise InputError(f"turn_ids[{i}] is {type(id_).__name__}, not a turn id such as 't7'")
+    return cast("list[str]", listed)
+
+
+def checked_user(user: object) -> None:
+    """A user, where a session without one has nothing of the kind.
+
+    Raises:
+        InputError: None, or no name.
+    """
+    if user is None:
+        raise InputError("user is None; pins belong to a user, say whose")
+    make_scope(user=cast("str", user))
