@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from tests.cli.conftest import lines
 
 import convmem
 
@@ -65,6 +66,22 @@ def test_counts(run, db):
     counts = json.loads(run("stats", "--db", db, "--json")[1])
     assert (counts["turns"], counts["file"]) == (3, str(db))
     assert counts["by_user"] == [{"user": "alice", "sessions": 2, "turns": 3}]
+
+
+def test_what_calls_took_is_counted(run, db, client, tmp_path, provider):
+    def told(*options):
+        out = run("stats", "--db", tmp_path / "chat.db", *options)[1]
+        return json.loads(out) if "--json" in options else lines(out)
+
+    prices = tmp_path / "prices.toml"
+    row = 'host = "127.0.0.1"\nmodel = "m"\nfrom = 2026-01-01\ninput = 2.00\ncached = 0.20\noutput = 8.00'
+    prices.write_text(f"[[price]]\n{row}\n")
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello"}])
+    assert told().endswith("1 call without a known price")
+    assert "at list prices" in told("--prices", str(prices))
+    spent = told("--prices", str(prices), "--json")
+    assert (spent["ledger"]["calls"], spent["ledger"]["unpriced"]) == (1, 0)
+    assert spent["cost"]["total"] == sum(spent["cost"][part] for part in ("cached", "uncached", "output")) > 0
 
 
 def test_the_environment_and_the_default_place_say_which_memory(run, db, tmp_path, monkeypatch):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -228,13 +226,8 @@ def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> 
         raise ConvmemError("the provider sent no text; see whether --base-url and --model are what you mean")
     receipt = talk.receipt
     if as_json:
-        row = {
-            "session": talk.session,
-            "answer": "".join(said),
-            "receipt": asdict(receipt) if receipt else None,
-        }
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        row = {"session": talk.session, "answer": "".join(said), "receipt": receipt}
+        screen.json(row, line=True)
     elif screen.can_prompt and receipt is not None:
         cached = f", {receipt.cached_tokens} from the provider's cache" if receipt.cached_tokens else ""
         quoted = counted(len(receipt.recalled), "older turn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from convmem.types import Hit, Turn
+    from convmem.types import Hit, Ledger, Turn
 
 __all__ = ["recall", "sessions", "show", "stats"]
 
@@ -159,17 +160,27 @@ def recall(
         _print_hit(screen.out, rank, hit, whole=whole)
 
 
-def stats(*, db: Database = None, as_json: Json = False, plain: Plain = False) -> None:
-    """Count what a memory holds.
+def stats(
+    *,
+    db: Database = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Prices of your own, as docs/costs.md says.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Count what a memory holds, and what the calls through it took and cost.
 
     **Examples**
 
     - `convmem stats --db chat.db`
+
+    - `convmem stats --prices prices.toml --json`
     """
     screen = Screen(plain=plain)
     file = file_of(db)
-    with opened(db) as memory:
-        counts, found = memory.stats(), memory.sessions()
+    with opened(db, prices=prices) as memory:
+        counts, found, ledger = memory.stats(), memory.sessions(), memory.ledger()
     users: dict[str | None, list[int]] = {}
     for session in found:
         users.setdefault(session.user, []).append(session.turns)
@@ -177,13 +188,16 @@ def stats(*, db: Database = None, as_json: Json = False, plain: Plain = False) -
         by_user = [
             {"user": user, "sessions": len(turns), "turns": sum(turns)} for user, turns in users.items()
         ]
-        screen.json({"file": str(file), **asdict(counts), "by_user": by_user})
+        cost = {**asdict(ledger.cost), "total": ledger.cost.total}
+        screen.json({"file": file, **asdict(counts), "by_user": by_user, "ledger": ledger, "cost": cost})
         return
     screen.out.print(f"{file}: {(counts.bytes or 0) / 1e6:.1f} MB", markup=False)
     screen.out.print(
         f"{counted(counts.turns, 'turn')} in {counted(counts.sessions, 'session')}"
         f" of {counted(counts.users, 'user')}, {counted(counts.calls, 'call')}"
     )
+    if ledger.calls:
+        screen.out.print(_spent(ledger))
     if len(users) > 1:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("user", overflow="fold")
@@ -192,6 +206,16 @@ def stats(*, db: Database = None, as_json: Json = False, plain: Plain = False) -
         for user, turns in users.items():
             table.add_row(shown(user or "–"), str(len(turns)), str(sum(turns)))
         screen.out.print(table)
+
+
+def _spent(ledger: Ledger) -> str:
+    """What calls took and cost, in words."""
+    cached = f" ({ledger.cached_tokens:,} from the cache)" if ledger.cached_tokens else ""
+    took = f"{ledger.prompt_tokens:,} tokens sent{cached}, {ledger.output_tokens:,} answered"
+    cost = f", ${ledger.cost.total:.6f} at list prices" if ledger.by_model else ""
+    left = {"without usage": ledger.uncounted, "without a known price": ledger.unpriced}
+    missing = "".join(f"; {counted(n, 'call')} {what}" for what, n in left.items() if n)
+    return took + cost + missing
 
 
 def _minute(at: datetime) -> str:

@@ -6,8 +6,9 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,9 +56,11 @@ class Screen:
         # readline must know which characters take no room, or it redraws the line in the wrong place
         return input(_STYLING.sub("\x01\\g<0>\x02", captured.get()))
 
-    def json(self, value: object) -> None:
-        """One JSON document, as it is."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json) + "\n")
+    def json(self, value: object, *, line: bool = False) -> None:
+        """One JSON document, as it is; `line`: on one line, at once."""
+        indent = None if line else 2
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=indent, default=_as_json) + "\n")
+        sys.stdout.flush()
 
     def progress(self) -> Progress:
         """Bars that are gone when the work is done."""
@@ -96,12 +99,15 @@ class Screen:
 
 
 def _as_json(value: object) -> object:
+    """One step towards JSON; what it gives is asked about again."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
