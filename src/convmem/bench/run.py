@@ -132,7 +132,9 @@ class Run:
         self._embed(changed)
         alone = replace(self.means, baselines=(), peers=(), model=None)
         made = self._rows(changed, ".renamed", lambda conversation: Asking(alone, conversation))
-        what = ["other names"] if self.rename else []
+        named = any(turn.speaker for question in data.questions for turn in question.conversation.turns)
+        names = "other names" if named else "other names (nobody has one)"
+        what = [names] if self.rename else []
         what += [f"{self.shift_days:+} days"] if self.shift_days else []
         return {"what": ", ".join(what), **summary.renamed(rows, made, self.seed)}
 
