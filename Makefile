@@ -1,11 +1,11 @@
 # Every target sets up what it needs in .venv, with pip alone.
 #
-#   make demo     the main job, offline
-#   make examples the programs in examples/ that need no typing, offline
-#   make test     the tests
+#   make demo          the main job, offline
+#   make examples      the programs in examples/ that need no typing, offline
+#   make test          the tests
 #   make test-browser  the web chatbot in a Chromium, where there is one
-#   make lint     style and types
-#   make check    what CI runs
+#   make lint          style and types
+#   make check         what CI runs
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 another place for it, EXTRAS=openai what is
 # installed of the optional dependencies, ARGS="-k name" goes on to pytest or the demo.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stack.enter_context(offline.model(always=True))
         openai = stack.enter_context(OpenAI(base_url=None if chosen.offline else chosen.base_url))
         memory = stack.enter_context(convmem.Memory(chosen.store))
-        chats = len(memory.sessions(user=chosen.user))
-        print(f"{chats} earlier conversations of {chosen.user}")
+        print(f"{len(memory.sessions(user=chosen.user))} earlier conversations of {chosen.user}")
+        session = secrets.token_hex(4)
         while True:
             try:
                 text = input("\n> ").strip()
@@ -66,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if text == "/quit":
                 return
             if text == "/new":
-                chats += 1
+                session = secrets.token_hex(4)
             elif text == "/why":
                 print(memory.last_receipt() or "nothing was asked yet")
             elif text:
-                client = memory.wrap(openai, user=chosen.user, session=f"chat {chats + 1}")
+                client = memory.wrap(openai, user=chosen.user, session=session)
                 answer(client, chosen.model, text)
 
 
