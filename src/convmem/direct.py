@@ -152,6 +152,8 @@ def forget(
     seqs = tuple(turn.seq for turn in turns) if some else None
     ids = tuple(turn.id for turn in turns)
     if dry_run:
+        if pins is None and not some and isinstance(store, Pins):  # all of them
+            pins = tuple(pin.id for pin in store.pins(owner))
         return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
     engine.journal.flush()  # what is on its way must not arrive after it was forgotten
     with engine.forgetting():

@@ -120,6 +120,15 @@ def test_wrong_usage_ends_with_2(run, files, args):
     assert err
 
 
+def test_an_error_cannot_steer_the_terminal(run, files):
+    with convmem.Memory(files / "chat.db", embedder=None) as memory:
+        for user in ("a\x1b[31m", "b"):
+            memory.record([{"role": "user", "content": "hi"}], user=user, session="s")
+    code, _, err = run("recall", "hi", "--db", files / "chat.db", "--embedder", "none")
+    assert (code, "\x1b" in err) == (2, False)
+    assert "one of a�[31m, b" in err
+
+
 def test_an_output_that_cannot_be_written_is_named(run, files):
     convmem.Memory(files / "chat.db", embedder=None).close()
     code, _, err = run("export", "--db", files / "chat.db", "--output", files / "none" / "x.jsonl")

@@ -56,6 +56,16 @@ def test_what_would_go_is_shown_first(run, db):
     assert len(texts(db)) == 3
 
 
+def test_everything_is_pins_too(run, db):
+    out = run("forget", "--everything", "--dry-run", "--db", db)[1]
+    assert "3 turns and 1 pin would be forgotten." in out
+    run("forget", "--session", "s", "--yes", "--db", db)
+    out = run("forget", "--everything", "--user", "alice", "--yes", "--db", db)[1]
+    assert "0 turns and 1 pin forgotten" in out
+    with convmem.Memory(db, embedder=None) as memory:
+        assert memory.pins(user="alice") == []
+
+
 def test_only_a_yes_forgets(run, db, answering):
     asked = answering("n")
     code, out, _ = run("forget", "--text", "7719", "--db", db)
@@ -107,6 +117,7 @@ def test_nothing_to_forget_is_no_trouble(run, db):
         (["--text", "7719"], "nobody is there to ask; --yes"),
         (["--text", "7719", "--json"], "nobody is there to ask; --yes"),
         (["--text", " 7719", "--turn", "t1", "--yes"], "not both"),
+        (["--everything", "--no-user", "--yes"], "say which, --session NAME"),
         (["--session", "none", "--yes"], "there is no session 'none' of alice"),
     ],
 )

@@ -48,5 +48,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _said(trouble: str, code: int) -> int:
-    print(f"convmem: {trouble}", file=sys.stderr)  # noqa: T201 (rich may be what is missing)
+    # An error may quote what a file or a provider said; that must not steer the terminal.
+    said = "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in trouble)
+    print(f"convmem: {said}", file=sys.stderr)  # noqa: T201 (rich may be what is missing)
     return code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from convmem.cli.cells import counted, cropped
+from convmem.cli.cells import counted, cropped, shown
 from convmem.cli.options import Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import opened, owner, session_of
 from convmem.cli.screen import Screen
@@ -66,7 +66,9 @@ def forget(
         raise InputError("--everything is all there is; leave --text, --turn and --session out")
     with opened(db) as memory:
         whose = owner(memory, user, no_user=no_user)
-        name = session_of(memory, session, whose).name if session is not None or whose is None else None
+        if whose is None and session is None:
+            raise InputError("a session without a user is remembered for itself: say which, --session NAME")
+        name = None if session is None else session_of(memory, session, whose).name
 
         def do(*, dry: bool) -> ForgetReport:
             return memory.forget(user=whose, session=name, turn_ids=turn or None, text=text, dry_run=dry)
@@ -101,7 +103,7 @@ def preview(memory: Memory, plan: ForgetReport, screen: Screen) -> None:
     for turn in turns[:_SHOWN]:
         head = f"{turn.at.astimezone():%Y-%m-%d} {turn.id} {turn.name or turn.role}: "
         screen.out.print(
-            Text.assemble((head, "dim"), cropped(turn.text, max(20, screen.out.width - len(head))))
+            Text.assemble((shown(head), "dim"), cropped(turn.text, max(20, screen.out.width - len(head))))
         )
     if len(turns) > _SHOWN:
         screen.out.print(f"… and {len(turns) - _SHOWN} more")

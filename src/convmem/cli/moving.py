@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convmem.cli.cells import counted
+from convmem.cli.cells import counted, shown
 from convmem.cli.options import As, Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import ME, opened, owner
 from convmem.cli.screen import Screen
@@ -85,7 +85,7 @@ def import_(
     for one in taken:
         screen.out.print(
             f"{one.file}: {counted(one.messages, 'message')} in {counted(one.sessions, 'session')}"
-            f" of {', '.join(one.users)}; {counted(one.new_turns, 'new turn')}.",
+            f" of {shown(', '.join(one.users))}; {counted(one.new_turns, 'new turn')}.",
             markup=False,
         )
     if missing:
