@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -157,6 +158,18 @@ def test_what_cannot_be_repaired_is_left_as_it_was(file, tmp_path):
         convmem.repair(file)
     assert file.read_bytes() == damaged
     assert not list(tmp_path.glob("*.repairing*"))
+
+
+def test_without_a_copy_nothing_is_touched(file, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    before = file.read_bytes()
+    with pytest.raises(convmem.StoreError, match="No space left on device"):
+        convmem.repair(file)
+    assert file.read_bytes() == before
+    assert list(file.parent.glob("chat.db?*")) == []
 
 
 def test_a_file_that_somebody_has_open_is_refused(file):

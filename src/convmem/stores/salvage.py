@@ -113,9 +113,13 @@ def _copied(path: Path, stamp: str) -> Path:
     copy = path.with_name(f"{path.name}.before-repair-{stamp}")
     if copy.exists():
         raise StoreError(f"{copy} is there already; move it away")
-    for suffix in ("", "-wal"):
-        if (part := Path(f"{path}{suffix}")).exists():
-            shutil.copy2(part, f"{copy}{suffix}")
+    try:
+        for suffix in ("", "-wal"):
+            if (part := Path(f"{path}{suffix}")).exists():
+                shutil.copy2(part, f"{copy}{suffix}")
+    except OSError as error:
+        _drop(copy)
+        raise StoreError(f"{path}: cannot be copied ({error.strerror}), so it was left as it is") from error
     return copy
 
 
