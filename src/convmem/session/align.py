@@ -117,9 +117,7 @@ def _reaches(tree: Tree, identities: Sequence[bytes]) -> int:
 def _bare_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes:
     """Where a list without history goes: after the head, unless it is a still unanswered leaf said again."""
     head = tree.head()
-    for tip in tree.tips():
-        if head is not None and tip.seq < head.seq:
-            break
+    for tip in tree.tips(since=head.seq if head is not None else 0):
         path = tree.path(tip.identity, limit=len(meanings))
         for n in range(len(path), 0, -1):
             if all(map(_open, path[-n:])) and _ends_with(key, path, meanings[:n]):

@@ -111,9 +111,15 @@ class Tree:
         """
         return next((node for node in self.latest_first() if node.settled and not node.saying), None)
 
-    def tips(self) -> Iterator[Node]:
-        """Where a call may continue, the latest first: settled turns no settled one follows, and leaves."""
+    def tips(self, *, since: int = 0) -> Iterator[Node]:
+        """Where a call may continue, the latest first: settled turns no settled one follows, and leaves.
+
+        Args:
+            since: only those from this place in the journal's order on; the rest is not even looked at.
+        """
         for node in self.latest_first():
+            if 0 < node.seq < since:
+                return
             if node.seq and not (self._goes_on(node) if node.settled else self._children.get(node.identity)):
                 yield node
 
