@@ -98,7 +98,7 @@ def test_what_stands_behind_a_slash(chat, tmp_path):
     _, out, _ = chat(lines=["/forget", "/forget 7719", "/recall", "/forget zebra"])
     assert "Say what: /forget TEXT." in out
     assert "Forgotten." in out
-    assert "the query is empty" in out
+    assert "query is empty" in out
     assert "0 turns would be forgotten." in out
     assert b"7719" not in (tmp_path / "chat.db").read_bytes()
 
