@@ -121,14 +121,15 @@ def _pairs(text: str) -> set[str]:
     return {folded[i : i + 2] for i in range(len(folded) - 1)}
 
 
-def verdict(asked: Asked) -> Iterator[Text]:
-    """Whether what answers the question is there, and why."""
+def verdict(asked: Asked, *, ready: bool) -> Iterator[Text]:
+    """Whether what answers the question is there, and why; not `ready`: not all turns are embedded."""
     best = min(asked.quotes, key=lambda quote: quote.rank, default=None)
     if asked.question.evidence:
         yield Text(f"The answer: {asked.question.answer}", _DIM)
         found = asked.found
         if found is None:
-            yield Text("Missing: no turn that says so is among those quoted.", "bold red")
+            why = "" if ready else " It may be one that is not embedded yet."
+            yield Text.assemble(("Missing: no turn that says so is among those quoted.", "bold red"), why)
         else:
             how = "" if found.whole else " by its best passages"
             yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} turns quoted", "green")

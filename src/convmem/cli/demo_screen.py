@@ -46,6 +46,7 @@ class Show:
         self._journaling: TaskID | None = None
         self._embedding: TaskID | None = None
         self._turns = 0
+        self._ready = True
         self._n = 0
         self._known: set[str] = set()
 
@@ -117,6 +118,7 @@ class Show:
     def remembered(self, chat: Chat, embedded: int, *, ready: bool) -> None:
         """The conversation is remembered."""
         self._stop_bars()
+        self._ready = ready
         how = f"in {len(chat.receipts)} calls of a wrapped client" if chat.receipts else "imported"
         vectors = f", {embedded} embedded" if embedded else ""
         self._print(
@@ -135,7 +137,7 @@ class Show:
         self._print()
         self._rule(f"Question {self._n}" + (f", {how}" if how else ""))
         self._print(side_by_side(asked, width), crop=True)
-        for line in (*verdict(asked), *account(asked)):
+        for line in (*verdict(asked, ready=self._ready), *account(asked)):
             self._print(line)
 
     def ends(self, report: Report) -> None:
