@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import convmem
 from convmem import seen
 from convmem.context.tokens import count_message
 from convmem.seen import SeenMessages
@@ -85,6 +87,40 @@ def test_an_app_may_change_its_messages_between_calls(memory, bare, provider, ch
     said = [turn.payload for turn in memory.turns(user="alice", session="s")]
     assert said[:3] == [*history, asked]
     assert len(turns) > 4, "the conversation as it was is still there"
+
+
+class Rewriting(openai.OpenAI):
+    """A client that changes what it sends in place, as some subclasses do."""
+
+    def _prepare_options(self, options):
+        for message in options.json_data["messages"]:
+            message["content"] += " (sent)"
+        return options
+
+
+def test_what_a_client_or_a_hook_does_to_its_messages_does_not_come_back(provider, tmp_path):
+    def vandal(event):
+        for message in getattr(event, "messages", ()):
+            message["content"] = "overwritten"
+
+    with (
+        Rewriting(base_url=provider.base_url, api_key="x", max_retries=0) as client,
+        convmem.Memory(
+            tmp_path / "chat.db", embedder="none", deadline_ms=60_000, policy="window", hooks=[vandal]
+        ) as memory,
+    ):
+        wrapped = memory.wrap(client, user="alice", session="s")
+        for text in ("one", "two", "three"):
+            wrapped.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+        sent = [m["content"] for m in provider.requests[-1].messages]
+        assert sent == [
+            "one (sent)",
+            "echo: one (sent) (sent)",
+            "two (sent)",
+            "echo: two (sent) (sent)",
+            "three (sent)",
+        ]
+        assert memory.turns(user="alice", session="s")[0].text == "one"
 
 
 def test_what_prepare_gives_may_be_changed(memory):

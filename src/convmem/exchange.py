@@ -30,9 +30,11 @@ from convmem.hooks import (
 from convmem.jobs import BeginJob, EndJob
 from convmem.types import Receipt
 from convmem.wire.chat import Reply
-from convmem.wire.message import text_of
+from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -146,7 +148,8 @@ class Exchange:
         if composed is None:
             self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
             return
-        self.messages = composed.messages
+        if composed.messages is not None:
+            self.messages = _copies(composed.messages)
         self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
         self._tell(composed)
         for note in composed.notes:
@@ -157,6 +160,8 @@ class Exchange:
 
     def _tell(self, composed: Composed) -> None:
         """What composing did, as events."""
+        if not self._engine.hooks:
+            return
         tokens = composed.tokens
         if composed.cut:
             self._emit(CutEvent, rounds=composed.cut_rounds, summary_tokens=tokens.summary)
@@ -172,7 +177,7 @@ class Exchange:
             dropped=composed.dropped,
             prefix_tokens=composed.prefix_tokens,
             changed=changed,
-            messages=tuple(sent),
+            messages=tuple(_copies(sent)),
         )
 
     def _goes_out(self) -> None:
@@ -330,6 +335,11 @@ class Exchange:
         if self._engine.hooks or kind is DegradedEvent:
             event = kind(call=receipt.call, user=receipt.user, session=receipt.session, **payload)
             emit(self._engine.hooks, event)
+
+
+def _copies(messages: Iterable[Message]) -> list[Message]:
+    """For hands that are not ours: what they change must not come back with the next call."""
+    return [plain(message) for message in messages]
 
 
 def _outcome(future: Future[Any], seconds: float) -> BaseException | None:

@@ -47,7 +47,7 @@ def fuzzed(seed, n, tmp_path):
     with (
         LocalProvider() as provider,
         convmem.Memory(
-            tmp_path / "chat.db", embedder="none", deadline_ms=60_000, hooks=[events.append]
+            tmp_path / "chat.db", embedder="none", deadline_ms=600_000, hooks=[events.append]
         ) as memory,
         openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
     ):
@@ -104,14 +104,14 @@ def test_an_odd_content_among_good_messages(name, memory, bare, provider):
     assert outcome(memory.wrap(bare, session="s", policy="full"), provider, "create", made()) == expected
 
 
-def test_ten_thousand_messages_and_one_of_a_megabyte(memory, bare, provider):
+def test_ten_thousand_messages_and_one_of_a_megabyte(bare, provider, tmp_path):
     many = [{"role": ("user", "assistant")[n % 2], "content": f"{n}"} for n in range(9_999)]
-    client = memory.wrap(bare, session="many", policy="full")
-    reply = client.chat.completions.create(model="m", messages=many)
-    assert provider.requests[-1].messages == many
-    assert memory.receipt_for(reply).journaled
-    assert memory.stats().turns == 10_000
     large = [{"role": "user", "content": "x" * 1_000_000}]
-    reply = memory.wrap(bare, session="large").chat.completions.create(model="m", messages=large)
-    assert memory.receipt_for(reply).journaled
-    assert memory.turns(session="large")[0].payload == large[0]
+    with convmem.Memory(tmp_path / "chat.db", embedder="none", deadline_ms=600_000, policy="full") as memory:
+        reply = memory.wrap(bare, session="many").chat.completions.create(model="m", messages=many)
+        assert provider.requests[-1].messages == many
+        assert memory.receipt_for(reply).journaled
+        assert memory.stats().turns == 10_000
+        reply = memory.wrap(bare, session="large").chat.completions.create(model="m", messages=large)
+        assert memory.receipt_for(reply).journaled
+        assert memory.turns(session="large")[0].payload == large[0]
