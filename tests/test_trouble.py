@@ -15,6 +15,7 @@ import pytest
 import convmem
 from convmem import exchange, recaller, window
 from convmem.abilities import NewView
+from convmem.composition import Composition
 from convmem.compress.extractive import Extractive
 from convmem.errors import StoreUnavailableError
 from convmem.policy import WindowPolicy
@@ -299,6 +300,24 @@ def test_a_window_that_is_late_leaves_the_call_as_it_was_made(open_world, store,
     waiting.undo()
     sent, receipt = world.ask({"role": "user", "content": "and now?"})
     assert len(sent) == 5
+
+
+def test_a_request_that_cannot_be_put_together_goes_out_as_it_was_made(open_world, monkeypatch):
+    world = open_world(InMemoryStore())
+    world.ask({"role": "user", "content": "hello there"})
+
+    def fails(*_):
+        raise ValueError("a defect of ours")
+
+    monkeypatch.setattr(Composition, "_assembled", fails)
+    sent, receipt = world.ask(ASKED)
+    assert sent == [ASKED]
+    assert receipt.journaled
+    assert receipt.notes == ("the call goes out as it was made: a defect of ours",)
+    monkeypatch.undo()
+    sent, receipt = world.ask({"role": "user", "content": "and now?"})
+    assert len(sent) == 5
+    assert not receipt.notes
 
 
 def test_a_cut_whose_summary_is_late_is_made_up_for(open_world, monkeypatch):

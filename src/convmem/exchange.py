@@ -49,6 +49,8 @@ __all__ = ["Exchange"]
 
 T = TypeVar("T")
 
+_LATE = "recall was not ready in time: the call goes without it"
+
 
 class Exchange:
     """One wrapped call as it happens; see `convmem.exchange` for what is written.
@@ -143,8 +145,11 @@ class Exchange:
     def _has_composed(
         self, composition: Composition, composing: Future[Composed], error: BaseException | None
     ) -> None:
-        late = "recall was not ready in time: the call goes without it"
-        composed = composing.result() if error is None else composition.at_hand(late)
+        composed: Composed | None = None
+        try:
+            composed = composing.result() if error is None else composition.at_hand(_LATE)
+        except Exception as failed:  # noqa: BLE001 (not even the window can be put together)
+            error = failed
         if composed is None:
             self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
             return

@@ -10,6 +10,7 @@ import json
 import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
@@ -127,8 +128,16 @@ class Windowing:
         self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
         anonymous = placement.ref.session if placement.ref.user is None else None
         self.owner = OwnerRef(placement.ref.user, anonymous)
-        self.settings_tokens = tuple(count_message(m, self.count) for m in self.request.settings)
-        self.tools_tokens = self.count(self.request.tools) if self.request.tools else 0
+
+    @cached_property
+    def settings_tokens(self) -> tuple[int, ...]:
+        """Tokens of each leading system message."""
+        return tuple(count_message(m, self.count) for m in self.request.settings)
+
+    @cached_property
+    def tools_tokens(self) -> int:
+        """Tokens of the tools."""
+        return self.count(self.request.tools) if self.request.tools else 0
 
     @property
     def system(self) -> int:
