@@ -4,15 +4,18 @@
 #   make examples      the programs in examples/ that need no typing, offline
 #   make test          the tests
 #   make test-browser  the web chatbot in a Chromium, where there is one
+#   make doors         every way of asking under each openai version, as a table
 #   make lint          style and types
 #   make check         what CI runs
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 another place for it, EXTRAS=openai what is
-# installed of the optional dependencies, ARGS="-k name" goes on to pytest or the demo.
+# installed of the optional dependencies, ARGS="-k name" goes on to pytest or the demo, OPENAI="1 2.54.0"
+# chooses the versions for the doors.
 
 EXTRAS ?= all
 VENV ?= .venv
 ARGS ?=
+OPENAI ?= 1 2 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -23,7 +26,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: help demo examples test test-browser lint format wheel-check check clean
+.PHONY: help demo examples test test-browser doors lint format wheel-check check clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +59,19 @@ test: $(VENV)/.test $(VENV)/.examples
 # Not part of `make test`: a browser is no small thing to ask for. SHOTS=FOLDER keeps pictures.
 test-browser: $(VENV)/.test $(VENV)/.examples $(VENV)/.browser
 	$(BIN)/python -m pytest tests/examples/browser_web_chat.py $(ARGS)
+
+# A version is the beginning of one: 1 is the newest 1.x that there is.
+doors: $(foreach version,$(OPENAI),.venv-openai-$(version)/.doors)
+	@mkdir -p build/doors && rm -f build/doors/*
+	@for version in $(OPENAI); do .venv-openai-$$version/bin/python -m pytest tests/doors tests/wrap --quiet \
+	--junitxml=build/doors/$$version.xml $(ARGS) || failed=1; done; \
+	.venv-openai-$(lastword $(OPENAI))/bin/python -m tests.doors.table build/doors/*.xml && test -z "$$failed"
+
+.venv-openai-%/.doors: pyproject.toml
+	'$(PYTHON)' -m venv .venv-openai-$*
+	.venv-openai-$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-openai-$*/bin/python -m pip --disable-pip-version-check install --quiet --editable . "openai==$*.*" --group test
+	@touch $@
 
 # The types of the tests are looked at too, so they need what the tests need.
 lint: $(VENV)/.lint $(VENV)/.test

@@ -1,7 +1,7 @@
 """What a store may be able to do beyond keeping the journal, one protocol each.
 
 A store that lacks one still works: views are then built in memory from the journal, epochs end with the
-process, and `forget` says that this store cannot.
+process, no response id is known, and `forget` says that this store cannot.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ __all__ = [
     "ForgetRequest",
     "Forgets",
     "Forgotten",
+    "KnownCall",
     "NewView",
     "OwnerRef",
     "Pin",
     "Pins",
+    "ResponseRequest",
+    "Responses",
     "UnindexedRequest",
     "ViewRow",
     "Views",
@@ -188,6 +191,49 @@ class Pin:
     id: str
     text: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """Ask which of a user's calls brought a response.
+
+    Attributes:
+        user: whose; None asks among the sessions without a user.
+        response_id: the provider's id of the response.
+        session: only in this session; None for all.
+    """
+
+    user: str | None
+    response_id: str
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCall:
+    """A provider call as it is kept.
+
+    Attributes:
+        id: its id.
+        ref: its session.
+        at: when it was made.
+        state: what became of it.
+        end: the identity of its last turn: the reply when it was journaled whole, else the last one sent.
+    """
+
+    id: str
+    ref: SessionRef
+    at: datetime
+    state: State
+    end: bytes | None
+
+
+@runtime_checkable
+class Responses(Protocol):
+    """Finds calls by the provider's id of what they brought."""
+
+    def response(self, request: ResponseRequest) -> KnownCall | None:
+        """The call that brought a response; the latest, should there be several."""
+        ...
 
 
 @runtime_checkable

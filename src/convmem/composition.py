@@ -187,6 +187,7 @@ class Composition:
         path = {node.identity for node in placement.before} | set(placement.alignment.identities)
         seqs = {node.identity: node.seq for node in placement.before} | dict(placement.seqs)
         visible = {f"t{seqs[item.identity]}" for item in window.items if item.identity in seqs}
+        visible |= self._windowing.held()
         before = window.items[: window.items.index(newest)]
         return Question(
             owner=self._windowing.owner,
@@ -243,7 +244,8 @@ class Composition:
                 out = self._as_made(out)
             else:
                 out.messages = everything
-        out.prefix_tokens = self._shared(everything, dict(zip(map(id, messages), tokens, strict=True)))
+        if self._request.held is None:
+            out.prefix_tokens = self._shared(everything, dict(zip(map(id, messages), tokens, strict=True)))
         return out
 
     def _shared(self, messages: list[Message], counted: dict[int, int]) -> int | None:

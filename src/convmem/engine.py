@@ -20,6 +20,7 @@ from convmem.journal import Journal
 from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
+from convmem.retrieval import Retrieval
 from convmem.scope import UNSET, entered, resolve
 from convmem.seen import SeenMessages
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
     from convmem.recall import Settings
     from convmem.scope import Scope
-    from convmem.wire.chat import ChatRequest
+    from convmem.wire.chat import ChatRequest, Held
     from convmem.wire.dialects import Dialects
 
 __all__ = ["Engine", "Exchange", "OnError"]
@@ -50,6 +51,7 @@ _REPLY_SHARE = 1 / 6
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
 _SILENCE_S = 30.0
+_FRESH_CONVERSATIONS = 10_000
 
 OnError = Literal["pass_through", "raise"]
 
@@ -133,6 +135,7 @@ class Engine:
         self.owner: object = None  # the Memory: a wrapped client keeps it alive, to be closed at exit
         self.receipts = Receipts()
         self.streams: weakref.WeakSet[OpenStream] = weakref.WeakSet()
+        self._fresh_conversations: dict[str, None] = {}
         self.journal = Journal(
             store,
             on_trouble=lambda detail: emit(hooks, DegradedEvent(detail=detail)),
@@ -162,10 +165,33 @@ class Engine:
             mode="on" if scope.mode is UNSET else scope.mode,
             host=host,
             request=request,
+            fresh_conversation=self._is_fresh(request.held),
         )
         exchange = Exchange(self, call, policy or self.policy)
         self.receipts.begin(exchange)
         return exchange
+
+    def retrieval(self, response_id: str, scope: Scope) -> Retrieval:
+        """A response about to be asked for again."""
+        return Retrieval(
+            self,
+            response_id,
+            user=None if scope.user is UNSET else scope.user,
+            session=None if scope.session is UNSET else scope.session,
+            mode="on" if scope.mode is UNSET else scope.mode,
+        )
+
+    def conversation_begins(self, conversation: str) -> None:
+        """The provider was asked to keep a conversation, which is empty so far."""
+        self._fresh_conversations[conversation] = None
+        if len(self._fresh_conversations) > _FRESH_CONVERSATIONS:
+            del self._fresh_conversations[next(iter(self._fresh_conversations))]
+
+    def _is_fresh(self, held: Held | None) -> bool:
+        if held is None or held.conversation not in self._fresh_conversations:
+            return False
+        del self._fresh_conversations[held.conversation]
+        return True
 
     def close(self, timeout: float | None) -> None:
         """Keep what open streams brought, write what is queued, end the threads, let go of an own store.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from convmem.policy import Policy
     from convmem.types import Message
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "aoutcome", "outcome"]
 
 T = TypeVar("T")
 
@@ -85,10 +85,10 @@ class Exchange:
         """Align and journal, then compose the request; at most for its part of the deadline."""
         started, future, embedding = self._begin()
         try:
-            self._has_begun(started, _outcome(future, self._left()))
+            self._has_begun(started, outcome(future, self._left()))
             if (composition := self._composition()) is not None:
                 composing = self._compose(composition, embedding)
-                self._has_composed(composition, composing, _outcome(composing, self._left()))
+                self._has_composed(composition, composing, outcome(composing, self._left()))
         except JournalError:
             raise
         except BaseException as stopped:
@@ -100,10 +100,10 @@ class Exchange:
         """`begin`, without blocking the event loop."""
         started, future, embedding = self._begin()
         try:
-            self._has_begun(started, await _aoutcome(future, self._left()))
+            self._has_begun(started, await aoutcome(future, self._left()))
             if (composition := self._composition()) is not None:
                 composing = self._compose(composition, embedding)
-                self._has_composed(composition, composing, await _aoutcome(composing, self._left()))
+                self._has_composed(composition, composing, await aoutcome(composing, self._left()))
         except JournalError:
             raise
         except BaseException as stopped:
@@ -131,6 +131,10 @@ class Exchange:
         """What composes the request; None when it goes out as the caller made it."""
         placement = self._begun.placement
         if placement is None or self._call.mode == "write":
+            return None
+        if not placement.known:
+            detail = f"{self._call.request.held} is not known, so nothing is added to the call"
+            self._degraded(detail, None, serious=False)
             return None
         return Composition(self._engine.composer, self._call, placement, self._policy)
 
@@ -247,13 +251,13 @@ class Exchange:
         """Commit the reply, at most for the rest of the deadline."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, _outcome(future, self._rest()), response)
+            self._has_ended(started, outcome(future, self._rest()), response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, await _aoutcome(future, self._rest()), response)
+            self._has_ended(started, await aoutcome(future, self._rest()), response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
@@ -263,7 +267,7 @@ class Exchange:
         """
         future = self._end(reply, error=type(error).__name__ if error is not None else None)
         if future is not None and isinstance(error, Exception):
-            _outcome(future, self._rest())
+            outcome(future, self._rest())
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """`stopped`, waiting for nobody: for event loops and finalizers."""
@@ -288,13 +292,15 @@ class Exchange:
             self.receipt = self.receipt.with_(
                 state=reply.state, usage=reply.usage, cost=cost, journaled=False, ms=ms
             )
-        counted = (reply.usage or {}).get("prompt_tokens")
-        if isinstance(counted, int):
+        usage = reply.usage or {}
+        counted = usage.get("prompt_tokens", usage.get("input_tokens"))
+        if isinstance(counted, int) and self._call.request.held is None:
             self._engine.ratios.learn(
                 self._call.request.model, sent=self.receipt.tokens.total, counted=counted
             )
         job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
-        self._has_stopped(reply, error or "")
+        if not reply.waiting:
+            self._has_stopped(reply, error or "")
         return self._submit(job)
 
     def _has_stopped(self, reply: Reply, error: str) -> None:
@@ -347,7 +353,7 @@ def _copies(messages: Iterable[Message]) -> list[Message]:
     return [plain(message) for message in messages]
 
 
-def _outcome(future: Future[Any], seconds: float) -> BaseException | None:
+def outcome(future: Future[Any], seconds: float) -> BaseException | None:
     """What went wrong, waiting at most so long; None when all is well."""
     wait((future,), timeout=seconds)
     return _said(future, seconds)
@@ -359,14 +365,14 @@ def _said(future: Future[Any], seconds: float) -> BaseException | None:
     return TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
 
 
-async def _aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """`_outcome` on whatever event loop is running."""
+async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """`outcome` on whatever event loop is running."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
 
-        return await run_sync(_outcome, future, seconds)
+        return await run_sync(outcome, future, seconds)
     watched = asyncio.wrap_future(future, loop=loop)
     watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
     await asyncio.wait((watched,), timeout=seconds)

@@ -1,10 +1,11 @@
-"""Finding the session that a history continues, when the caller names none."""
+"""Finding the session that a history continues: one that was sent, or one that the provider keeps."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from convmem.protocols import FindRequest
+from convmem.abilities import ResponseRequest, Responses
+from convmem.protocols import FindRequest, SessionRef
 from convmem.session.align import align
 from convmem.wire.identity import ROOT, chain
 
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convmem.journal import Forest
-    from convmem.protocols import SessionRef
     from convmem.session.align import Alignment, Incoming
+    from convmem.wire.chat import Held
 
-__all__ = ["find_session"]
+__all__ = ["find_held", "find_session"]
 
 _LOOKED_UP = 64
 _LEAST_KNOWN = 2
@@ -46,3 +47,31 @@ def find_session(
 
 def _vouched(place: Alignment) -> bool:
     return place.base == ROOT and place.kind in {"continue", "repeat"}
+
+
+def find_held(
+    forest: Forest, user: str | None, session: str | None, held: Held
+) -> tuple[SessionRef, bytes | None] | None:
+    """The session of a conversation that the provider keeps, and the turn that is continued.
+
+    A response is found by its id, where its call was journaled. A conversation is the session of that name,
+    and continues at its head (None).
+
+    Returns:
+        None when the journal does not know it, or knows it from another user's memory.
+    """
+    if held.response is None:
+        name = session or held.conversation
+        ref = SessionRef(user, name) if name is not None else None
+        return (ref, None) if ref is not None and len(forest.tree(ref)[1]) else None
+    store = forest.store
+    known = (
+        store.response(ResponseRequest(user, held.response, session))
+        if isinstance(store, Responses)
+        else None
+    )
+    if known is None or known.end is None:
+        return None
+    _, tree = forest.tree(known.ref)
+    partial = [child for child in tree.children(known.end) if child.state == "partial"]
+    return known.ref, partial[-1].identity if known.state == "partial" and partial else known.end

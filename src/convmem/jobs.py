@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convmem.errors import JournalError
-from convmem.find import find_session
+from convmem.find import find_held, find_session
 from convmem.journal import Forest, Job, NotYetError
 from convmem.protocols import CallRow, NewTurn, SessionRef, Write
-from convmem.session.align import Alignment, Incoming, align
-from convmem.wire.identity import identity, meaning_digest
+from convmem.session.align import Alignment, Incoming, align, place
+from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from convmem.protocols import Store, Written
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convmem.types import Message, Mode, State
     from convmem.wire.chat import ChatRequest, Reply
 
-__all__ = ["BeginJob", "Call", "EndJob", "Placement"]
+__all__ = ["BeginJob", "Call", "EndJob", "Placement", "replied"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Call:
         mode: what memory may do.
         host: where it goes.
         request: what it asks.
+        fresh_conversation: the conversation that the provider keeps for it is known to begin with it.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Call:
     mode: Mode
     host: str | None
     request: ChatRequest
+    fresh_conversation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Placement:
         before: the turns that lead to its first one, oldest first: the history it did not send.
         own: its own turns.
         seqs: of those of its own turns that are journaled, by identity.
+        known: False when the provider keeps a history that the journal does not know.
     """
 
     ref: SessionRef
@@ -70,6 +73,7 @@ class Placement:
     before: tuple[Node, ...]
     own: tuple[Seen, ...]
     seqs: Mapping[bytes, int]
+    known: bool = True
 
 
 class BeginJob(Job[Placement]):
@@ -90,6 +94,7 @@ class BeginJob(Job[Placement]):
         self._found: SessionRef | None = None
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
         self._new: tuple[NewTurn, ...] = ()
+        self._known = True
 
     @property
     def ref(self) -> SessionRef | None:
@@ -106,17 +111,20 @@ class BeginJob(Job[Placement]):
         turns = call.request.turns
         self._own = self._own or tuple(map(self._seen.of, turns))
         incoming = [seen.incoming for seen in self._own]
-        if call.session is not None:
-            ref = SessionRef(call.user, call.session)
+        if call.request.held is not None:
+            ref, generation, tree, where = self._continued(forest, incoming)
         else:
-            self._found = self._found or find_session(forest, key, call.user, incoming)
-            ref = self._found or SessionRef(call.user, call.fresh_session)
-        generation, tree = forest.tree(ref)
-        place = align(key, tree, incoming)
-        self._aligned = ref, tree, place
+            if call.session is not None:
+                ref = SessionRef(call.user, call.session)
+            else:
+                self._found = self._found or find_session(forest, key, call.user, incoming)
+                ref = self._found or SessionRef(call.user, call.fresh_session)
+            generation, tree = forest.tree(ref)
+            where = align(key, tree, incoming)
+        self._aligned = ref, tree, where
         if call.mode == "read":
             return None
-        new = _new_turns(place, tree, incoming, turns, call.at)
+        new = _new_turns(where, tree, incoming, turns, call.at)
         self._new = new
         row = CallRow(
             id=call.id,
@@ -125,20 +133,39 @@ class BeginJob(Job[Placement]):
             model=call.request.model,
             host=call.host,
             settings=call.request.settings,
-            end=place.end,
+            end=where.end,
         )
-        return Write(ref=ref, expect=generation, turns=new, states=_states(place, tree, turns), call=row)
+        return Write(ref=ref, expect=generation, turns=new, states=_states(where, tree, turns), call=row)
+
+    def _continued(
+        self, forest: Forest, incoming: Sequence[Incoming]
+    ) -> tuple[SessionRef, int, Tree, Alignment]:
+        """The place of a call whose history the provider keeps: after what it continues, or a new session."""
+        call, held = self.call, self.call.request.held
+        found = find_held(forest, call.user, call.session, held) if held is not None else None
+        self._known = found is not None or call.fresh_conversation
+        if found is not None:
+            ref, base = found
+        else:
+            name = call.session or (held.conversation if held is not None else None) or call.fresh_session
+            ref, base = SessionRef(call.user, name), None
+        generation, tree = forest.tree(ref)
+        if base is None:
+            head = tree.head()
+            base = head.identity if head is not None else ROOT
+        return ref, generation, tree, place(self._store.key, tree, base, incoming)
 
     def settle(self, written: Written | None) -> Placement:
         """The call is journaled."""
         if self._aligned is None:
             raise JournalError("a call was settled before it was aligned")
-        ref, tree, place = self._aligned
+        ref, tree, where = self._aligned
         ids = written.ids if written is not None and written.ids is not None else ()
-        seqs = tree.seqs(place.identities)
+        seqs = tree.seqs(where.identities)
         # What this call brought may be indexed before it is composed, and is no memory of anything older.
         seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
-        self.placement = Placement(ref, place, ids, tuple(tree.path(place.base)), self._own, seqs)
+        before = tuple(tree.path(where.base))
+        self.placement = Placement(ref, where, ids, before, self._own, seqs, known=self._known)
         self._tell(self.placement)
         return self.placement
 
@@ -231,63 +258,98 @@ class EndJob(Job[tuple[str, ...]]):
             raise NotYetError
         if self._begun.call.mode == "read":
             return None
-        response_id = self._reply.response_id or ""
         _, tree = forest.tree(placement.ref)
-        new, known = self._choices(forest.store.key, tree, placement.alignment.end)
-        return Write(
-            ref=placement.ref,
-            turns=new,
-            states=(*self._states(tree, placement.alignment), *known),
-            call=CallRow(
-                id=self._begun.call.id,
-                at=self._begun.call.at,
-                state=self._reply.state,
-                usage=self._reply.usage,
-                response_id=response_id if response_id and encodable(response_id) else None,
-                error=self._error,
-            ),
+        call = self._begun.call
+        row = CallRow(id=call.id, at=call.at, state=self._reply.state, error=self._error)
+        asked = reversed(placement.alignment.identities)
+        end = placement.alignment.end
+        return replied(
+            forest.store.key,
+            tree,
+            placement.ref,
+            end=end,
+            asked=asked,
+            reply=self._reply,
+            row=row,
+            at=self._at,
         )
-
-    def _choices(
-        self, key: bytes, tree: Tree, end: bytes
-    ) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
-        """The choices to append, and the states of those that were said there before."""
-        state = self._reply.state
-        new: list[NewTurn] = []
-        known: list[tuple[bytes, State]] = []
-        for i, payload in enumerate(self._reply.choices):
-            meaning = meaning_digest(key, payload)
-            position = identity(key, end, meaning)
-            node = tree.get(position)
-            if node is not None and not node.forgotten:
-                known.append((position, state))
-                continue
-            new.append(
-                NewTurn(
-                    identity=position,
-                    parent=end,
-                    meaning=meaning,
-                    payload=payload,
-                    state=state,
-                    at=self._at,
-                    saying=i if node is None else node.saying + 1 + i,
-                )
-            )
-        return tuple(new), tuple(known)
-
-    def _states(self, tree: Tree, place: Alignment) -> tuple[tuple[bytes, State], ...]:
-        """The turns that were waiting for this reply, from the last backwards."""
-        outcome: State = "answered" if self._reply.choices else "failed"
-        states: list[tuple[bytes, State]] = []
-        for identity_ in reversed(place.identities):
-            node = tree.get(identity_)
-            if node is None or node.state not in {"pending", "failed"}:
-                break
-            states.append((identity_, outcome))
-        return tuple(states)
 
     def settle(self, written: Written | None) -> tuple[str, ...]:
         """The ids of the reply's turns."""
         ids = written.ids if written is not None and written.ids is not None else ()
         self._tell(ids)
         return ids
+
+
+def replied(
+    key: bytes,
+    tree: Tree,
+    ref: SessionRef,
+    *,
+    end: bytes,
+    asked: Iterable[bytes],
+    reply: Reply,
+    row: CallRow,
+    at: datetime,
+) -> Write:
+    """What a reply changes in its session.
+
+    Args:
+        key: the store's key.
+        tree: what is known of the session.
+        ref: the session.
+        end: the last turn that was sent: the choices are said after it.
+        asked: the turns that may have waited for the reply, from the last backwards.
+        reply: what came.
+        row: the call it belongs to.
+        at: when it came.
+    """
+    new, known = _choices(key, tree, end, reply, at)
+    response_id = reply.response_id or ""
+    first = identity(key, end, meaning_digest(key, reply.choices[0])) if reply.choices else None
+    call = replace(
+        row,
+        usage=reply.usage,
+        response_id=response_id if response_id and encodable(response_id) else None,
+        end=first if reply.complete else None,
+    )
+    states = () if reply.waiting else _outcomes(tree, asked, "answered" if reply.choices else "failed")
+    return Write(ref=ref, turns=new, states=(*states, *known), call=call)
+
+
+def _choices(
+    key: bytes, tree: Tree, end: bytes, reply: Reply, at: datetime
+) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
+    """The choices to append, and the states of those that were said there before."""
+    new: list[NewTurn] = []
+    known: list[tuple[bytes, State]] = []
+    for i, payload in enumerate(reply.choices):
+        meaning = meaning_digest(key, payload)
+        position = identity(key, end, meaning)
+        node = tree.get(position)
+        if node is not None and not node.forgotten:
+            known.append((position, reply.state))
+            continue
+        new.append(
+            NewTurn(
+                identity=position,
+                parent=end,
+                meaning=meaning,
+                payload=payload,
+                state=reply.state,
+                at=at,
+                saying=i if node is None else node.saying + 1 + i,
+            )
+        )
+    return tuple(new), tuple(known)
+
+
+def _outcomes(tree: Tree, asked: Iterable[bytes], outcome: State) -> tuple[tuple[bytes, State], ...]:
+    """The turns that were waiting for a reply, from the last backwards."""
+    states: list[tuple[bytes, State]] = []
+    for identity_ in asked:
+        node = tree.get(identity_)
+        if node is None or node.state not in {"pending", "failed"}:
+            break
+        states.append((identity_, outcome))
+    return tuple(states)

@@ -59,7 +59,7 @@ class CallRow:
     Attributes:
         id: unique; the second write fills in what the first did not know (fields that are None keep theirs).
         settings: the leading system messages, stored once per owner and distinct text.
-        end: the identity of the last turn that was sent.
+        end: the identity of the last turn that was sent, then of the reply when it came whole.
         usage: the provider's own usage fields, verbatim.
         error: the type of the error that ended the call.
     """

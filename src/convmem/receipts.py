@@ -5,35 +5,45 @@ from __future__ import annotations
 import threading
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from convmem.exchange import Exchange
+    from convmem.types import Receipt
 
 __all__ = ["Receipts"]
 
-# The exchange of the last call in this context, by the id of its Receipts.
-_LAST: ContextVar[Mapping[int, Exchange]] = ContextVar("convmem_last")
+
+class Accounted(Protocol):
+    """What has a receipt: an exchange, or a response that was asked for again."""
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The account so far."""
+        ...
+
+
+# The last call in this context, by the id of its Receipts.
+_LAST: ContextVar[Mapping[int, Accounted]] = ContextVar("convmem_last")
 
 
 class Receipts:
-    """Exchanges by the response they ended in, for as long as that lives. Responses need not be hashable."""
+    """Accounteds by the response they ended in, for as long as that lives. Responses need not be hashable."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, tuple[weakref.ref[object], Exchange]] = {}
+        self._by_id: dict[int, tuple[weakref.ref[object], Accounted]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, call: Accounted) -> None:
         """A call was made in this context."""
-        _LAST.set({**_LAST.get({}), id(self): exchange})
+        _LAST.set({**_LAST.get({}), id(self): call})
 
-    def last(self) -> Exchange | None:
+    def last(self) -> Accounted | None:
         """The last call made in this context."""
         return _LAST.get({}).get(id(self))
 
-    def put(self, response: object, exchange: Exchange) -> None:
+    def put(self, response: object, call: Accounted) -> None:
         """This response came from that call."""
         name = id(response)
         try:
@@ -41,9 +51,9 @@ class Receipts:
         except TypeError:
             return  # a plain string, when the provider sent no JSON
         with self._lock:
-            self._by_id[name] = (ref, exchange)
+            self._by_id[name] = (ref, call)
 
-    def get(self, response: object) -> Exchange | None:
+    def get(self, response: object) -> Accounted | None:
         """The call this response came from."""
-        ref, exchange = self._by_id.get(id(response), (None, None))
-        return exchange if ref is not None and ref() is response else None
+        ref, call = self._by_id.get(id(response), (None, None))
+        return call if ref is not None and ref() is response else None

@@ -150,6 +150,8 @@ class Windowing:
         Args:
             until: when the call goes out, by the monotonic clock; None waits as long as it takes.
         """
+        if self.request.held is not None:
+            return self._held_window()
         epoch = self.composer.epoch(self.which)
         rounds = self._rounds(epoch)
         begins = _begins(rounds, epoch)
@@ -171,6 +173,24 @@ class Windowing:
         fits = room is None or sum(tokens[start:]) <= room
         return Window(_flat(rounds[start if fits else plan.start :]), before, plan.recall, notes=notes)
 
+    def _held_window(self) -> Window:
+        """The caller's own turns, all of them: the provider keeps the rest, and says when it is too long."""
+        items = self._own()
+        plan = self.policy.plan(PolicyRequest((sum(item.tokens for item in items),), 0, self._room()))
+        return Window(items, Summary(), plan.recall)
+
+    def held(self) -> frozenset[str]:
+        """Ids of the turns that the provider has in a history it keeps, among them those quoted before."""
+        if self.request.held is None:
+            return frozenset()
+        epoch = self.composer.epoch(self.which)
+        nodes = self.placement.before
+        starts = [i for i, node in enumerate(nodes) if epoch is not None and node.identity == epoch.start]
+        nodes = nodes[starts[0] :] if starts else nodes
+        blocks = (self.composer.block(self.which, node.identity) for node in nodes)
+        quoted = (turn.id for block in blocks if block is not None for turn in block.recalled)
+        return frozenset((*quoted, *(f"t{node.seq}" for node in nodes if not node.forgotten)))
+
     def _room(self) -> int | None:
         limit = context_limit(self.request.model)
         if limit is None:
@@ -181,9 +201,7 @@ class Windowing:
 
     def _rounds(self, epoch: Epoch | None) -> list[list[Item]]:
         """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
-        placed, count = self.placement, self.count
-        sent = zip(placed.alignment.identities, placed.own, strict=True)
-        own = [Item(identity, seen.message, True, seen.tokens(count)) for identity, seen in sent]
+        own = self._own()
         items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
         split: list[list[Item]] = []
         for item in items:
@@ -192,6 +210,10 @@ class Windowing:
             split[-1].append(item)
         # A round that was broken off among tool calls cannot be sent; the caller's own are the caller's.
         return [r for r in split if r[-1].own or legal([item.message for item in r])]
+
+    def _own(self) -> tuple[Item, ...]:
+        sent = zip(self.placement.alignment.identities, self.placement.own, strict=True)
+        return tuple(Item(identity, seen.message, True, seen.tokens(self.count)) for identity, seen in sent)
 
     def _earlier(self, epoch: Epoch | None, own_tokens: int) -> list[Item]:
         nodes = [node for node in self.placement.before if node.settled]

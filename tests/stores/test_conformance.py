@@ -17,6 +17,7 @@ from convmem.testing.abilities import (
     EpochsConformance,
     ForgetsConformance,
     PinsConformance,
+    ResponsesConformance,
     ViewsConformance,
 )
 from convmem.testing.store import StoreConformance
@@ -28,6 +29,7 @@ class _Everything(
     EpochsConformance,
     PinsConformance,
     CallsConformance,
+    ResponsesConformance,
     ForgetsConformance,
 ):
     """The kits for the journal and for every ability."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Epoch, EpochRef, Forgotten, OwnerRef, Pin, ViewRow, ViewsReply
+from convmem.abilities import Epoch, EpochRef, Forgotten, KnownCall, OwnerRef, Pin, ViewRow, ViewsReply
 from convmem.protocols import NodesReply, SessionRef, TurnsRequest, Written
 from convmem.session.tree import Node
 from convmem.types import Session, Stats, Turn
@@ -18,7 +18,14 @@ from convmem.wire.message import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convmem.abilities import CallsRequest, ForgetRequest, NewView, UnindexedRequest, ViewsRequest
+    from convmem.abilities import (
+        CallsRequest,
+        ForgetRequest,
+        NewView,
+        ResponseRequest,
+        UnindexedRequest,
+        ViewsRequest,
+    )
     from convmem.protocols import (
         CallRow,
         FindRequest,
@@ -166,6 +173,20 @@ class InMemoryStore:
 
     def _owned(self, owner: OwnerRef) -> _Owner:
         return self._owners.setdefault(owner, _Owner())
+
+    # Responses.
+
+    def response(self, request: ResponseRequest) -> KnownCall | None:
+        """The call that brought a response; the latest, should there be several."""
+        with self._lock:
+            found = [
+                KnownCall(row.id, kept.ref, row.at, row.state, row.end)
+                for kept in self._sessions.values()
+                if kept.ref.user == request.user and request.session in {None, kept.ref.session}
+                for row in map(self._calls.__getitem__, kept.calls)
+                if row.response_id == request.response_id
+            ]
+            return max(found, key=lambda known: known.at, default=None)
 
     # Views.
 

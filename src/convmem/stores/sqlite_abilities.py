@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Condition, Epoch, Forgotten, Pin, ViewRow, ViewsReply
+from convmem.abilities import Condition, Epoch, Forgotten, KnownCall, Pin, ViewRow, ViewsReply
 from convmem.errors import StoreCorruptError, StoreUnavailableError
-from convmem.protocols import CallRow
+from convmem.protocols import CallRow, SessionRef
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ForgetRequest,
         NewView,
         OwnerRef,
+        ResponseRequest,
         UnindexedRequest,
         ViewsRequest,
     )
@@ -80,6 +81,23 @@ class SQLiteAbilities:
                 seqs,
             ).fetchall()
             return [turn_of(db, row) for row in rows]
+
+    # Responses.
+
+    def response(self, request: ResponseRequest) -> KnownCall | None:
+        """The call that brought a response; the latest, should there be several."""
+        with self._db.reading() as db:
+            row = db.execute(
+                "SELECT c.id, o.user, s.name, c.at, c.state, c.end FROM calls c"
+                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = s.owner"
+                " WHERE c.response_id = ?1 AND +o.user IS ?2 AND (?3 IS NULL OR s.name = ?3)"
+                " ORDER BY c.at DESC LIMIT 1",
+                (request.response_id, request.user, request.session),
+            ).fetchone()
+        if row is None:
+            return None
+        id_, user, session, at, state, end = row
+        return KnownCall(id_, SessionRef(user, session), datetime.fromisoformat(at), state, end)
 
     # Epochs.
 

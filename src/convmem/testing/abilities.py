@@ -18,6 +18,7 @@ from convmem.testing._abilities.epochs import EpochsConformance
 from convmem.testing._abilities.forgetting import Forgetting
 from convmem.testing._abilities.leftovers import Leftovers
 from convmem.testing._abilities.pins import PinsConformance
+from convmem.testing._abilities.responses import ResponsesConformance
 from convmem.testing._abilities.views import ViewsConformance
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "EpochsConformance",
     "ForgetsConformance",
     "PinsConformance",
+    "ResponsesConformance",
     "ViewsConformance",
 ]
 

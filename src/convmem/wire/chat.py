@@ -7,20 +7,52 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.wire.message import SETTINGS_ROLES, dumps, encodable, plain
+from convmem.wire.message import ITEMS, SETTINGS_ROLES, dumps, encodable, is_foreign, part_text, plain
 
 if TYPE_CHECKING:
     from convmem.types import Message, State
 
-__all__ = ["PATH", "ChatRequest", "Reply", "ReplyStream", "parse", "reply_of", "split"]
+__all__ = [
+    "PATH",
+    "ChatRequest",
+    "Held",
+    "Reply",
+    "ReplyStream",
+    "name_of",
+    "output_limit",
+    "parse",
+    "rebuilt",
+    "reply_of",
+    "split",
+    "stream_reply",
+    "tools_of",
+]
 
 PATH = "/chat/completions"
 _MOST_OUTPUT = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A conversation that the provider keeps; at most one of the two is given.
+
+    Attributes:
+        response: the provider's id of the reply that the call continues.
+        conversation: the provider's id of the conversation.
+    """
+
+    response: str | None = None
+    conversation: str | None = None
+
+    def __str__(self) -> str:
+        if self.response is not None:
+            return f"the response {self.response}"
+        return f"the conversation {self.conversation}"
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What one chat body asks, as memory sees it.
+    """What one body asks, as memory sees it; of any API shape, in the words of chat.
 
     Attributes:
         settings: the leading system and developer messages.
@@ -30,6 +62,7 @@ class ChatRequest:
         max_output: the most tokens the reply may have, when the body says so.
         tools: the tools as JSON, empty when there are none; they take room like messages.
         json_mode: the reply is to be a JSON object of no given form.
+        held: what the provider has of the conversation already; None when the body is all of it.
     """
 
     settings: tuple[Message, ...]
@@ -39,6 +72,7 @@ class ChatRequest:
     max_output: int | None = None
     tools: str = ""
     json_mode: bool = False
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +84,20 @@ class Reply:
         usage: the provider's usage fields, verbatim.
         response_id: the provider's id of the reply.
         complete: False when the reply was broken off on the way.
+        waiting: the provider goes on with it, and it can be asked for later.
     """
 
     choices: tuple[Message, ...] = ()
     usage: Mapping[str, Any] | None = None
     response_id: str | None = None
     complete: bool = True
+    waiting: bool = False
 
     @property
     def state(self) -> State:
         """What became of the turns that waited for it."""
+        if self.waiting:
+            return "pending"
         if self.complete:
             return "answered"
         return "partial" if self.choices else "failed"
@@ -87,20 +125,30 @@ def parse(body: object) -> ChatRequest:
         raise InputError("`messages` is not a list")
     messages = [_message(item, i) for i, item in enumerate(cast("Sequence[object]", given))]
     settings, turns = split(messages)
-    model: object = fields.get("model")
     limit: object = fields.get("max_completion_tokens") or fields.get("max_tokens")
     return ChatRequest(
         settings=settings,
         turns=turns,
-        model=model if isinstance(model, str) and encodable(model) else None,
+        model=name_of(fields.get("model")),
         stream=fields.get("stream") is True,
-        max_output=limit if isinstance(limit, int) and 0 < limit < _MOST_OUTPUT else None,
-        tools=_tools(fields.get("tools")),
+        max_output=output_limit(limit),
+        tools=tools_of(fields.get("tools")),
         json_mode=_json_mode(fields.get("response_format")),
     )
 
 
-def _tools(tools: object) -> str:
+def name_of(given: object) -> str | None:
+    """A name or an id as a body gives it; None when it is none that can be stored."""
+    return given if isinstance(given, str) and given and encodable(given) else None
+
+
+def output_limit(given: object) -> int | None:
+    """The most tokens of a reply as a body gives it; None when it is no sensible number."""
+    return given if isinstance(given, int) and 0 < given < _MOST_OUTPUT else None
+
+
+def tools_of(tools: object) -> str:
+    """Tools as JSON."""
     try:
         return dumps(plain(tools, where="tools")) if tools else ""
     except InputError:
@@ -120,6 +168,29 @@ def _message(item: object, i: int) -> Message:
     if not isinstance(role, str) or not encodable(role):
         raise InputError(f"messages[{i}] has no `role`")
     return fields
+
+
+def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:  # noqa: ARG001 (what other shapes need)
+    """The body with these messages instead of its own."""
+    return {**body, "messages": [_chat_only(message) for message in messages]}
+
+
+def _chat_only(message: Message) -> Message:
+    """The message without what only other shapes have: their items, and parts that chat has no word for."""
+    content: object = message.get("content")
+    parts = cast("list[object]", content) if isinstance(content, list) else []
+    if ITEMS not in message and not any(map(is_foreign, parts)):
+        return message
+    said = {key: value for key, value in message.items() if key != ITEMS}
+    if parts:
+        told = ({"type": "text", "text": part_text(part)} if is_foreign(part) else part for part in parts)
+        said["content"] = list(told)
+    return said
+
+
+def stream_reply() -> ReplyStream:
+    """What puts a streamed reply together."""
+    return ReplyStream()
 
 
 def reply_of(completion: object) -> Reply:

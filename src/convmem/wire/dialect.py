@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from convmem.wire.message import SETTINGS_ROLES, text_of
+from convmem.wire.message import ITEMS, SETTINGS_ROLES, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,8 @@ class Dialect:
         if role == "assistant":
             return self._assistant(message, tools=tools)
         if role == "developer" and self.developer == "system":
-            return {**message, "role": "system"}
-        return message
+            message = {**message, "role": "system"}
+        return {key: message[key] for key in message if key != ITEMS} if ITEMS in message else message
 
     def _assistant(self, message: Message, *, tools: bool) -> Message:
         kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}

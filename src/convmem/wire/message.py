@@ -7,13 +7,27 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from convmem.errors import InputError
 
-__all__ = ["SETTINGS_ROLES", "calls_of", "dumps", "encodable", "meaning_of", "plain", "text_of"]
+__all__ = [
+    "ITEMS",
+    "SETTINGS_ROLES",
+    "calls_of",
+    "dumps",
+    "encodable",
+    "is_foreign",
+    "meaning_of",
+    "part_text",
+    "plain",
+    "text_of",
+]
 
 SETTINGS_ROLES = frozenset({"system", "developer"})
+
+ITEMS: Final = "items"
+"""Where a message keeps the Responses items it stands for, verbatim. No provider is sent that field."""
 
 
 def dumps(value: object) -> str:
@@ -105,7 +119,7 @@ def _container(value: object, where: str, within: tuple[int, ...]) -> object:
         return copy
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return plain(dump(mode="json", exclude_unset=True), where=where, within=within)
+        return plain(dump(mode="json", exclude_unset=True, warnings=False), where=where, within=within)
     kind = type(value)
     if issubclass(kind, Iterator):
         raise InputError(f"{where}: {kind.__name__} can be read only once; send a list")
@@ -115,7 +129,24 @@ def _container(value: object, where: str, within: tuple[int, ...]) -> object:
     raise InputError(f"{where}: {kind.__name__} is not JSON; send text, numbers, lists or mappings")
 
 
-def _part_text(part: object) -> str:
+_MEDIA = {
+    "image_url": "[image]",
+    "input_image": "[image]",
+    "computer_screenshot": "[image]",
+    "input_audio": "[audio]",
+    "file": "[file]",
+    "input_file": "[file]",
+}
+_FOREIGN = frozenset({"computer_screenshot", "input_file", "input_image"})
+
+
+def is_foreign(part: object) -> bool:
+    """Whether a content part is one of the Responses API's that chat cannot say."""
+    return isinstance(part, Mapping) and cast("Mapping[str, object]", part).get("type") in _FOREIGN
+
+
+def part_text(part: object) -> str:
+    """What a person would read of a content part."""
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
@@ -125,8 +156,7 @@ def _part_text(part: object) -> str:
         if isinstance(text := fields.get(key), str):
             return text
     kind = fields.get("type")
-    names = {"image_url": "[image]", "input_audio": "[audio]", "file": "[file]"}
-    return names.get(kind, "") if isinstance(kind, str) else ""
+    return _MEDIA.get(kind, "") if isinstance(kind, str) else ""
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -135,7 +165,7 @@ def text_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         text = content
     elif isinstance(content, Sequence):
-        text = "\n".join(filter(None, map(_part_text, cast("Sequence[object]", content))))
+        text = "\n".join(filter(None, map(part_text, cast("Sequence[object]", content))))
     else:
         text = ""
     refusal: object = message.get("refusal")

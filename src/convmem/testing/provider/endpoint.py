@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "body_refusal", "deployment_of", "illegal", "path_pattern"]
 
 # OpenAI and most others; DeepSeek's beta; Azure, new and old. DeepSeek also answers without any prefix.
-_PREFIX = r"(?:/v1|/beta|/openai/v1|/openai/deployments/(?P<deployment>[^/]+))?"
+_PREFIX = r"(?:/v1|/beta|/openai(?:/v1|/deployments/(?P<deployment>[^/]+))?)?"
 
 
 class Endpoint(Protocol):

@@ -1,0 +1,142 @@
+"""A response that was asked for again: polled in the background, or fetched after its stream broke off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convmem.abilities import ResponseRequest, Responses
+from convmem.errors import ClosedError
+from convmem.exchange import aoutcome, outcome
+from convmem.hooks import AnsweredEvent, DegradedEvent, FailedEvent, emit
+from convmem.jobs import replied
+from convmem.journal import Job
+from convmem.protocols import CallRow
+from convmem.types import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from convmem.engine import Engine
+    from convmem.journal import Forest
+    from convmem.protocols import SessionRef, Write, Written
+    from convmem.types import Mode
+    from convmem.wire.chat import Reply
+
+__all__ = ["Retrieval"]
+
+
+class _RetrievedJob(Job[None]):
+    """Append the reply to the call that asked for it, unless it has it already."""
+
+    def __init__(
+        self,
+        request: ResponseRequest,
+        reply: Reply,
+        *,
+        at: datetime,
+        written: Callable[[str, SessionRef], None],
+    ) -> None:
+        super().__init__()
+        self.user = request.user
+        self._request = request
+        self._reply = reply
+        self._at = at
+        self._tell = written
+        self._call: tuple[str, SessionRef] | None = None
+        self.turns: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> SessionRef | None:
+        """Only the store knows."""
+        return None
+
+    def plan(self, forest: Forest) -> Write | None:
+        """Nothing when the response is unknown, or its reply was journaled whole."""
+        store = forest.store
+        known = store.response(self._request) if isinstance(store, Responses) else None
+        if known is None or known.end is None or known.state == "answered":
+            return None
+        self._call = known.id, known.ref
+        _, tree = forest.tree(known.ref)
+        asked = (node.identity for node in reversed(tree.path(known.end)))
+        row = CallRow(id=known.id, at=known.at, state=self._reply.state)
+        return replied(
+            store.key, tree, known.ref, end=known.end, asked=asked, reply=self._reply, row=row, at=self._at
+        )
+
+    def settle(self, written: Written | None) -> None:
+        """Tell of it, if it was news."""
+        if written is not None and self._call is not None:
+            self.turns = written.ids or ()
+            self._tell(*self._call)
+
+
+class Retrieval:
+    """One response on its way to whoever asked for it again; is told how that ended, like an `Exchange`.
+
+    Attributes:
+        receipt: of the call the response belongs to, once its reply is journaled; None when that was no news.
+    """
+
+    def __init__(
+        self, engine: Engine, response_id: str, *, user: str | None, session: str | None, mode: Mode
+    ) -> None:
+        self._engine = engine
+        self._request = ResponseRequest(user, response_id, session)
+        self._mode: Mode = mode
+        self._ended = False
+        self.receipt: Receipt | None = None
+
+    def answered(self, reply: Reply, *, response: object = None) -> None:
+        """Journal the reply, at most for the deadline; nothing while the provider is still at it."""
+        if (job := self._submitted(reply)) is not None:
+            self._done(outcome(job.outcome, self._engine.deadline_s), reply, job, response)
+
+    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
+        """`answered`, without blocking the event loop."""
+        if (job := self._submitted(reply)) is not None:
+            self._done(await aoutcome(job.outcome, self._engine.deadline_s), reply, job, response)
+
+    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """It did not arrive whole: what is known of it stays as it was."""
+
+    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
+        """The same."""
+
+    def abandon(self) -> None:
+        """It belongs to the process this one was forked from."""
+        self._ended = True
+
+    def _submitted(self, reply: Reply) -> _RetrievedJob | None:
+        if self._ended or reply.waiting:
+            return None
+        self._ended = True
+        job = _RetrievedJob(self._request, reply, at=self._engine.clock(), written=self._written)
+        try:
+            self._engine.journal.submit(job)
+        except ClosedError as error:
+            job.fail(error)
+        return job
+
+    def _written(self, call: str, ref: SessionRef) -> None:
+        self._engine.recaller.indexer.wake()
+        self.receipt = Receipt(call=call, user=ref.user, session=ref.session, mode=self._mode, journaled=True)
+
+    def _done(self, error: BaseException | None, reply: Reply, job: _RetrievedJob, response: object) -> None:
+        if error is not None:
+            detail = f"the reply is not journaled: {error}"
+            emit(self._engine.hooks, DegradedEvent(detail=detail, user=self._request.user))
+        elif self.receipt is not None:
+            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, turns=job.turns)
+            self._engine.receipts.put(response, self)
+            call, user, session = self.receipt.call, self.receipt.user, self.receipt.session
+            if reply.choices:
+                emit(
+                    self._engine.hooks,
+                    AnsweredEvent(
+                        call=call, user=user, session=session, state=reply.state, usage=reply.usage
+                    ),
+                )
+            else:
+                emit(self._engine.hooks, FailedEvent(call=call, user=user, session=session))

@@ -1,0 +1,37 @@
+"""The data of server-sent events, from bytes as they come."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EventData"]
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
+
+
+class EventData:
+    """Gives each event's data once the event is whole, but not the closing `[DONE]`."""
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Take some bytes, cut anywhere; yields the data of the events that they complete."""
+        self._line.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk:
+            return
+        *lines, rest = _LINE_END.split(b"".join(self._line))
+        self._line = [rest]
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" ").decode("utf-8", "replace"))
+            elif not line and self._data:
+                data = "\n".join(self._data)
+                self._data.clear()
+                if not data.startswith("[DONE]"):
+                    yield data

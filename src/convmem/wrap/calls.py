@@ -1,0 +1,259 @@
+"""The calls of a twin: what `post` and `get` do around the SDK's own.
+
+What a path means is said by `wire`: `shape_of` for bodies that memory understands, `retrieved_id` for
+responses that are asked for again. Everything else goes straight through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from convmem.errors import InputError
+from convmem.hooks import DegradedEvent, emit
+from convmem.wire import responses
+from convmem.wire.chat import Reply
+from convmem.wire.shape import retrieved_id, shape_of
+from convmem.wrap.bodies import watch
+from convmem.wrap.tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import openai
+
+    from convmem.engine import Engine
+    from convmem.exchange import Exchange
+    from convmem.policy import Policy
+    from convmem.scope import Scope
+    from convmem.wire.shape import Shape
+    from convmem.wrap.recipient import Recipient
+
+__all__ = ["BINDING", "Binding", "async_get", "async_post", "sync_get", "sync_post"]
+
+BINDING = "_convmem"
+
+_CONVERSATIONS = "/conversations"
+
+
+class Binding(NamedTuple):
+    """Which memory a twin is bound to, and with which scope."""
+
+    engine: Engine
+    scope: Scope
+    policy: Policy | None
+
+
+def sync_post(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
+    """`OpenAI.post` with memory before and after it."""
+    opened = _open(client, path, given)
+    if opened is None:
+        inner: Callable[..., Any] = type(client).post
+        return _passed(client, path, given, inner(client, path, **given))
+    if opened.exchange is not None:
+        opened.exchange.begin()
+    return _sync_call(client, type(client).post, path, opened)
+
+
+async def async_post(client: openai.AsyncOpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
+    """`AsyncOpenAI.post` with memory before and after it."""
+    opened = _open(client, path, given)
+    if opened is None:
+        inner: Callable[..., Any] = type(client).post
+        return _passed(client, path, given, await inner(client, path, **given))
+    if opened.exchange is not None:
+        await opened.exchange.abegin()
+    return await _async_call(client, type(client).post, path, opened)
+
+
+def sync_get(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
+    """`OpenAI.get`; a response that is asked for again is journaled if it was not."""
+    opened = _open_again(client, path, given)
+    if opened is None:
+        inner: Callable[..., Any] = type(client).get
+        return inner(client, path, **given)
+    return _sync_call(client, type(client).get, path, opened)
+
+
+async def async_get(client: openai.AsyncOpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
+    """`AsyncOpenAI.get`; a response that is asked for again is journaled if it was not."""
+    opened = _open_again(client, path, given)
+    if opened is None:
+        inner: Callable[..., Any] = type(client).get
+        return await inner(client, path, **given)
+    return await _async_call(client, type(client).get, path, opened)
+
+
+class _Opened(NamedTuple):
+    """A call that memory has a part in."""
+
+    given: dict[str, Any]
+    shape: Shape
+    recipient: Recipient
+    exchange: Exchange | None = None
+
+
+def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Opened) -> Any:  # noqa: ANN401 (the SDK's own)
+    from convmem.wrap.streams import MemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
+
+    request = _Request(client, opened, MemoryStream)
+    try:
+        response = inner(client, path, **request.given)
+    except BaseException as error:
+        request.raised(error, opened.recipient.stopped)
+        raise
+    reply = request.returned(response)
+    if reply is not None:
+        opened.recipient.answered(reply, response=response)
+    return response
+
+
+async def _async_call(client: object, inner: Callable[..., Any], path: str, opened: _Opened) -> Any:  # noqa: ANN401 (the SDK's own)
+    from convmem.wrap.streams import AsyncMemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
+
+    request = _Request(client, opened, AsyncMemoryStream)
+    try:
+        response = await inner(client, path, **request.given)
+    except BaseException as error:
+        request.raised(error, opened.recipient.stop_soon)
+        raise
+    reply = request.returned(response)
+    if reply is not None:
+        await opened.recipient.aanswered(reply, response=response)
+    return response
+
+
+def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
+    """What memory does with a post; None when it goes straight through. Takes our headers out of `given`."""
+    engine, _, policy = cast("Binding", vars(client)[BINDING])
+    scope = _scope(client, given)
+    shape = shape_of(path)
+    if shape is None or scope.mode == "off":
+        return _again(engine, path, given, scope)
+    try:
+        request = shape.parse(_whole_body(given))
+    except InputError as error:
+        emit(engine.hooks, DegradedEvent(detail=f"the call goes straight through: {error}"))
+        return None
+    if not request.turns:
+        return None
+    exchange = engine.exchange(request, scope, client.base_url.host, policy)
+    return _Opened(given, shape, exchange, exchange)
+
+
+def _open_again(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
+    """What memory does with a get; None when it goes straight through."""
+    scope = _scope(client, given)
+    return _again(cast("Binding", vars(client)[BINDING]).engine, path, given, scope)
+
+
+def _again(engine: Engine, path: str, given: dict[str, Any], scope: Scope) -> _Opened | None:
+    response_id = retrieved_id(path)
+    if response_id is None or scope.mode in {"off", "read"}:
+        return None
+    return _Opened(given, responses, engine.retrieval(response_id, scope))
+
+
+def _scope(client: object, given: dict[str, Any]) -> Scope:
+    """The scope of this call; takes our headers out of `given`."""
+    engine, wrapped, _ = cast("Binding", vars(client)[BINDING])
+    options: Mapping[str, Any] = given.get("options") or {}
+    headers = options.get("headers")
+    scope, kept = engine.resolve(
+        cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None, wrapped
+    )
+    if kept is not None:
+        given["options"] = {**options, "headers": kept}
+    return scope
+
+
+def _passed(client: object, path: str, given: Mapping[str, Any], response: Any) -> Any:  # noqa: ANN401 (the SDK's own)
+    """Notes what went straight through and matters later: a conversation that begins with nothing in it."""
+    conversation: object = getattr(response, "id", None)
+    if path == _CONVERSATIONS and isinstance(conversation, str):
+        body: object = given.get("body")
+        if not (isinstance(body, Mapping) and cast("Mapping[str, object]", body).get("items")):
+            cast("Binding", vars(client)[BINDING]).engine.conversation_begins(conversation)
+    return response
+
+
+def _whole_body(given: Mapping[str, Any]) -> object:
+    """The body as it will be sent: `extra_body` merged over it, as the SDK does below `post`."""
+    body: object = given.get("body")
+    options: Mapping[str, object] = given.get("options") or {}
+    extra = options.get("extra_json")
+    if isinstance(body, Mapping) and isinstance(extra, Mapping):
+        return {**cast("Mapping[str, Any]", body), **cast("Mapping[str, Any]", extra)}
+    return body  # pyright: ignore[reportUnknownVariableType]
+
+
+class _Request:
+    """One request on its way through the SDK.
+
+    Attributes:
+        given: the arguments for the SDK's own method: the caller's, with what the exchange composed, our
+            stream class, and a parser that sees the reply before the caller's own parser can refuse it.
+    """
+
+    def __init__(self, client: object, opened: _Opened, stream_cls: Any) -> None:  # noqa: ANN401 (a generic class)
+        given = opened.given
+        self._shape = opened.shape
+        self._recipient = opened.recipient
+        self._engine = cast("Binding", vars(client)[BINDING]).engine
+        self._stream_cls = stream_cls
+        self._reply: Reply | None = None
+        self._unwatch: Callable[[], None] | None = None
+        options = dict(given.get("options") or {})
+        self._parse = options.get("post_parser")
+        options["post_parser"] = self._received
+        self.given = {**given, "options": options}
+        exchange = opened.exchange
+        if exchange is not None and exchange.messages is not None:
+            whole = cast("Mapping[str, Any]", _whole_body(given))
+            body = opened.shape.rebuilt(whole, exchange.messages, dropped=exchange.receipt.dropped)
+            if options.pop("extra_json", None) is not None:
+                body = {key: value for key, value in body.items() if not _is_omitted(value)}
+            self.given["body"] = body
+        asked = given.get("stream_cls")
+        if asked is not None:
+            item = cast("tuple[Any, ...]", getattr(asked, "__args__", ()))
+            self.given["stream_cls"] = stream_cls[item[0]] if item else asked
+
+    def _received(self, parsed: Any) -> Any:  # noqa: ANN401 (the SDK's parsers are untyped)
+        """Called by the SDK with the reply as it came, before the caller's own parser."""
+        if isinstance(parsed, self._stream_cls):
+            if self._unwatch is not None:
+                self._unwatch()
+            parsed.tee = Tee(self._shape, self._recipient)
+            self._engine.streams.add(parsed.tee)
+            self._engine.receipts.put(parsed, self._recipient)
+        elif hasattr(parsed, "model_dump"):
+            self._reply = self._shape.reply_of(parsed)
+        return self._parse(parsed) if callable(self._parse) else parsed
+
+    def raised(self, error: BaseException, stopped: Callable[[Reply, BaseException], None]) -> None:
+        """The call raised; a reply that arrived before (the caller's parser refused it) is kept."""
+        stopped(self._reply or Reply(complete=False), error)
+
+    def returned(self, response: object) -> Reply | None:
+        """The reply to journal now; None when a stream, or whoever reads the response, will bring it."""
+        self._engine.receipts.put(response, self._recipient)
+        if self._reply is not None:
+            return self._reply
+        http = getattr(response, "http_response", None)
+        if http is None:
+            return None if self.given.get("stream") else Reply(complete=False)
+        if not getattr(http, "is_stream_consumed", False):
+            body = watch(http, self._shape, self._recipient, stream=bool(self.given.get("stream")))
+            self._engine.streams.add(body)
+            self._unwatch = body.leave
+            return None
+        try:
+            return self._shape.reply_of(json.loads(http.content))
+        except ValueError:
+            return Reply(complete=False)
+
+
+def _is_omitted(value: object) -> bool:
+    return type(value).__name__ in {"Omit", "NotGiven"}
