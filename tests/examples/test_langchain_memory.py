@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 
@@ -44,13 +45,14 @@ def test_every_way_to_call_it_is_journaled(keyed):
         assert len(memory.turns(user="alice")) == 8
 
 
-def test_tools_are_called_with_memory(keyed):
+@pytest.mark.parametrize("responses", [False, True], ids=["chat", "responses"])
+def test_tools_are_called_with_memory(keyed, responses):
     def code_of(door: str) -> str:
         """The code of a door."""
         return f"{door}: 4482"
 
     keyed.script(Reply(tool_calls=[ToolCall("code_of", {"door": "shed"})]), Reply("It is 4482."))
-    model = ChatOpenAI(model="deepseek-flash", base_url=keyed.base_url)
+    model = ChatOpenAI(model="gpt-6-luna", base_url=keyed.base_url, use_responses_api=responses)
     with convmem.Memory(":memory:") as memory, memory.scope(user="alice", session="s"):
         chat = with_memory(model, memory).bind_tools([code_of])
         called = chat.invoke("What opens the shed?")
