@@ -149,7 +149,7 @@ def late_at(monkeypatch):
     """The deadline passes when somebody stands at this gate."""
 
     def make(gate):
-        inner = exchange._outcome
+        inner = exchange.outcome
 
         def outcome(future, seconds):
             if gate.reached.done():
@@ -157,7 +157,7 @@ def late_at(monkeypatch):
             wait((future, gate.reached), return_when=FIRST_COMPLETED)
             return exchange._said(future, seconds)
 
-        monkeypatch.setattr(exchange, "_outcome", outcome)
+        monkeypatch.setattr(exchange, "outcome", outcome)
         gate.shut()
         return monkeypatch
 
@@ -363,13 +363,13 @@ def test_a_summary_made_while_something_is_forgotten_is_dropped(open_world, monk
 def test_all_waiting_together_stays_within_the_deadline(open_world, store, monkeypatch):
     world = open_world(store, deadline_ms=300)
     asked = []
-    inner = exchange._outcome
+    inner = exchange.outcome
 
     def noted(future, seconds):
         asked.append(seconds)
         return inner(future, seconds)
 
-    monkeypatch.setattr(exchange, "_outcome", noted)
+    monkeypatch.setattr(exchange, "outcome", noted)
     store.writes.shut()
     _, receipt = world.ask(ASKED)
     before, after = asked
