@@ -83,7 +83,7 @@ def test_the_best_long_turns_stand_in_full_where_there_is_room():
         )
         memory.say("And the next one?")
     ranking = found(memory, "What does report 17 say about crane 17?")
-    for budget, in_full in ((1_000, 0), (10_000, 4)):
+    for budget, in_full in ((1_000, 0), (3_000, 3), (10_000, 12)):
         packed = pack(ranking, memory.read, budget, len)
         whole = [e for e in packed.excerpts if not e.trimmed and len(e.text) > 640]
         assert len(whole) == in_full

@@ -118,6 +118,7 @@ def test_questions_that_name_a_person_are_also_asked_without_the_name():
         Settings(speaker=0.0, asking=0.0, month=0.0),
         Settings(user=0.0, user_forward=0.0, recent=0.0, context=0.0),
         Settings(pair=0.0),
+        Settings(round=0.0, early=0.0, prefers=0.0),
         Settings(few=0),
     ],
 )
@@ -154,3 +155,37 @@ def test_an_empty_memory_answers_nothing():
     ranking = search(Partition.from_entries([]), Query("Where did the van break down?", embed("x")))
     assert ranking.hits == ()
     assert ranking.abstained == "empty"
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (
+            "I prefer short walks to long ones, my knee hurts.",
+            "What should I do with the children on Sunday?",
+        ),
+        ("我更喜欢坐火车，不喜欢开车。", "下个月的旅行该怎么安排？"),
+    ],
+)
+def test_advice_knows_what_the_user_prefers(said, asked):
+    memory = user_and_assistant()
+    told = memory.say(said, session="day9", day=9)
+    memory.say("Noted.", role="assistant", session="day9", day=9)
+    place = ids(memory, asked).index(told)
+    (hit,) = [hit for hit in search(memory.partition(), Query(asked, embed(asked))).hits if hit.id == told]
+    assert "preference" in hit.why
+    assert place < ids(memory, asked, settings=Settings(prefers=0.0)).index(told)
+
+
+def test_what_was_said_last_says_what_a_short_message_is_about():
+    memory = user_and_assistant()
+    visible = [
+        memory.say("Back to the winter tyres of Berglund's.", session="now", day=20),
+        memory.say("Winter tyres, certainly: what about them?", role="assistant", session="now", day=20),
+    ]
+
+    def place(session: str) -> int:
+        return ids(memory, "And the price, again?", session=session, exclude=visible).index(paid)
+
+    paid = next(id_ for id_, text in memory.texts.items() if "1,250 kr" in text)
+    assert place("now") < place("another")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the layout; with `analyze.fingerprint` it stands in front of every entry."""
 
 # magic, layout, analysis, checksum of all that follows | at, digest, question (0..255), role,
@@ -25,6 +25,7 @@ FORMAT: Final = 2
 _FRONT: Final = struct.Struct("<2sBHI")
 _HEAD: Final = struct.Struct("<dQBBHHHHHI")
 _WIDE: Final = 0x80
+_PREFERS: Final = 0x40
 _MAGIC: Final = b"cm"
 _START: Final = _FRONT.size + _HEAD.size
 _ROLE_NUMBER: Final = {role: number for number, role in enumerate(ROLES)}
@@ -61,6 +62,7 @@ class Columns:
     speakers: list[str]
     role: NDArray[np.uint8]
     wide: NDArray[np.bool_]
+    prefers: NDArray[np.bool_]
     at: NDArray[np.float64]
     digest: NDArray[np.uint64]
     question: NDArray[np.float32]
@@ -89,7 +91,7 @@ def encode(entry: Entry) -> bytes:
                 entry.at,
                 entry.digest,
                 round(entry.question * 255),
-                _ROLE_NUMBER[entry.role] | (_WIDE if entry.wide else 0),
+                _ROLE_NUMBER[entry.role] | (_WIDE * entry.wide) | (_PREFERS * entry.prefers),
                 len(passages),
                 len(rules),
                 *(len(part) for part in texts),
@@ -141,8 +143,9 @@ def decode_many(blobs: Sequence[bytes]) -> Columns:
         ids=texts[0],
         sessions=texts[1],
         speakers=texts[2],
-        role=np.array(role, dtype=np.uint8) & np.uint8(_WIDE - 1),
-        wide=np.array(role, dtype=np.uint8) >= _WIDE,
+        role=np.array(role, dtype=np.uint8) & np.uint8(_PREFERS - 1),
+        wide=(np.array(role, dtype=np.uint8) & np.uint8(_WIDE)) > 0,
+        prefers=(np.array(role, dtype=np.uint8) & np.uint8(_PREFERS)) > 0,
         at=np.array(at, dtype=np.float64),
         digest=np.array(mark, dtype=np.uint64),
         question=np.array(question, dtype=np.float32) / np.float32(255),

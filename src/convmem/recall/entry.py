@@ -52,6 +52,7 @@ class Entry:
         question: Share of the turn that asks, 0 to 1.
         passages: At least one, in order.
         standing: Spans of sentences that state a lasting rule (user turns only).
+        prefers: Whether it says what the user prefers.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Entry:
     question: float
     passages: tuple[Passage, ...]
     standing: tuple[tuple[int, int], ...]
+    prefers: bool = False
 
 
 def analyze_turn(
@@ -96,6 +98,7 @@ def analyze_turn(
         question=intent.question_share(text),
         passages=tuple(passages),
         standing=intent.standing_rules(text) if role == "user" else (),
+        prefers=role == "user" and intent.states_preference(text),
     )
 
 

@@ -102,6 +102,17 @@ def _is_pleasant(word: str) -> bool:
     )
 
 
+_PREFERS: Final = re.compile(
+    r"\bi(?:'d| would| do)? (?:(?:also|really|usually|generally|definitely|still) )?(?:prefer|rather)\b"
+    r"|\bmy preference|我(?:更|比较|还是|一向)?(?:偏好|偏爱|偏向|倾向|宁可|宁愿)|我(?:更|比较)喜欢"
+)
+
+
+def states_preference(text: str) -> bool:
+    """Tell whether a turn says what its speaker prefers: advice has to know it, though it shares no words."""
+    return bool(_PREFERS.search(fold(text)))
+
+
 _RULE_ENGLISH: Final = re.compile(
     r"^\W*(?:(?:and|also|so|ok|okay|hey|hi|note|btw|by the way|one more thing|remember|please|pls)\b\W*)*"
     r"(?:(?:from now on|going forward|in future|in the future|whenever"

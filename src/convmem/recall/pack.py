@@ -23,8 +23,9 @@ _RULE_SHARE: Final = 0.12
 _ELLIPSIS: Final = " … "
 _MISSES: Final = 24
 _USUAL: Final = 1_024
-_WHOLE_HITS: Final = 4
+_WHOLE_HITS: Final = 6
 _WHOLE_SHARE: Final = 0.4
+_SOME_SHARE: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,10 @@ def pack(
 ) -> Packed:
     """Fill a budget with the best turns.
 
-    Turns are taken in the order of the ranking while they fit. The best four stand in full where that takes
-    no more than two fifths of the budget for one of them; other long turns stand by their best passages,
-    for whole long turns crowd out so much that recall *falls* as the budget grows. The user's lasting
-    rules come first, within 12 % of the budget.
+    Turns are taken in the order of the ranking while they fit. The best six stand in full where one of
+    them takes no more than two fifths of the budget, the others where it takes no more than 12 %; else
+    long turns stand by their best passages, for whole long turns crowd out so much that recall *falls*
+    as the budget grows. The user's lasting rules come first, within 12 % of the budget.
 
     Args:
         ranking: The outcome of `search`.
@@ -162,14 +163,14 @@ class _Filling:
     def turns(self, hits: Sequence[Hit], texts: Texts) -> None:
         """Show turns, best first, until nothing more fits."""
         misses = 0
-        whole = int(self.left * _WHOLE_SHARE)
+        whole, some = int(self.left * _WHOLE_SHARE), int(self.left * _SOME_SHARE)
         for begin in range(0, len(hits), _BATCH):
             batch = hits[begin : begin + _BATCH]
             found = texts([hit.id for hit in batch])
             for place, hit in enumerate(batch, start=begin):
                 if hit.id not in found:
                     continue
-                if self._take(hit, found[hit.id], whole if place < _WHOLE_HITS else 0):
+                if self._take(hit, found[hit.id], whole if place < _WHOLE_HITS else some):
                     misses = 0
                 else:
                     misses += 1

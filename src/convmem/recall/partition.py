@@ -323,6 +323,7 @@ def _turns(columns: Columns, sessions: dict[str, int], speakers: dict[str, int])
         speaker=_numbers(columns.speakers, speakers),
         role=columns.role,
         wide=columns.wide,
+        prefers=columns.prefers,
         at=columns.at,
         digest=columns.digest,
         question=columns.question,

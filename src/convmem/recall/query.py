@@ -36,7 +36,6 @@ class Query:
         now: The present (aware), to which "last week" is relative; without it times are not boosted.
         session: The running session, if any.
         context: Texts of its last turns, newest last: they say what a short message is about.
-        context_vectors: Their embeddings [k, dim], if at hand.
         exclude: Turns that are never returned: what stands in the window is not recalled again.
         within: Only these sessions are searched; None searches all.
         top_k: How many hits are wanted.
@@ -48,7 +47,6 @@ class Query:
     now: datetime | None = None
     session: str | None = None
     context: tuple[str, ...] = ()
-    context_vectors: NDArray[Any] | None = None
     exclude: Collection[str] = ()
     within: Collection[str] | None = None
     top_k: int = 200
@@ -64,7 +62,7 @@ class Hit:
         score: In standard deviations of this user's turns; higher is better. Comparable within one
             search only.
         why: What spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date,
-            user, recent, rule.
+            user, preference, recent, rule; in broad questions also round and early.
         order: The turn's place among all of the user's turns.
         session, role, speaker, at: As journaled; `at` in seconds since the epoch, NaN when unknown.
         passages: Spans of a long turn's passages, best first; one span for a short turn.
@@ -192,7 +190,16 @@ def _evidence(
     joint -= joint[used].mean()
     evidence.add("session", settings.session * belongs * joint)
     deviation = float((score + evidence.parts["session"])[used].std())
-    _by_kind(partition, query, settings, evidence, deviation=deviation, session_z=session_z)
+    _by_kind(
+        partition,
+        query,
+        settings,
+        evidence,
+        deviation=deviation,
+        session_z=session_z,
+        belongs=belongs,
+        broad=broad,
+    )
     _by_date(partition, query, settings, evidence, deviation)
     if broad:
         evidence.add("early", settings.early * deviation * rounds.earliness(partition))
@@ -223,12 +230,24 @@ def _dense(partition: Partition, query: Query, settings: Settings) -> Floats | N
     vectors = np.atleast_2d(np.asarray(query.vectors, dtype=np.float32))
     if vectors.shape[1] != partition.vectors.dim or not np.isfinite(vectors).all():
         return None
-    cosines = partition.vectors.centred_cosines(vectors, partition.turns.wide)
-    if partition.kind == "assistant" and settings.context and query.context_vectors is not None:
-        cosines = cosines + settings.context * partition.vectors.centred_cosines(
-            query.context_vectors, partition.turns.wide
-        )
-    return cosines
+    weights = np.full(len(vectors), 1 / len(vectors), dtype=np.float32)
+    if (
+        partition.kind == "assistant"
+        and settings.context
+        and (newest := _newest_said(partition, query)) is not None
+    ):
+        vectors = np.vstack((vectors, partition.vectors.matrix[newest]))
+        weights = np.append(weights, np.float32(settings.context))
+    return partition.vectors.centred_cosines(vectors, partition.turns.wide, weights)
+
+
+def _newest_said(partition: Partition, query: Query) -> int | None:
+    """The row of what was said last in the running session, where it is visible and has a vector."""
+    rows = (partition.row[id_] for id_ in query.exclude if id_ in partition.row)
+    turns = partition.turns
+    said = [row for row in rows if partition.sessions[int(turns.session[row])] == query.session]
+    newest = max(said, default=None)
+    return newest if newest is not None and partition.vectors.present[newest] else None
 
 
 def _by_kind(
@@ -239,6 +258,8 @@ def _by_kind(
     *,
     deviation: float,
     session_z: Floats | None,
+    belongs: Floats,
+    broad: bool,
 ) -> None:
     """Add what holds for people only, or for user and assistant only."""
     turns = partition.turns
@@ -251,9 +272,11 @@ def _by_kind(
         back = intent.looks_back(query.text)
         weight = settings.user if back else settings.user_forward
         evidence.add("user", weight * deviation * (turns.role == USER))
+        if not back and not broad:
+            evidence.add("preference", settings.prefers * deviation * turns.prefers)
         if not back and session_z is not None:
             fading = np.exp(-partition.by_session.age / settings.recent_sessions)
-            evidence.add("recent", settings.recent * deviation * session_z * fading)
+            evidence.add("recent", settings.recent * deviation * belongs * session_z * fading)
 
 
 _MOSTLY: Final = 0.5
@@ -279,7 +302,17 @@ def _best(partition: Partition, score: Floats, used: Mask, top_k: int) -> NDArra
     return head[np.sort(first)][:top_k]
 
 
-_REASONS: Final = ("lexical", "dense", "neighbour", "session", "speaker", "date", "user", "recent")
+_REASONS: Final = (
+    "lexical",
+    "dense",
+    "neighbour",
+    "session",
+    "speaker",
+    "date",
+    "user",
+    "preference",
+    "recent",
+)
 _COUNTS: Final = 0.25
 
 

@@ -34,11 +34,14 @@ class Settings:
         user_forward: The same when it does not.
         recent: Assistant, not looking back: for sessions that are on topic, fading with `recent_sessions`.
         recent_sessions: Sessions after which that has fallen to a third.
+        prefers: Assistant, not looking back: for turns in which the user states a preference. They are few,
+            and advice that ignores them is wrong, whatever words it shares with them.
         round: Assistant, broad questions (see `breadth`): share of a turn's score that comes from the other
             half of its round. It takes the place of neighbours and sessions, which draw everything to one
             place. 0 treats broad questions like all others.
         early: Assistant, summaries and orders: for what stands early in its session, most for its beginning.
-        context: Assistant: weight of the last turns of the running session beside the message.
+        context: Assistant: weight of the running session beside the message: of the words of its last
+            two turns, and of the vector of the very last.
         shortest: Turns with fewer distinct terms than this ("Thanks!") are never recalled.
         longest_query: Terms of the question that count, rarest first.
     """
@@ -64,8 +67,9 @@ class Settings:
     user_forward: float = 1.0
     recent: float = 1.5
     recent_sessions: float = 10.0
+    prefers: float = 3.0
     round: float = 0.3
     early: float = 1.5
     context: float = 0.3
     shortest: int = 1
-    longest_query: int = 64
+    longest_query: int = 128

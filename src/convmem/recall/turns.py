@@ -19,6 +19,7 @@ class Turns:
     speaker: NDArray[np.int32]
     role: NDArray[np.uint8]
     wide: NDArray[np.bool_]
+    prefers: NDArray[np.bool_]
     at: NDArray[np.float64]
     digest: NDArray[np.uint64]
     question: NDArray[np.float32]

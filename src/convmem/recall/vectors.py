@@ -124,9 +124,12 @@ class Vectors:
         return Vectors(self.matrix[kept], self.present[kept], self.total - _exact_sum(self.matrix[gone]))
 
     def centred_cosines(
-        self, queries: NDArray[np.float32], wide: NDArray[np.bool_] | None = None
+        self,
+        queries: NDArray[np.float32],
+        wide: NDArray[np.bool_] | None = None,
+        weights: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float64]:
-        """Mean over the queries of the cosine between query and turn, both less the mean turn.
+        """Weighted sum over the queries of the cosine between query and turn, both less the mean turn.
 
         NaN for turns without a vector.
 
@@ -139,6 +142,7 @@ class Vectors:
         Args:
             queries: one row each.
             wide: which turns are in Chinese, Japanese or Korean; None when that is not known.
+            weights: one for each query; None for their mean.
         """
         mean = self.mean
         centred = _unit(np.atleast_2d(queries))[0] - mean
@@ -146,7 +150,7 @@ class Vectors:
         if axis is not None:
             centred -= np.outer(centred @ axis, axis)
         centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-        direction = centred.mean(axis=0)
+        direction = centred.mean(axis=0) if weights is None else weights @ centred
         if self._lengths is None:
             square = float(mean.astype(np.float64) @ mean)
             squares = 1.0 - 2.0 * (self.matrix @ mean).astype(np.float64) + square
