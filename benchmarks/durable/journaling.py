@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import convmem
-from durable.run import MODEL, client
+from durable.run import MODEL, PATIENT_MS, client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,9 @@ def journal(
     with _provider() as base_url:
         for n in turns:
             path = folder / f"journal-{n}.db"
-            with convmem.Memory(path, durability=durability, embedder=embedder) as memory:
+            with convmem.Memory(
+                path, durability=durability, embedder=embedder, deadline_ms=PATIENT_MS
+            ) as memory:
                 steps = _measured(memory, base_url, path, n, calls, durability=durability, busy=busy)
             for name in ("journal", "reply"):
                 ours, bare = steps[name], steps[f"{name}, bare"]
