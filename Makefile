@@ -6,6 +6,7 @@
 #   make test-browser  the web chatbot in a Chromium, where there is one
 #   make doors         every way of asking under each openai version, as a table
 #   make lint          style and types
+#   make docs          the documentation as a site, in build/site
 #   make check         what CI runs
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=.venv-3.12 another place for it, EXTRAS=openai what is
@@ -26,7 +27,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: help demo examples test test-browser doors lint format wheel-check check clean
+.PHONY: help demo examples test test-browser doors lint format docs wheel-check check clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -41,7 +42,7 @@ $(VENV)/.main: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.examples $(VENV)/.browser $(VENV)/.lint $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
+$(VENV)/.test $(VENV)/.examples $(VENV)/.browser $(VENV)/.lint $(VENV)/.docs $(VENV)/.build: $(VENV)/.%: $(VENV)/.main
 	$(PIP) install --quiet --group $*
 	@touch $@
 
@@ -84,6 +85,10 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format
 
+# A link to a page or a heading that is not there ends it.
+docs: $(VENV)/.docs
+	@$(BIN)/zensical build --strict --clean
+
 wheel-check: $(VENV)/.build
 	VENV=$(VENV) tests/packaging/check.sh
 
@@ -91,4 +96,4 @@ check:
 	.ci/run
 
 clean:
-	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

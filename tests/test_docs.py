@@ -1,6 +1,7 @@
 """What the documents show is run: a file's Python blocks in order, in one namespace, offline.
 
-A ```text block right after a Python block is what that prints; `...` stands for anything.
+A ```text block right after a Python block is what that prints; `...` stands for anything. The test classes
+that a document shows are run by pytest.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import contextlib
 import doctest
 import io
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import openai
@@ -17,7 +21,8 @@ import pytest
 from convmem.testing import LocalProvider, Reply, echo
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_TESTS = [path for path in DOCUMENTS if re.search("^class Test", path.read_text("utf-8"), re.MULTILINE)]
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n?^```text\n(?P<printed>.*?)^```\n)?", re.MULTILINE | re.DOTALL
 )
@@ -26,7 +31,13 @@ BLOCK = re.compile(
 SAID = {
     "I fly to Kyoto on 3 April.": "Have a good trip!",
     "When do I arrive?": "On 3 April.",
+    "我四月三号飞京都。": "一路顺风！",
+    "我哪天到？": "四月三号。",
 }
+
+
+def name_of(document):
+    return document.relative_to(ROOT).as_posix()
 
 
 @pytest.fixture
@@ -51,7 +62,7 @@ def answer(request):
 
 
 @pytest.mark.usefixtures("clients")
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "any")
@@ -69,3 +80,24 @@ def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path,
                 expected, said = block["printed"], printed.getvalue()
                 fits = doctest.OutputChecker().check_output(expected, said, doctest.ELLIPSIS)
                 assert fits, f"{document.name} says:\n{expected}\nbut it prints:\n{said}"
+
+
+@pytest.mark.parametrize("document", WITH_TESTS, ids=name_of)
+def test_the_tests_that_a_document_shows_pass(document, tmp_path):
+    code = "\n".join(block["code"] for block in BLOCK.finditer(document.read_text(encoding="utf-8")))
+    (tmp_path / "test_mine.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
+    assert ran.returncode == 0, ran.stdout + ran.stderr  # 5 when there was no test
+    assert "skipped" not in ran.stdout
+
+
+def test_every_page_stands_in_the_sites_navigation():
+    def pages(entries):
+        for entry in entries:
+            for value in entry.values():
+                yield from [value] if isinstance(value, str) else pages(value)
+
+    navigation = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    written = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(pages(navigation)) == sorted(written)

@@ -1,7 +1,7 @@
 """What a store may be able to do beyond keeping the journal, one protocol each.
 
-A store that lacks one still works: views are then built in memory from the journal, epochs end with the
-process, no response id is known, and `forget` says that this store cannot.
+A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs end with
+the process, no response id is known, and `forget` says that this store cannot.
 """
 
 from __future__ import annotations

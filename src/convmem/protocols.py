@@ -9,17 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from convmem.session.tree import Node
+from convmem.wire.message import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from convmem.session.tree import Node
     from convmem.types import Message, Session, State, Stats, Turn
 
 __all__ = [
     "CallRow",
     "FindRequest",
     "NewTurn",
+    "Node",
     "NodesReply",
     "NodesRequest",
     "SessionRef",
@@ -28,6 +31,7 @@ __all__ = [
     "TurnsRequest",
     "Write",
     "Written",
+    "text_of",
 ]
 
 

@@ -31,3 +31,9 @@ def test_the_speed_of_queries_is_told_beside_that_of_plain_fusion():
     rows = table("speed.py", "--turns", "300", "--queries", "5")
     ours, plain = rows["convmem, 2000 tokens packed"], rows["plain RRF over the same arrays"]
     assert all(float(ms) > 0 for ms in (*ours, *plain))
+
+
+def test_the_picture_of_the_policies_shows_what_they_plan(tmp_path):
+    drawn = tmp_path / "drawn.svg"
+    subprocess.run([sys.executable, BENCHMARKS / "policies.py", drawn], capture_output=True, check=True)  # noqa: S603
+    assert drawn.read_bytes() == (BENCHMARKS.parent / "docs" / "policies.svg").read_bytes()

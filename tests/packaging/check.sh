@@ -31,7 +31,7 @@ echo "wheel without extras: imports, records, reads back, exports"
 fresh extra
 "$work/extra/bin/python" -m pip install --quiet "$wheel[openai]" --group test
 "$work/extra/bin/python" -m pip check --quiet
-cp -r tests docs examples README.md pyproject.toml "$work"
+cp -r tests docs examples *.md LICENSE pyproject.toml zensical.toml "$work"
 cd "$work"
 # shellcheck disable=SC2086 (one word per path)
 extra/bin/python -m pytest --quiet $tests >log 2>&1 || { cat log; exit 1; }
