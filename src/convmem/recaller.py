@@ -248,4 +248,6 @@ class Recaller:
 
 def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)
     who = f"{hit.speaker or hit.role} {hit.id}"
-    return f"{who} (edited away)" if "edited away" in hit.why else who
+    if "edited away" in hit.why:
+        return f"{who} (edited away)"
+    return f"{who} (older)" if "superseded" in hit.why else who

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from convmem.recall import abstain, dates, fuse, intent, rounds
+from convmem.recall import abstain, dates, fuse, intent, rounds, updates
 from convmem.recall.analyze import count_terms, words
 from convmem.recall.entry import ROLES
 from convmem.recall.partition import USER, Partition
@@ -63,6 +63,7 @@ class Hit:
             search only.
         why: What spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date,
             user, preference, recent, rule; in broad questions also round and early.
+            "superseded" last: the question is about the present, and a newer turn about this was found.
         order: The turn's place among all of the user's turns.
         session, role, speaker, at: As journaled; `at` in seconds since the epoch, NaN when unknown.
         passages: Spans of a long turn's passages, best first; one span for a short turn.
@@ -141,7 +142,15 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     if not query.small_talk and margin < least and np.count_nonzero(used) >= settings.few:
         return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
-    hits = _hits(partition, rows, score[rows], _reasons(evidence, rows), by_passage=by_passage, shape=shape)
+    best, stale = score[rows], np.zeros(rows.size, dtype=np.bool_)
+    if settings.alike and dense is not None and not broad and updates.asks_for_state(query.text):
+        rows, best, stale = updates.newest_first(partition, rows, best, settings.alike)
+    reasons = _reasons(evidence, rows)
+    if stale.any() and updates.asks_for_now(query.text):
+        reasons = [
+            (*why, "superseded") if old else why for why, old in zip(reasons, stale.tolist(), strict=True)
+        ]
+    hits = _hits(partition, rows, best, reasons, by_passage=by_passage, shape=shape)
     return Ranking(hits, _standing(partition, query), "", margin)
 
 

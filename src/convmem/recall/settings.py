@@ -42,6 +42,8 @@ class Settings:
         early: Assistant, summaries and orders: for what stands early in its session, most for its beginning.
         context: Assistant: weight of the running session beside the message: of the words of its last
             two turns, and of the vector of the very last.
+        alike: Questions about the present: from which cosine on (less the mean) a newer turn brings an older
+            one of the same speaker up to date and goes before it. 0 leaves the order to the scores.
         shortest: Turns with fewer distinct terms than this ("Thanks!") are never recalled.
         longest_query: Terms of the question that count, rarest first.
     """
@@ -71,5 +73,6 @@ class Settings:
     round: float = 0.3
     early: float = 1.5
     context: float = 0.3
+    alike: float = 0.4
     shortest: int = 1
     longest_query: int = 128

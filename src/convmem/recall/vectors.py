@@ -160,6 +160,16 @@ class Vectors:
         cosines = ((self.matrix @ direction) - float(direction.astype(np.float64) @ mean)) / self._lengths
         return np.where(self.present, cosines, np.nan)
 
+    def directions(self, rows: NDArray[np.intp], wide: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Unit vectors of some turns less the mean turn, and less what tells two languages apart."""
+        centred = self.matrix[rows] - self.mean
+        axis, _ = self._language(wide)
+        if axis is not None:
+            centred -= np.outer(centred @ axis, axis)
+        centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+        result: NDArray[np.float32] = centred
+        return result
+
     def _language(
         self, wide: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None]:
