@@ -71,7 +71,7 @@ def newest_first(
         lifted = np.maximum(lifted, np.where(replaces, lifted, -np.inf).max(axis=1))
     order = np.lexsort((-head, -lifted))
     stale = np.zeros(rows.size, dtype=np.bool_)
-    stale[: head.size] = replaces.any(axis=0)[order]
+    stale[: head.size] = np.asarray(replaces.any(axis=0))[order]
     return (
         np.concatenate((head[order], rows[head.size :])),
         np.concatenate((lifted[order], score[head.size :])),
