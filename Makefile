@@ -5,6 +5,7 @@
 #   make test          the tests
 #   make test-browser  the web chatbot in a Chromium, where there is one
 #   make doors         every way of asking under each openai version, as a table
+#   make second-opinion  the chat doors against another provider than our own, llmock
 #   make lint          style and types
 #   make docs          the documentation as a site, in build/site
 #   make check         what CI runs
@@ -27,7 +28,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 endif
 
-.PHONY: help demo examples test test-browser doors lint format docs wheel-check check clean
+.PHONY: help demo examples test test-browser doors second-opinion lint format docs wheel-check check clean
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +68,15 @@ doors: $(foreach version,$(OPENAI),.venv-openai-$(version)/.doors)
 	@for version in $(OPENAI); do .venv-openai-$$version/bin/python -m pytest tests/doors tests/wrap --quiet \
 	--junitxml=build/doors/$$version.xml $(ARGS) || failed=1; done; \
 	.venv-openai-$(lastword $(OPENAI))/bin/python -m tests.doors.table build/doors/*.xml && test -z "$$failed"
+
+second-opinion: .venv-llmock/.doors
+	.venv-llmock/bin/python -m tests.doors.second_opinion
+
+.venv-llmock/.doors: pyproject.toml
+	'$(PYTHON)' -m venv .venv-llmock
+	.venv-llmock/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-llmock/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[openai]" llmock==0.2.2
+	@touch $@
 
 .venv-openai-%/.doors: pyproject.toml
 	'$(PYTHON)' -m venv .venv-openai-$*

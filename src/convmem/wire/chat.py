@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
 from convmem.wire.message import ITEMS, SETTINGS_ROLES, dumps, encodable, is_foreign, part_text, plain
+from convmem.wire.pieces import Pieces
 
 if TYPE_CHECKING:
     from convmem.types import Message, State
@@ -293,10 +294,10 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
         elif isinstance(value, str):
             if key in _REPLACED:
                 into[key] = value
-            elif isinstance(into.get(key), _Pieces):
+            elif isinstance(into.get(key), Pieces):
                 into[key].append(value)
             else:
-                into[key] = _Pieces([value])
+                into[key] = Pieces(value)
         elif isinstance(value, dict):
             held = into.get(key)
             if not isinstance(held, dict):
@@ -322,10 +323,6 @@ def _merge_list(into: dict[str, Any], key: str, items: list[object]) -> None:
         _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"})
 
 
-class _Pieces(list[str]):
-    """A string on its way in."""
-
-
 class _Indexed(dict[int, Any]):
     """A list on its way in, by index.
 
@@ -347,8 +344,8 @@ class _Indexed(dict[int, Any]):
 
 
 def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
-    if isinstance(value, _Pieces):
-        return "".join(value)
+    if isinstance(value, Pieces):
+        return str(value)
     if isinstance(value, _Indexed):
         return [_joined(value[i]) for i in sorted(value)]
     if isinstance(value, dict):

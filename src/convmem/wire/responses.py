@@ -16,6 +16,7 @@ from convmem.errors import InputError
 from convmem.wire.chat import ChatRequest, Held, Reply, name_of, output_limit, tools_of
 from convmem.wire.items import assistant_of, begins_anew, input_items, is_said, kind_of, message_of, result_of
 from convmem.wire.message import SETTINGS_ROLES, plain
+from convmem.wire.pieces import Pieces
 
 if TYPE_CHECKING:
     from convmem.types import Message
@@ -220,9 +221,7 @@ class ReplyStream:
     """Puts a streamed response together, event by event, holding only what the reply itself will hold."""
 
     _items: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
-    _pieces: dict[tuple[int, int, str], list[str]] = field(
-        default_factory=dict[tuple[int, int, str], list[str]]
-    )
+    _pieces: dict[tuple[int, int, str], Pieces] = field(default_factory=dict[tuple[int, int, str], Pieces])
     _response: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def add(self, event: object) -> None:
@@ -246,7 +245,7 @@ class ReplyStream:
         elif isinstance(kind, str) and kind in _DELTAS and isinstance(delta := fields.get("delta"), str):
             part: object = fields.get("content_index")
             place = (index, part if isinstance(part, int) else 0, _DELTAS[kind])
-            self._pieces.setdefault(place, []).append(delta)
+            self._pieces.setdefault(place, Pieces()).append(delta)
 
     def reply(self, *, complete: bool) -> Reply:
         """The reply as far as it came. A response in the background goes on without its stream."""
@@ -264,7 +263,7 @@ class ReplyStream:
     def _joined(self, index: int) -> dict[str, Any] | None:
         """An item as far as it came; None when nothing of it did."""
         item = dict(self._items[index])
-        pieces = {key[1:]: "".join(text) for key, text in self._pieces.items() if key[0] == index}
+        pieces = {key[1:]: str(text) for key, text in self._pieces.items() if key[0] == index}
         if item.get("type") == "message":
             if pieces:
                 item["content"] = [
