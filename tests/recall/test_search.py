@@ -7,6 +7,7 @@ import pytest
 from tests.recall.memories import Memory, embed, two_friends, user_and_assistant
 
 from convmem.recall import Partition, Query, Settings, query_texts, search
+from convmem.recall.intent import asks_for_reply
 
 FRIENDS, ASSISTANT = two_friends(), user_and_assistant()
 
@@ -189,3 +190,30 @@ def test_what_was_said_last_says_what_a_short_message_is_about():
 
     paid = next(id_ for id_, text in memory.texts.items() if "1,250 kr" in text)
     assert place("now") < place("another")
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("What did you suggest as a name for the starter?", True),
+        ("Which opening did you recommend to me last week?", True),
+        ("你之前推荐的那家面馆叫什么？", True),
+        ("我上次问你那道菜，你是怎么说的？", True),
+        ("Can you suggest a name for my starter?", False),
+        ("What did I tell you about the starter?", False),
+        ("你能推荐一家面馆吗？", False),
+        ("我之前说的那家面馆叫什么？", False),
+    ],
+)
+def test_what_asks_for_a_reply(text, asks):
+    assert asks_for_reply(text) is asks
+
+
+def test_a_question_for_a_reply_prefers_replies():
+    question = "Which name did you suggest for my sourdough starter?"
+    reply = next(id_ for id_, said in ASSISTANT.texts.items() if "Bread Pitt" in said)
+    place, without = (ids(ASSISTANT, question, settings=each).index(reply) for each in REPLY)
+    assert place < without
+
+
+REPLY = (Settings(), Settings(reply=0.0))

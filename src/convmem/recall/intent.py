@@ -60,6 +60,33 @@ def looks_back(text: str) -> bool:
     return bool(_PAST_ENGLISH.search(folded) or _PAST_CJK.search(folded)) and is_question(text)
 
 
+_SAYS: Final = (
+    r"(?:suggest|recommend|advise|propose|tell|told|say|said|mention|explain|list|provide|give|gave"
+    r"|answer|describe)"
+)
+_REPLY_ENGLISH: Final = re.compile(
+    rf"\b(?:did|had|have) you (?:\w+ )?{_SAYS}|\byou(?:'d|'ve| had| have)? (?:\w+ )?{_SAYS}(?:ed|d|n)?\b"
+    r"|\byour (?:\w+ )?(?:suggestion|recommendation|advice|answer|explanation|list|reply)"
+)
+_REPLY_CJK: Final = re.compile(
+    r"你(?:之前|上次|以前|当时|刚才|那次|不是)*.{0,3}(?:说|建议|推荐|提到|提过|告诉|教|讲|列出|列的|给我|给过)"
+)
+
+
+def asks_for_reply(text: str) -> bool:
+    """Tell whether a question asks what the assistant said: "what did you suggest", 你之前说的.
+
+    "Could you suggest a book" does not: it asks for something new.
+    """
+    folded = fold(text)
+    if _REQUEST.search(folded):
+        return False
+    return looks_back(text) and bool(_REPLY_ENGLISH.search(folded) or _REPLY_CJK.search(folded))
+
+
+_REQUEST: Final = re.compile(
+    r"\b(?:can|could|would|will) you (?:please )?(?:suggest|recommend|give|list|describe)\b"
+)
 _TALK_CJK: Final = re.compile(rf"(?:{SMALL_TALK_CJK})+")
 _CJK_RUN: Final = re.compile(rf"[{CJK}]+")
 _LATIN_WORD: Final = re.compile(rf"(?:(?![{CJK}])[^\W_])+")

@@ -10,7 +10,7 @@ import numpy as np
 from convmem.recall import abstain, dates, fuse, intent, rounds, updates
 from convmem.recall.analyze import count_terms, words
 from convmem.recall.entry import ROLES
-from convmem.recall.partition import USER, Partition
+from convmem.recall.partition import ASSISTANT, USER, Partition
 from convmem.recall.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Hit:
         score: In standard deviations of this user's turns; higher is better. Comparable within one
             search only.
         why: What spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date,
-            user, preference, recent, rule; in broad questions also round and early.
+            user, reply, preference, recent, rule; in broad questions also round and early.
             "superseded" last: the question is about the present, and a newer turn about this was found.
         order: The turn's place among all of the user's turns.
         session, role, speaker, at: As journaled; `at` in seconds since the epoch, NaN when unknown.
@@ -279,8 +279,11 @@ def _by_kind(
         evidence.add("asking", -settings.asking * deviation * (turns.question > _MOSTLY))
     elif partition.kind == "assistant":
         back = intent.looks_back(query.text)
-        weight = settings.user if back else settings.user_forward
-        evidence.add("user", weight * deviation * (turns.role == USER))
+        if settings.reply and intent.asks_for_reply(query.text):
+            evidence.add("reply", settings.reply * deviation * (turns.role == ASSISTANT))
+        else:
+            weight = settings.user if back else settings.user_forward
+            evidence.add("user", weight * deviation * (turns.role == USER))
         if not back and not broad:
             evidence.add("preference", settings.prefers * deviation * turns.prefers)
         if not back and session_z is not None:
@@ -319,6 +322,7 @@ _REASONS: Final = (
     "speaker",
     "date",
     "user",
+    "reply",
     "preference",
     "recent",
 )

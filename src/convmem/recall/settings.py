@@ -32,6 +32,7 @@ class Settings:
         asking: People: against turns that ask. Between user and assistant a question is often the evidence.
         user: Assistant: for the user's own turns, when the message looks back.
         user_forward: The same when it does not.
+        reply: Assistant, where a question asks what the assistant said: for replies, in place of `user`.
         recent: Assistant, not looking back: for sessions that are on topic, fading with `recent_sessions`.
         recent_sessions: Sessions after which that has fallen to a third.
         prefers: Assistant, not looking back: for turns in which the user states a preference. They are few,
@@ -67,6 +68,7 @@ class Settings:
     asking: float = 1.0
     user: float = 1.5
     user_forward: float = 1.0
+    reply: float = 0.5
     recent: float = 1.5
     recent_sessions: float = 10.0
     prefers: float = 3.0
