@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from convmem.errors import InputError
 from convmem.wire.chat import ChatRequest, Held, Reply, name_of, output_limit, tools_of
 from convmem.wire.items import assistant_of, begins_anew, input_items, is_said, kind_of, message_of, result_of
-from convmem.wire.message import SETTINGS_ROLES, plain
+from convmem.wire.message import SETTINGS_ROLES, encodable, plain
 from convmem.wire.pieces import Pieces
 
 if TYPE_CHECKING:
@@ -134,8 +134,9 @@ def _fields(item: object, i: int) -> dict[str, Any]:
     found = cast("dict[str, Any]", fields)
     if not isinstance(found.get("type", "message"), str):
         raise InputError(f"input[{i}] has no `type`")
-    if found.get("type", "message") == "message" and not isinstance(found.get("role"), str):
-        raise InputError(f"input[{i}] has no `role`")
+    role: object = found.get("role")
+    if found.get("type", "message") == "message" and not (isinstance(role, str) and encodable(role)):
+        raise InputError(f"input[{i}] has no `role` that is text")
     return found
 
 
