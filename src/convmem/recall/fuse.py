@@ -113,15 +113,17 @@ def bm25(
     saturated = counts * (settings.k1 + 1) / (counts + norm[passages])
     by_passage = np.bincount(passages, idf[which] * saturated, minlength=lengths.size)
 
-    places = which * turns + partition.turn_of_passage[passages]
-    cells = np.bincount(places, counts, minlength=terms.size * turns).reshape(terms.size, turns)
-    pairs = cells.astype(np.float64)  # bincount of nothing gives integers
+    # Of the table of terms and turns only the cells that hold something: it would be of millions.
+    turn = partition.turn_of_passage[passages]
+    after = sessions.next[turn]
+    leads = np.flatnonzero((after >= 0) & (link[after] > 0))
+    places = np.concatenate((which * turns + turn, which[leads] * turns + after[leads]))
+    cells, cell = np.unique(places, return_inverse=True)
+    found = np.bincount(cell, np.concatenate((counts, counts[leads] * link[after[leads]])))
+    rows, columns = np.divmod(cells, max(turns, 1))
     led = np.flatnonzero(link)
-    pairs[:, led] += cells[:, sessions.previous[led]] * link[led]
     length = partition.length.astype(np.float64)
     length[led] += partition.length[sessions.previous[led]] * link[led]
-    rows, columns = np.nonzero(pairs)
-    found = pairs[rows, columns]
     frequency = np.bincount(rows, minlength=terms.size)
     idf = weights * np.log1p((turns - frequency + 0.5) / (frequency + 0.5))
     norm = settings.k1 * (1 - settings.b + settings.b * length / max(float(length.mean()), 1e-9))

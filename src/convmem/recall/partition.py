@@ -177,6 +177,11 @@ class Partition:
         return np.cumsum(self.turns.passages) - self.turns.passages
 
     @cached_property
+    def first_rule(self) -> NDArray[np.int64]:
+        """Where each turn's rules begin."""
+        return np.cumsum(self.turns.rules) - self.turns.rules
+
+    @cached_property
     def turn_of_passage(self) -> NDArray[np.int64]:
         """The row each passage belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.turns.passages)
@@ -221,7 +226,7 @@ class Partition:
         count = int(self.turns.rules[row])
         if not count:
             return ()
-        first = int(self.turns.rules[:row].sum())
+        first = int(self.first_rule[row])
         starts, ends = self.turns.rule_start, self.turns.rule_end
         return tuple((int(starts[place]), int(ends[place])) for place in range(first, first + count))
 

@@ -348,23 +348,31 @@ def _hits(
     shape: Shape | None = None,
 ) -> tuple[Hit, ...]:
     turns = partition.turns
+    first = partition.first_passage[rows]
     places: list[int] = rows.tolist()
     values: list[float] = scores.tolist()
+    session: list[int] = turns.session[rows].tolist()
+    role: list[int] = turns.role[rows].tolist()
+    speaker: list[int] = turns.speaker[rows].tolist()
+    at: list[float] = turns.at[rows].tolist()
+    start: list[int] = turns.passage_start[first].tolist()
+    end: list[int] = turns.passage_end[first].tolist()
+    several: list[bool] = (turns.passages[rows] > 1).tolist()
     return tuple(
         Hit(
             id=partition.ids[row],
-            score=score,
+            score=values[n],
             why=reasons,
             order=row,
-            session=partition.sessions[int(turns.session[row])],
-            role=ROLES[int(turns.role[row])],
-            speaker=partition.speakers[int(turns.speaker[row])],
-            at=float(turns.at[row]),
-            passages=partition.passages(row, by_passage),
+            session=partition.sessions[session[n]],
+            role=ROLES[role[n]],
+            speaker=partition.speakers[speaker[n]],
+            at=at[n],
+            passages=partition.passages(row, by_passage) if several[n] else ((start[n], end[n]),),
             rules=partition.rules(row),
-            most=0 if shape is None else shape.said if turns.role[row] == USER else shape.replied,
+            most=0 if shape is None else shape.said if role[n] == USER else shape.replied,
         )
-        for row, score, reasons in zip(places, values, why, strict=True)
+        for n, (row, reasons) in enumerate(zip(places, why, strict=True))
     )
 
 
