@@ -3,10 +3,10 @@
     .venv/.test/bin/python benchmarks/prefix.py --policy balanced,lean
 
 The demo's conversation is a user's past. In a new session the user then talks for a hundred turns: asks on
-three of ten about that past, else works on a text (paragraphs put together by seed) or says a few words of
-small talk. The app sends its newest message alone, through a wrapped client, to the local provider. Three
-other designs get the same turns in the same run. A cache is modelled that holds what the previous request
-said, from its start.
+three of ten about that past, else works on texts (one after the other, ten turns each, their paragraphs put
+together by seed) or says a few words of small talk. The app sends its newest message alone, through a wrapped
+client, to the local provider. Three other designs get the same turns in the same run. A cache is modelled
+that holds what the previous request said, from its start.
 """
 
 from __future__ import annotations
@@ -91,43 +91,107 @@ class Turn:
 
 # The conversation.
 
-_THINGS = {
-    False: "lantern harbour orchard ledger kettle bridge violin meadow compass chimney ferry loom attic",
-    True: "灯笼 港口 果园 账本 水壶 石桥 提琴 草地 罗盘 烟囱 渡船 织机 阁楼",
-}
-_QUALITIES = {
-    False: "narrow painted crooked silent copper borrowed frozen hollow woven distant gentle rusted",
-    True: "窄窄的 漆过的 歪斜的 安静的 铜的 借来的 结冰的 空心的 织成的 遥远的 温和的 生锈的",
-}
-_DEEDS = {
-    False: "crossed repaired forgot sketched followed measured traded opened carried described lifted",
-    True: "穿过了 修好了 忘记了 画下了 跟着 量过了 换来了 打开了 搬走了 描述了 抬起了",
-}
-_WHEN = {
-    False: "behind-the-mill after-the-storm on-the-third-morning near-the-old-wall without-a-word",
-    True: "在磨坊后面 暴风雨之后 第三天早晨 在旧墙边 一句话也没说就",
-}
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a text is about: the words its sentences are made of."""
+
+    things: str
+    qualities: str
+    deeds: str
+    circumstances: str
+
+
+_ENGLISH = (
+    Subject(
+        "lighthouse harbour ferry anchor tide gull rope captain cargo fog",
+        "salty rusted distant broken patient narrow",
+        "crossed towed signalled abandoned repaired sighted",
+        "before the storm, at low water, by lamplight, without a pilot",
+    ),
+    Subject(
+        "orchard blossom ladder cider beehive frost basket pruning hedge apple",
+        "ripe bitter early grafted crooked golden",
+        "picked pressed sheltered weighed burned planted",
+        "in the third week, under the nets, after the thaw, by hand",
+    ),
+    Subject(
+        "violin rehearsal conductor melody audience bow tuning cellist encore stage",
+        "muted trembling borrowed solemn brisk familiar",
+        "tuned interrupted practised conducted recorded applauded",
+        "in the empty hall, from memory, during the overture, a semitone lower",
+    ),
+    Subject(
+        "glacier summit tent crevasse guide compass ridge avalanche stove map",
+        "frozen steep unmarked exhausted northern thin",
+        "climbed surveyed avoided photographed descended measured",
+        "above the clouds, on the second attempt, roped together, before dawn",
+    ),
+    Subject(
+        "printer typesetter ink margin folio press proof engraving binder paper",
+        "uneven handmade smudged Gothic folded costly",
+        "printed corrected trimmed bound rejected engraved",
+        "in two colours, against the grain, for the guild, overnight",
+    ),
+)
+_CHINESE = (
+    Subject(
+        "茶山 竹篓 春芽 炒锅 茶商 溪水 采茶人 品鉴会 陶罐 山路",
+        "清明前的 微苦的 手工的 陡峭的 新鲜的",
+        "采下了 炒制了 称过了 运走了 品尝了",
+        "天还没亮就 在雨停之后 按老办法 一边唱一边",
+    ),
+    Subject(
+        "古城墙 砖窑 匠人 石匠 城门 护城河 脚手架 图纸 灰浆 瓦片",
+        "开裂的 明代的 青灰色的 沉重的 残缺的",
+        "修补了 测绘了 加固了 搬运了 拆下了",
+        "用传统工艺 在专家指导下 分三个阶段 赶在汛期前",
+    ),
+    Subject(
+        "望远镜 星图 彗星 观测站 轨道 银河 天文学家 光谱 穹顶 底片",
+        "微弱的 遥远的 暗红的 精密的 罕见的",
+        "拍摄了 校准了 发现了 计算了 记录了",
+        "在无月的夜里 连续七个小时 用新算法 冒着严寒",
+    ),
+    Subject(
+        "戏班 锣鼓 花旦 水袖 唱腔 后台 脸谱 老师傅 票友 戏台",
+        "婉转的 褪色的 热闹的 年轻的 失传的",
+        "排演了 改编了 唱红了 描画了 传授了",
+        "在庙会上 没有伴奏就 一字一句地 为了参赛",
+    ),
+    Subject(
+        "渔船 珊瑚 潜水员 海流 渔网 灯塔 牡蛎 码头 台风 养殖场",
+        "透明的 咸腥的 搁浅的 丰收的 平静的",
+        "撒下了 捞起了 躲避了 清点了 修好了",
+        "趁着退潮 在浅滩附近 靠声呐 一连三天",
+    ),
+)
 
 
 class Writer:
-    """Paragraphs about nothing that is in the user's past."""
+    """Paragraphs of texts about what is not in the user's past; each text has one subject."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
-    def paragraph(self, tokens: int, *, chinese: bool) -> str:
-        """Sentences of about so many tokens."""
-        text = ""
-        while estimate(text) < tokens:
-            text += self._sentence(chinese=chinese)
-        return text.strip()
+    def paragraph(self, tokens: int, text: int) -> str:
+        """Sentences of about so many tokens, of the text in hand; every other text is in Chinese."""
+        chinese = text % 2 == 1
+        subjects = _CHINESE if chinese else _ENGLISH
+        subject = subjects[text // 2 % len(subjects)]
+        written = ""
+        while estimate(written) < tokens:
+            written += self._sentence(subject, chinese=chinese)
+        return written.strip()
 
-    def _sentence(self, *, chinese: bool) -> str:
-        one, other = self._random.sample(_THINGS[chinese].split(), 2)
-        how, deed, when = (self._random.choice(x[chinese].split()) for x in (_QUALITIES, _DEEDS, _WHEN))
+    def _sentence(self, subject: Subject, *, chinese: bool) -> str:
+        one, other = self._random.sample(subject.things.split(), 2)
+        how, deed = (self._random.choice(words.split()) for words in (subject.qualities, subject.deeds))
         if chinese:
-            return f"{how}{one}{when}{deed}{other}。"
-        return f"The {how} {one} {deed} the {other} {when.replace('-', ' ')}. "
+            return f"{how}{one}{self._random.choice(subject.circumstances.split())}{deed}{other}。"
+        return (
+            f"The {how} {one} {deed} the {other} {self._random.choice(subject.circumstances.split(', '))}. "
+        )
 
 
 def turns(count: int, seed: int) -> Iterator[Turn]:
@@ -136,15 +200,15 @@ def turns(count: int, seed: int) -> Iterator[Turn]:
     asked = [question.text for question in chance.sample(questions(), k=len(questions()))]
     small = chance.sample(chitchat(), k=len(chitchat()))
     for n in range(count):
-        chinese = n // 10 % 2 == 1
-        reply = writer.paragraph(chance.randint(60, 300), chinese=chinese)
+        text = n // 10
+        reply = writer.paragraph(chance.randint(60, 300), text)
         if n % 10 in {2, 5, 8}:
-            yield Turn(asked[n // 3 % len(asked)], writer.paragraph(80, chinese=chinese), asks=True)
+            yield Turn(asked[n // 3 % len(asked)], writer.paragraph(80, text), asks=True)
         elif n % 10 == 9:
-            yield Turn(small[n // 10 % len(small)], writer.paragraph(20, chinese=chinese), asks=False)
+            yield Turn(small[n // 10 % len(small)], writer.paragraph(20, text), asks=False)
         else:
-            wish = "把这一段改得紧凑一点：" if chinese else "Please tighten this paragraph: "
-            yield Turn(wish + writer.paragraph(chance.randint(80, 240), chinese=chinese), reply, asks=False)
+            wish = "把这一段改得紧凑一点：" if text % 2 else "Please tighten this paragraph: "
+            yield Turn(wish + writer.paragraph(chance.randint(80, 240), text), reply, asks=False)
 
 
 # Designs.
@@ -267,7 +331,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="auto", help="auto, local or none")
     given = parser.parse_args()
     said = list(turns(given.turns, given.seed))
-    system = Writer(given.seed + 1).paragraph(800, chinese=False)
+    system = Writer(given.seed + 1).paragraph(800, 0)
     print(f"{len(said)} turns, {sum(turn.asks for turn in said)} of them about the past; dollars for input,")
     print(f"prices of {PRICED_AT}, off-peak.\n")
     print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from convmem.recall import abstain, dates, fuse, intent, rounds, updates
-from convmem.recall.analyze import count_terms, words
+from convmem.recall.analyze import count_terms, mostly_wide, words
 from convmem.recall.entry import ROLES
 from convmem.recall.partition import ASSISTANT, USER, Partition
 from convmem.recall.settings import Settings
@@ -138,10 +138,11 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used, broad=broad)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
     margin = abstain.margin(lexical, dense, used)
-    least = abstain.QUESTION if intent.is_question(query.text) else abstain.STATEMENT
-    if not query.small_talk and margin < least and np.count_nonzero(used) >= settings.few:
+    least = _least(partition, query, settings, abstain.Scores(margin, lexical, dense, score), used)
+    if least is None:
         return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
+    rows = rows[score[rows] >= least]
     best, stale = score[rows], np.zeros(rows.size, dtype=np.bool_)
     if settings.alike and dense is not None and not broad and updates.asks_for_state(query.text):
         rows, best, stale = updates.newest_first(partition, rows, best, settings.alike)
@@ -152,6 +153,18 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
         ]
     hits = _hits(partition, rows, best, reasons, by_passage=by_passage, shape=shape)
     return Ranking(hits, _standing(partition, query), "", margin)
+
+
+def _least(
+    partition: Partition, query: Query, settings: Settings, scores: abstain.Scores, used: Mask
+) -> float | None:
+    """The least score that is worth quoting; None when nothing in this memory has to do with the message."""
+    if query.small_talk or np.count_nonzero(used) < settings.few:
+        return -np.inf
+    # Words cannot agree with vectors where nearly all turns are in another language.
+    same_language = partition.turns.wide[used] == mostly_wide(query.text)
+    comparable = int(np.count_nonzero(same_language)) >= settings.few
+    return abstain.least(scores, used, asks=intent.is_question(query.text), comparable=comparable)
 
 
 def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
