@@ -116,10 +116,10 @@ _ENGLISH = (
         "in the third week, under the nets, after the thaw, by hand",
     ),
     Subject(
-        "violin rehearsal conductor melody audience bow tuning cellist encore stage",
-        "muted trembling borrowed solemn brisk familiar",
-        "tuned interrupted practised conducted recorded applauded",
-        "in the empty hall, from memory, during the overture, a semitone lower",
+        "blacksmith anvil hammer bellows horseshoe furnace tongs apprentice chain gate",
+        "glowing brittle wrought blunt soot-stained heavy",
+        "forged quenched straightened riveted sharpened welded",
+        "at white heat, for the stables, under the eaves, with three blows",
     ),
     Subject(
         "glacier summit tent crevasse guide compass ridge avalanche stove map",

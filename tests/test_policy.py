@@ -74,7 +74,7 @@ def test_the_table_of_presets():
         "full": (None, None, 0, 1_024),
         "window": (16_000, 6_000, 0, 0),
         "lean": (4_000, 1_500, 300, 512),
-        "balanced": (16_000, 6_000, 600, 1_024),
+        "balanced": (24_000, 8_000, 600, 1_024),
         "thorough": (48_000, 16_000, 1_500, 4_096),
     }
     assert all(isinstance(policy, Policy) for policy in PRESETS.values())

@@ -188,7 +188,7 @@ _SHIPPED = (
     WindowPolicy("full", recall=1_024),
     WindowPolicy("window", high=16_000, low=6_000),
     WindowPolicy("lean", high=4_000, low=1_500, summary=300, recall=512),
-    WindowPolicy("balanced", high=16_000, low=6_000, summary=600, recall=1_024),
+    WindowPolicy("balanced", high=24_000, low=8_000, summary=600, recall=1_024),
     WindowPolicy("thorough", high=48_000, low=16_000, summary=1_500, recall=4_096),
 )
 

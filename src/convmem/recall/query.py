@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -164,6 +164,10 @@ def _least(
     # Words cannot agree with vectors where nearly all turns are in another language.
     same_language = partition.turns.wide[used] == mostly_wide(query.text)
     comparable = int(np.count_nonzero(same_language)) >= settings.few
+    if (
+        scores.dense is not None and comparable
+    ):  # what was said before the message is no reason to quote to it
+        scores = scores._replace(dense=_dense(partition, replace(query, exclude=()), settings))
     return abstain.least(scores, used, asks=intent.is_question(query.text), comparable=comparable)
 
 
