@@ -117,7 +117,7 @@ def test_questions_that_name_a_person_are_also_asked_without_the_name():
         Settings(previous=0, next=0, second_previous=0, second_next=0),
         Settings(session=0.0),
         Settings(speaker=0.0, asking=0.0, month=0.0),
-        Settings(user=0.0, user_forward=0.0, recent=0.0, context=0.0),
+        Settings(user=0.0, user_forward=0.0, recent=0.0, recent_asked=0.0, context=0.0),
         Settings(pair=0.0),
         Settings(round=0.0, early=0.0, prefers=0.0),
         Settings(few=0),

@@ -305,7 +305,8 @@ def _by_kind(
             evidence.add("preference", settings.prefers * deviation * turns.prefers)
         if not back and session_z is not None:
             fading = np.exp(-partition.by_session.age / settings.recent_sessions)
-            evidence.add("recent", settings.recent * deviation * belongs * session_z * fading)
+            weight = settings.recent_asked if intent.is_question(query.text) else settings.recent
+            evidence.add("recent", weight * deviation * belongs * session_z * fading)
 
 
 _MOSTLY: Final = 0.5

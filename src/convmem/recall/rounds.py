@@ -36,6 +36,7 @@ def by_rounds(settings: Settings, shape: Shape) -> Settings:
         session=0.0,
         dense_session=0.0,
         recent=0.0,
+        recent_asked=0.0,
         user=shape.user,
         user_forward=shape.user,
         early=settings.early if shape.early else 0.0,

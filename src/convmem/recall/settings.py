@@ -34,6 +34,8 @@ class Settings:
         user_forward: The same when it does not.
         reply: Assistant, where a question asks what the assistant said: for replies, in place of `user`.
         recent: Assistant, not looking back: for sessions that are on topic, fading with `recent_sessions`.
+            A message that asks nothing goes on with what is under way.
+        recent_asked: The same for questions: they may be about anything.
         recent_sessions: Sessions after which that has fallen to a third.
         prefers: Assistant, not looking back: for turns in which the user states a preference. They are few,
             and advice that ignores them is wrong, whatever words it shares with them.
@@ -70,6 +72,7 @@ class Settings:
     user_forward: float = 1.0
     reply: float = 0.5
     recent: float = 1.5
+    recent_asked: float = 0.75
     recent_sessions: float = 10.0
     prefers: float = 3.0
     round: float = 0.3
