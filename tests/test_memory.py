@@ -253,6 +253,21 @@ def test_the_async_api_is_the_same(tmp_path):
     asyncio.run(go())
 
 
+def test_a_printed_receipt_has_a_reason_for_every_quoted_turn():
+    said = [
+        {"role": "user", "content": "My locker is number 7719."},
+        {"role": "assistant", "content": "Noted."},
+    ]
+    with convmem.Memory(":memory:", embedder="none") as memory:
+        memory.record(said, user="alice", session="pool")
+        asked = [{"role": "user", "content": "Which locker is mine?"}]
+        receipt = memory.prepare(asked, user="alice", session="today").receipt
+    lines = [line for line in str(receipt).splitlines() if line.startswith("  recalled")]
+    assert [quoted.why for quoted in receipt.recalled][1:] == [()]
+    assert "lexical" in lines[0]
+    assert "there was room" in lines[1]
+
+
 def test_importing_loads_nothing_heavy():
     code = (
         "import sys, convmem;"

@@ -189,7 +189,7 @@ class Recalled:
         id: the turn.
         speaker: who said it: the name its message carried, else its role.
         score: how well it fits, in standard deviations over the user's turns; higher is better.
-        why: what spoke for it, strongest first.
+        why: what spoke for it, strongest first; empty when it only fills what the budget left.
         tokens: what it cost.
         text: what was quoted.
         trimmed: whether it is less than the whole turn.
@@ -399,7 +399,8 @@ class Receipt:
             f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}",
             f"  {self.restored} messages put back, {self.dropped} left out",
             *(
-                f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why)}; {r.tokens} tokens)"
+                f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why) or 'there was room'};"
+                f" {r.tokens} tokens)"
                 for r in self.recalled
             ),
         ]
