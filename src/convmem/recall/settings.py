@@ -80,4 +80,4 @@ class Settings:
     context: float = 0.3
     alike: float = 0.4
     shortest: int = 1
-    longest_query: int = 128
+    longest_query: int = 256
