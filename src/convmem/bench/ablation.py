@@ -24,6 +24,7 @@ PARAMETERS = frozenset(
         "recent_sessions",
         "shortest",
         "longest_query",
+        "longest_query_wide",
     }
 )
 """Fields that are no step of their own: they say how another one works, and 0 means nothing there."""

@@ -144,7 +144,7 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     rows = _best(partition, score, used, query.top_k)
     rows = rows[score[rows] >= least]
     best, stale = score[rows], np.zeros(rows.size, dtype=np.bool_)
-    if settings.alike and dense is not None and not broad and updates.asks_for_state(query.text):
+    if settings.alike and dense is not None and not broad and _about_now(partition, query):
         rows, best, stale = updates.newest_first(partition, rows, best, settings.alike)
     reasons = _reasons(evidence, rows)
     if stale.any() and updates.asks_for_now(query.text):
@@ -169,6 +169,15 @@ def _least(
     ):  # what was said before the message is no reason to quote to it
         scores = scores._replace(dense=_dense(partition, replace(query, exclude=()), settings))
     return abstain.least(scores, used, asks=intent.is_question(query.text), comparable=comparable)
+
+
+def _about_now(partition: Partition, query: Query) -> bool:
+    """Whether a newer turn brings an older one up to date. Between people only where the question says "now".
+
+    Two friends talk about one matter for months, and most of it stays true.
+    """
+    asks = updates.asks_for_now if partition.kind == "people" else updates.asks_for_state
+    return asks(query.text)
 
 
 def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
@@ -240,10 +249,11 @@ def _lexical(partition: Partition, query: Query, link: Floats, settings: Setting
         more = np.setdiff1d(more, terms)
         terms = np.concatenate((terms, more))
         weights = np.concatenate((weights, np.full(more.size, settings.context)))
-    if terms.size > settings.longest_query:
+    longest = settings.longest_query_wide if mostly_wide(query.text) else settings.longest_query
+    if terms.size > longest:
         frequency = partition.frequency(terms)
         rarest = np.argsort(frequency / weights, kind="stable")
-        kept = np.sort(rarest[: settings.longest_query])
+        kept = np.sort(rarest[:longest])
         terms, weights = terms[kept], weights[kept]
     by_pair, by_passage = fuse.bm25(partition, terms, weights, link, settings)
     own = settings.pair * by_pair + (1 - settings.pair) * fuse.best_passage(by_passage, partition)

@@ -49,6 +49,7 @@ class Settings:
             one of the same speaker up to date and goes before it. 0 leaves the order to the scores.
         shortest: Turns with fewer distinct terms than this ("Thanks!") are never recalled.
         longest_query: Terms of the question that count, rarest first.
+        longest_query_wide: The same for Chinese, Japanese and Korean, where each character makes two terms.
     """
 
     k1: float = 1.2
@@ -80,4 +81,5 @@ class Settings:
     context: float = 0.3
     alike: float = 0.4
     shortest: int = 1
-    longest_query: int = 256
+    longest_query: int = 128
+    longest_query_wide: int = 256
