@@ -41,9 +41,8 @@ _NAME_CHARACTERS = 256
 
 
 def spoken(turn: Turn) -> str:
-    """What is embedded of a turn: its first characters, behind the speaker's name where there is one."""
-    text = turn.text[:_EMBEDDED_CHARACTERS]
-    return f"{turn.name[:_NAME_CHARACTERS]}: {text}" if turn.name else text
+    """What is embedded of a turn: its first characters. Who said it is known exactly, without a vector."""
+    return turn.text[:_EMBEDDED_CHARACTERS]
 
 
 def entry_of(turn: Turn) -> bytes:

@@ -122,7 +122,7 @@ class Recaller:
         return self.indexer.close(timeout)
 
     def embed_soon(self, text: str, owner: OwnerRef | None) -> Future[NDArray[np.float32]] | None:
-        """Begin to embed a question, also without the names of the owner's people where it names some.
+        """Begin to embed a question, where the owner's people talk without their names.
 
         None without an embedder, or while it is too slow.
         """
@@ -130,16 +130,16 @@ class Recaller:
         if embedder is None or time.monotonic() < self._slow_until:
             return None
         short = text[:_QUERY_CHARACTERS]
-        return self._pool.submit(lambda: embedder.embed(self._askings(short, owner), "query"))
+        return self._pool.submit(lambda: embedder.embed([self._asking(short, owner)], "query"))
 
-    def _askings(self, text: str, owner: OwnerRef | None) -> Sequence[str]:
-        from convmem.recall import query_texts  # noqa: PLC0415 (numpy only when recall is used)
+    def _asking(self, text: str, owner: OwnerRef | None) -> str:
+        from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
 
         try:
             partition = self.partitions.get(owner).partition if owner is not None else None
         except StoreError:  # who loads the partition to search it will say so
             partition = None
-        return query_texts(partition, text) if partition is not None else [text]
+        return query_text(partition, text) if partition is not None else text
 
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, seconds: float | None

@@ -11,7 +11,7 @@ from convmem.recall.codec import DamagedEntryError, encode
 from convmem.recall.entry import Entry, analyze_turn
 from convmem.recall.pack import Excerpt, Packed, pack, render
 from convmem.recall.partition import Partition
-from convmem.recall.query import Hit, Query, Ranking, query_texts, search
+from convmem.recall.query import Hit, Query, Ranking, query_text, search
 from convmem.recall.settings import Settings
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "analyze_turn",
     "encode",
     "pack",
-    "query_texts",
+    "query_text",
     "render",
     "search",
 ]
