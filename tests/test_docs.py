@@ -100,4 +100,4 @@ def test_every_page_stands_in_the_sites_navigation():
 
     navigation = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
     written = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
-    assert sorted(pages(navigation)) == sorted(written), "`nav` in zensical.toml names each page of docs/ once"
+    assert sorted(pages(navigation)) == sorted(written), "`nav` in zensical.toml names each page once"
