@@ -149,7 +149,8 @@ class Composition:
         if known is not None and known.redaction is None and newest is not window.items[-1]:
             return known
         loaded, damaged = self._recaller.load_sound(owner)
-        if known is not None and known.redaction == loaded.redaction and self._budget is None:
+        fits = known is not None and known.tokens <= window.recall  # another policy may allow less
+        if known is not None and fits and known.redaction == loaded.redaction and self._budget is None:
             return known
         if damaged:
             self._notes.append(_DAMAGED.format(damaged))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.recall.memories import embed, two_friends, user_and_assistant
 
@@ -184,3 +186,28 @@ def test_looking_back_is_seen(text):
 )
 def test_looking_ahead_is_not_looking_back(text):
     assert not looks_back(text)
+
+
+KEEPS_GOING = """
+666 | yyds | 恭喜恭喜 | 唉，好累 | 真的假的？ | 为什么？ | 然后呢？ | 你觉得呢？ | 不用了 | 绝了
+新年快乐 | 稍等 | 唔該
+没问题，就按你说的办 | why? | and then? | really? | Happy New Year! | one sec
+"""
+
+
+@pytest.mark.parametrize("text", [text.strip() for text in re.split(r"[|\n]", KEEPS_GOING.strip())])
+def test_what_only_keeps_a_talk_going_is_small_talk(text):
+    assert is_small_talk(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["推荐个馆子", "帮我安排一下周末", "Recommend a restaurant for Friday", "为什么取消了聚会？"]
+)
+def test_who_wants_something_gets_an_answer(text):
+    assert is_question(text)
+    assert not is_small_talk(text)
+
+
+def test_an_appointment_that_moved_is_no_rule():
+    assert not standing_rules("以后周会改到周四上午十点")
+    assert standing_rules("以后都用中文回答")

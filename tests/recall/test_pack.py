@@ -102,6 +102,21 @@ def test_rules_come_first_within_their_share():
     assert sum(len(e.text) for e in small.excerpts if e.rule) <= 48
 
 
+def test_a_rule_that_is_all_of_its_turn_is_not_quoted_twice():
+    packed = pack(found(ASSISTANT, "How should I bake the bread?"), ASSISTANT.read, 20_000, len)
+    rules = {e.id for e in packed.excerpts if e.rule and e.text == ASSISTANT.texts[e.id]}
+    assert rules
+    assert not rules & {e.id for e in packed.excerpts if not e.rule}
+
+
+def test_what_was_said_first_stands_first_whenever_it_was_recorded():
+    memory = Memory()
+    memory.say("The heron stood at the far pond.", day=9, session="recorded first")
+    memory.say("The heron stood at the near pond.", day=2, session="recorded later")
+    packed = pack(found(memory, "Where did the heron stand?"), memory.read, 600, len)
+    assert [e.session for e in packed.excerpts] == ["recorded later", "recorded first"]
+
+
 def test_texts_are_read_in_batches_and_gone_turns_left_out():
     memory = Memory()
     for number in range(400):

@@ -24,6 +24,12 @@ _FLOOR: Final = 0.6
 """How far that is, of what the best of as many random turns would reach."""
 
 
+LEAST: Final = 1.0
+"""Score under which nothing is quoted, whoever asks: below, it is the budget that is filled and no question
+answered. On all sets that were measured it costs nothing that was found.
+"""
+
+
 class Scores(NamedTuple):
     """Of all rows: how far the best stands out, by words, by vectors, and all together."""
 
@@ -45,10 +51,10 @@ def least(scores: Scores, used: Mask, *, asks: bool, comparable: bool) -> float 
     if scores.margin < (QUESTION if asks else STATEMENT):
         return None
     if asks or scores.dense is None or not comparable:
-        return -math.inf
+        return LEAST
     agreed = agreement(scores.lexical, scores.dense, used)
     if agreed >= CLEAR:
-        return -math.inf
+        return LEAST
     if agreed < AGREEMENT:
         return None
     rest = scores.score[used]

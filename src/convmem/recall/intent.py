@@ -26,10 +26,12 @@ def question_share(text: str) -> float:
 _QUESTION_ENGLISH: Final = re.compile(
     r"^\W*(?:(?:so|and|but|ok|okay|hey|hi|well|also|by the way|now)\W+)*"
     r"(?:who|what|when|where|which|why|how|whose|whom|did|does|do|is|are|was|were|am|has|have|had|can|could|will|would|should|shall"
-    r"|remind me|tell me|list|name|summari[sz]e|describe|explain|give me|show me|recall)\b"
+    r"|remind me|tell me|list|name|summari[sz]e|describe|explain|give me|show me|recall"
+    r"|recommend|suggest|advise|plan|pick|choose)\b"
 )
 _QUESTION_CJK: Final = re.compile(
     r"什么|什麽|谁|哪|几[个次天点号月年岁位]|多少|多久|多大|多高|怎么|怎样|为何|为什么|是否|是不是|有没有|吗|呢|么[。？?]?$|如何|总结|列出|告诉我|提醒我|何时|何地"
+    r"|推荐|建议(?:一下|我|个|几)|出个主意|安排(?:一下|个)|点个外卖|选(?:一个|哪)"
 )
 
 
@@ -99,7 +101,9 @@ _ASIDE: Final = re.compile(
     r"|how(?:'s| is) (?:it going|life|everything|your day).*"
     r"|what'?s (?:up|new|going on)|how do you do"
     r"|nice to (?:meet|see|talk).*|is that (?:so|right)|are you (?:there|ok|sure|kidding|serious)"
-    r"|can you hear me|do you understand|are we good|tell me a joke)\W*$"
+    r"|can you hear me|do you understand|are we good|tell me a joke"
+    r"|why|and then|what else|how come|what do you think|really|seriously|happy (?:new year|birthday)"
+    r"|one (?:sec|second|moment)|hold on|wait|say that again)\W*$"
 )
 
 
@@ -125,7 +129,7 @@ def _is_pleasant(word: str) -> bool:
     return (
         word in STOP_ENGLISH
         or word in SMALL_TALK_ENGLISH
-        or bool(re.fullmatch(r"(?:ha|he|lo|la)+[hl]?", word))
+        or bool(re.fullmatch(r"(?:ha|he|lo|la)+[hl]?|6+|8+|23+|yyds", word))
     )
 
 
@@ -153,7 +157,7 @@ _RULE_ENGLISH: Final = re.compile(
 )
 _RULE_CJK: Final = re.compile(
     r"^\W*(?:另外|还有|对了|记住|请|请你|麻烦你?|那|好的?)?[，,：:\s]*"
-    r"(?:(?:从现在(?:起|开始)|从今(?:天)?(?:起|以后|往后)|今后|往后|以后)(?!再(?:说|聊|看)|就没|的事|怎么|会|可能).{2,}"
+    r"(?:(?:从现在(?:起|开始)|从今(?:天)?(?:起|以后|往后)|今后|往后|以后)(?!再(?:说|聊|看)|就没|的事|怎么|会|可能|.{0,8}(?:改到|改在|改成|换到|搬到|推迟|提前)).{2,}"
     r"|(?:请|务必)?(?:一直|始终|永远|总是|每次都?)(?:要|都|用|请|别|不要|记得|按|以|给|叫|保持).{2,}"
     r"|(?:请)?(?:永远|绝对|千万|再也)(?:不要|别|不能|不准).{2,}"
     r"|请(?:记住|记得|只用|都用|叫我|称呼我|不要再|别再).{2,})",

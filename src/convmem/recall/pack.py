@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Texts: TypeAlias = Callable[[Sequence[str]], Mapping[str, str]]
 """Reads the texts of turns, many at once. Turns that are gone are left out."""
+Moment: TypeAlias = tuple[float, int]
 CountTokens: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text as the model will."""
 
@@ -130,7 +131,7 @@ def pack(
         return Packed((), "", 0)
     filling = _Filling(left=budget - fence, count=count_tokens, tz=tz, scale=math.sqrt(budget / _USUAL))
     filling.rules(ranking.standing, texts, int((budget - fence) * _RULE_SHARE))
-    filling.turns(ranking.hits, texts)
+    filling.turns(ranking.hits, texts, ranking.least)
     return filling.packed(budget - fence, fence)
 
 
@@ -142,7 +143,7 @@ class _Filling:
     count: CountTokens
     tz: tzinfo
     scale: float = 1.0
-    picked: list[tuple[int, Excerpt]] = field(default_factory=list["tuple[int, Excerpt]"])
+    picked: list[tuple[Moment, Excerpt]] = field(default_factory=list["tuple[Moment, Excerpt]"])
     headers: set[tuple[str, str]] = field(default_factory=set["tuple[str, str]"])
 
     def rules(self, hits: Sequence[Hit], texts: Texts, share: int) -> None:
@@ -158,17 +159,18 @@ class _Filling:
             if cost <= min(share, self.left):
                 share -= cost
                 self.left -= cost
-                self.picked.append((hit.order, excerpt))
+                self.picked.append((_moment(hit), excerpt))
 
-    def turns(self, hits: Sequence[Hit], texts: Texts) -> None:
-        """Show turns, best first, until nothing more fits."""
+    def turns(self, hits: Sequence[Hit], texts: Texts, least: float) -> None:
+        """Show turns, best first, until nothing more fits or is worth it."""
+        ruled = {excerpt.id for _, excerpt in self.picked if not excerpt.trimmed}  # shown in full, as rules
         misses = 0
         whole, some = int(self.left * _WHOLE_SHARE), int(self.left * _SOME_SHARE)
         for begin in range(0, len(hits), _BATCH):
             batch = hits[begin : begin + _BATCH]
             found = texts([hit.id for hit in batch])
             for place, hit in enumerate(batch, start=begin):
-                if hit.id not in found:
+                if hit.id not in found or hit.id in ruled or hit.score < least:
                     continue
                 if self._take(hit, found[hit.id], whole if place < _WHOLE_HITS else some):
                     misses = 0
@@ -192,7 +194,7 @@ class _Filling:
             return False
         self.left -= cost
         self.headers.add(place)
-        self.picked.append((hit.order, excerpt))
+        self.picked.append((_moment(hit), excerpt))
         return True
 
     def _shortly(self, hit: Hit, text: str) -> list[tuple[int, int]]:
@@ -261,12 +263,17 @@ def opening(text: str, most: int, count: CountTokens, begin: int = 0) -> list[tu
     return [(begin, end)]
 
 
-def _in_order(picked: Sequence[tuple[int, Excerpt]]) -> tuple[Excerpt, ...]:
+def _moment(hit: Hit) -> Moment:
+    """When a turn was said; the journal's order decides where that is not known, and between equals."""
+    return (-math.inf if math.isnan(hit.at) else hit.at, hit.order)
+
+
+def _in_order(picked: Sequence[tuple[Moment, Excerpt]]) -> tuple[Excerpt, ...]:
     """Rules, then sessions by their first picked turn, turns as they were said."""
     rules = [excerpt for _, excerpt in sorted(picked, key=lambda item: item[0]) if excerpt.rule]
-    first: dict[str, int] = {}
-    for order, excerpt in picked:
-        first[excerpt.session] = min(order, first.get(excerpt.session, order))
+    first: dict[str, Moment] = {}
+    for moment, excerpt in picked:
+        first[excerpt.session] = min(moment, first.get(excerpt.session, moment))
     turns = [item for item in picked if not item[1].rule]
     turns.sort(key=lambda item: (first[item[1].session], item[0]))
     return (*rules, *(excerpt for _, excerpt in turns))

@@ -94,12 +94,14 @@ class Ranking:
         abstained: Why there are no hits (``"small talk"``, ``"no margin"``, ``"empty"``), else an empty
             string. Small talk gets no rules either.
         margin: How far the best turns stand out, see `abstain.margin`.
+        least: The score under which a turn is not worth quoting to the message.
     """
 
     hits: tuple[Hit, ...]
     standing: tuple[Hit, ...]
     abstained: str
     margin: float
+    least: float = -np.inf
 
 
 @dataclass(slots=True, eq=False)
@@ -141,7 +143,6 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     if least is None:
         return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
-    rows = rows[score[rows] >= least]
     best, stale = score[rows], np.zeros(rows.size, dtype=np.bool_)
     if settings.alike and dense is not None and not broad and _about_now(partition, query):
         rows, best, stale = updates.newest_first(partition, rows, best, settings.alike)
@@ -151,7 +152,8 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
             (*why, "superseded") if old else why for why, old in zip(reasons, stale.tolist(), strict=True)
         ]
     hits = _hits(partition, rows, best, reasons, by_passage=by_passage, shape=shape)
-    return Ranking(hits, _standing(partition, query), "", margin)
+    # Broad questions want a little of many places.
+    return Ranking(hits, _standing(partition, query), "", margin, -np.inf if broad else least)
 
 
 def _least(
