@@ -40,9 +40,9 @@ _NAME_CHARACTERS = 256
 """What counts of a speaker's name; a longer one is no name, and an entry has no room for a book."""
 
 
-def spoken(turn: Turn) -> str:
-    """What is embedded of a turn: its first characters. Who said it is known exactly, without a vector."""
-    return turn.text[:_EMBEDDED_CHARACTERS]
+def spoken(text: str) -> str:
+    """What is embedded of a turn's text: its first characters. Who said it is known without a vector."""
+    return text[:_EMBEDDED_CHARACTERS]
 
 
 def entry_of(turn: Turn) -> bytes:
@@ -244,7 +244,7 @@ class Indexer:
             if not turns:
                 return
             started = time.perf_counter()
-            vectors = embedder.embed([spoken(turn) for turn in turns], "passage").astype("<f2")
+            vectors = embedder.embed([spoken(turn.text) for turn in turns], "passage").astype("<f2")
             ms = (time.perf_counter() - started) * 1_000
             batch = [
                 NewView(seq=turn.seq, fingerprint=embedder.fingerprint, vector=vector.tobytes())

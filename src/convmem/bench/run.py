@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.bench import peers, renaming, summary
 from convmem.bench.asking import Ablating, Asking
+from convmem.bench.baselines import DENSE
 from convmem.bench.progress import Progress
-from convmem.bench.replay import spoken_texts
+from convmem.bench.replay import embedded_texts, spoken_texts
 from convmem.bench.report import Report, note
 from convmem.bench.rows import Lines
 
@@ -91,7 +92,9 @@ class Run:
         if cached is None:
             return
         conversations = {id(q.conversation): q.conversation for q in data.questions}.values()
-        passages = (text for conversation in conversations for text in spoken_texts(conversation))
+        others = bool(self.means.peers) or not DENSE.isdisjoint(self.means.baselines)
+        kinds = (embedded_texts, spoken_texts) if others else (embedded_texts,)
+        passages = (text for told in kinds for conversation in conversations for text in told(conversation))
         work: list[tuple[Kind, list[str]]] = [
             ("passage", cached.missing(passages, "passage")),
             ("query", cached.missing((question.text for question in data.questions), "query")),
