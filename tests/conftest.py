@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import openai
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# No test measures time: how long an example takes says more about the machine than about the code.
-settings.register_profile("convmem", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("convmem")
+# No test measures time: how long an example takes says more about the machine than about the code. The same
+# examples in every run; HYPOTHESIS_PROFILE=search looks for new ones.
+settings.register_profile(
+    "convmem", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "convmem"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

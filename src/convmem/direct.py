@@ -101,7 +101,10 @@ def search(
         top_k=top_k,
         searching=True,
     )
-    found = engine.recaller.rank(loaded, question, vectors).hits[:top_k]
+    ranked = engine.recaller.rank(loaded, question, vectors).hits
+    if any(hit.why for hit in ranked):  # what nothing speaks for is not found where something is
+        ranked = tuple(hit for hit in ranked if hit.why)
+    found = ranked[:top_k]
     turns = engine.recaller.turns(owner, [hit.id for hit in found])
     hits = [Hit(turn=turns[hit.id], score=hit.score, why=hit.why) for hit in found if hit.id in turns]
     if budget is None:

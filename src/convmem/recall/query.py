@@ -14,7 +14,7 @@ from convmem.recall.partition import ASSISTANT, USER, Partition
 from convmem.recall.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -152,8 +152,28 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
             (*why, "superseded") if old else why for why, old in zip(reasons, stale.tolist(), strict=True)
         ]
     hits = _hits(partition, rows, best, reasons, by_passage=by_passage, shape=shape)
+    if not query.small_talk and np.count_nonzero(used) < settings.few:
+        spoken_for = _spoken_for(lexical[rows], reasons)
+        hits = tuple(hit for hit, kept in zip(hits, spoken_for, strict=True) if kept)
     # Broad questions want a little of many places.
     return Ranking(hits, _standing(partition, query), "", margin, -np.inf if broad else least)
+
+
+_GENERAL: Final = frozenset({"user", "recent"})
+"""Reasons that hold for a turn whatever is asked."""
+_AT_LEAST: Final = 3
+
+
+def _spoken_for(lexical: Floats, reasons: Sequence[tuple[str, ...]]) -> list[bool]:
+    """Of a handful of turns, which have to do with the message: a word is shared, or something speaks for it.
+
+    Deviations of a handful say nothing, so no mark can be set. Where no turn shares a word, as across
+    languages, the best few stand.
+    """
+    shares: list[bool] = (lexical > 0).tolist()
+    if not any(shares):
+        return [place < _AT_LEAST or not _GENERAL.issuperset(why) for place, why in enumerate(reasons)]
+    return [share or not _GENERAL.issuperset(why) for share, why in zip(shares, reasons, strict=True)]
 
 
 def _least(
