@@ -74,7 +74,7 @@ def test_answers_as_json_have_their_receipts(chat):
     assert rows[0]["receipt"]["usage"]["prompt_tokens"] > 0
 
 
-def test_what_stands_behind_a_slash(chat, tmp_path):
+def test_what_stands_behind_a_slash(chat):
     chat("--session", "pool", LOCKER)
     _, out, _ = chat(
         "--session",
@@ -95,12 +95,22 @@ def test_what_stands_behind_a_slash(chat, tmp_path):
     assert "There is no /nope" in out
     assert "/remember [TEXT]" in out
     assert "unheard" not in out
-    _, out, _ = chat(lines=["/forget", "/forget 7719", "/recall", "/forget zebra"])
+    _, out, _ = chat(lines=["/forget", "/forget zebra"])
     assert "Say what: /forget TEXT." in out
-    assert "Forgotten." in out
-    assert "query is empty" in out
     assert "0 turns would be forgotten." in out
-    assert b"7719" not in (tmp_path / "chat.db").read_bytes()
+
+
+def test_through_a_pipe_nothing_is_forgotten_and_trouble_ends_it(chat, provider, tmp_path):
+    chat("--session", "pool", LOCKER)
+    asked = len(provider.requests)
+    code, out, err = chat(lines=["/forget 7719", "n"])
+    assert (code, "nobody is there to ask" in err) == (2, True)
+    assert LOCKER in out
+    assert len(provider.requests) == asked  # nor is the answer to a question that was not asked a message
+    with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
+        assert [turn.text for turn in memory.turns(user="me", session="pool")] == [LOCKER, f"echo: {LOCKER}"]
+    code, _, err = chat(lines=["/recall", "unheard"])
+    assert (code, "query is empty" in err, len(provider.requests)) == (2, True, asked)
 
 
 def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tmp_path):

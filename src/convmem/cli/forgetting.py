@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convmem.memory import Memory
     from convmem.types import ForgetReport, Turn
 
-__all__ = ["forget", "preview"]
+__all__ = ["agreed", "forget", "preview"]
 
 _SHOWN = 10
 
@@ -81,7 +81,8 @@ def forget(
             if as_json:
                 screen.json({**asdict(plan), "verified": None})
             return
-        _agreed(screen, plan, yes=yes, as_json=as_json)
+        if not yes and not agreed(screen, plan, as_json=as_json):
+            raise typer.Exit(1)
         done = do(dry=False)
         gone = memory.verify_forgotten(done)
     if as_json:
@@ -115,16 +116,21 @@ def _counted(report: ForgetReport) -> str:
     return counted(len(report.turn_ids), "turn") + pinned
 
 
-def _agreed(screen: Screen, plan: ForgetReport, *, yes: bool, as_json: bool) -> None:
-    """Go on only with a yes."""
-    if yes:
-        return
+def agreed(screen: Screen, plan: ForgetReport, *, as_json: bool = False) -> bool:
+    """Whether somebody says yes to it.
+
+    Raises:
+        InputError: nobody is there to ask.
+    """
     if as_json or not screen.can_prompt:
-        raise InputError("nobody is there to ask; --yes forgets without asking, --dry-run only shows")
+        raise InputError(
+            "nobody is there to ask; --yes of `convmem forget` does it without, --dry-run only shows"
+        )
     answer = screen.out.input(f"Forget {_counted(plan)} for good? [y/N] ", markup=False)
-    if answer.strip().casefold() not in {"y", "yes", "是"}:
-        screen.out.print("Nothing was forgotten.")
-        raise typer.Exit(1)
+    if answer.strip().casefold() in {"y", "yes", "是"}:
+        return True
+    screen.out.print("Nothing was forgotten.")
+    return False
 
 
 def _told(done: ForgetReport, *, gone: bool) -> str:

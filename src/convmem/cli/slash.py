@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convmem.cli.cells import counted, cropped, shown
-from convmem.cli.forgetting import preview
-from convmem.errors import ConvmemError
+from convmem.cli.forgetting import agreed, preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,18 +23,19 @@ _HITS = 5
 
 
 def run(line: str, chat: Conversation, screen: Screen) -> bool:
-    """Do what a line asks for; False when it is time to leave."""
+    """Do what a line asks for; False when it is time to leave.
+
+    Raises:
+        ConvmemError: it cannot be done.
+    """
     name, _, rest = line.strip().partition(" ")
     if name in {"/quit", "/exit"}:
         return False
     command = _COMMANDS.get(name)
-    try:
-        if command is None:
-            screen.out.print(f"There is no {shown(name)}; /help lists what there is.", markup=False)
-        else:
-            command[0](chat, screen, rest.strip())
-    except ConvmemError as error:
-        screen.out.print(Text(str(error), "red"))
+    if command is None:
+        screen.out.print(f"There is no {shown(name)}; /help lists what there is.", markup=False)
+    else:
+        command[0](chat, screen, rest.strip())
     return True
 
 
@@ -97,14 +97,7 @@ def _forget(chat: Conversation, screen: Screen, text: str) -> None:
     preview(chat.memory, plan, screen)
     if not (plan.turn_ids or plan.pins):
         return
-    if screen.can_prompt and screen.out.input(
-        "Forget it for good? [y/N] ", markup=False
-    ).strip().casefold() not in {
-        "y",
-        "yes",
-        "是",
-    }:
-        screen.out.print("Nothing was forgotten.")
+    if not agreed(screen, plan):
         return
     done = chat.memory.forget(user=chat.user, text=text)
     left = "" if chat.memory.verify_forgotten(done) else "; copies go when nobody reads the file any more"
