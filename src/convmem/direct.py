@@ -190,7 +190,7 @@ def _calls(store: Calls, sessions: Iterable[SessionRef]) -> Iterator[CallRow]:
     for ref in sessions:
         request = CallsRequest(ref=ref)
         while page := store.calls(request):
-            yield from page
+            yield from (call for call in page if call.asked)
             request = dataclasses.replace(request, after=page[-1].id)
 
 

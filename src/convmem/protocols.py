@@ -60,6 +60,8 @@ class NewTurn:
 class CallRow:
     """What is kept of one provider call. Written twice under one id: before it, and after the reply.
 
+    A row without a model and a host is no call: it keeps the settings of a conversation that was recorded.
+
     Attributes:
         id: unique; the second write fills in what the first did not know (fields that are None keep theirs).
         settings: the leading system messages, stored once per owner and distinct text.
@@ -78,6 +80,11 @@ class CallRow:
     usage: Mapping[str, Any] | None = None
     response_id: str | None = None
     error: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a provider was asked; only such rows count as calls."""
+        return self.model is not None or self.host is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

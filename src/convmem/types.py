@@ -317,7 +317,7 @@ class Ledger:
         spent = f"prompts {cost.uncached:.6f}, cached {cost.cached:.6f}, replies {cost.output:.6f}"
         rows = [
             f"{self.calls} calls, tokens: {prompts}, replies {self.output_tokens}",
-            f"  cost ${cost.total:.6f}: {spent}",
+            f"  cost ${cost.total:.6f}: {spent}" if self.by_model else "  cost unknown",
             *(f"  {model or '–'}: ${of_model.total:.6f}" for model, of_model in self.by_model.items()),
         ]
         if self.unpriced:

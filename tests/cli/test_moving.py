@@ -40,7 +40,16 @@ def test_a_file_is_taken_in_once(run, chat, tmp_path):
     assert lines(out) == f"{chat}: 2 messages in 1 session of me; 2 new turns."
     code, out, _ = run("import", chat, "--embedder", "none", "--json")
     assert json.loads(out) == {
-        "files": [{"file": str(chat), "users": ["me"], "sessions": 1, "messages": 2, "new_turns": 0}],
+        "files": [
+            {
+                "file": str(chat),
+                "users": ["me"],
+                "sessions": 1,
+                "messages": 2,
+                "new_turns": 0,
+                "system_texts": 0,
+            }
+        ],
         "without_vectors": None,
     }
     with convmem.Memory(place, embedder=None) as memory:
@@ -53,8 +62,12 @@ def test_a_file_is_taken_in_once(run, chat, tmp_path):
 def test_system_texts_are_settings_and_no_turns(run, tmp_path):
     file = tmp_path / "chat.json"
     file.write_text(json.dumps([{"role": "system", "content": "Be brief."}, *CHAT]))
+    assert "3 messages in 2 sessions of me; 2 new turns, 1 system text." in lines(
+        run("import", file, "--embedder", "none")[1]
+    )
     (taken,) = json.loads(run("import", file, "--embedder", "none", "--json")[1])["files"]
-    assert (taken["messages"], taken["new_turns"]) == (3, 2)
+    assert (taken["messages"], taken["new_turns"], taken["system_texts"]) == (3, 0, 1)
+    assert lines(run("stats")[1]).endswith("2 turns in 2 sessions of 1 user, 0 calls")
     file.write_text(json.dumps([{"role": "system", "content": "Be brief."}]))
     assert run("import", file, "--embedder", "none")[0] == 0
 
@@ -81,7 +94,8 @@ def test_an_export_comes_back(run, chat, facts, tmp_path, capsys):
     assert len(run("export", "--db", db, "--user", "me", "--session", "pool")[1].splitlines()) == 3
     for new in (4, 0):
         code, out, _ = run("import", file, "--db", copy, "--embedder", "none", "--json")
-        taken = {"file": str(file), "users": ["bob", "me"], "sessions": 3, "messages": 4, "new_turns": new}
+        taken = {"file": str(file), "users": ["bob", "me"], "sessions": 3, "messages": 4}
+        taken |= {"new_turns": new, "system_texts": 0}
         assert (code, json.loads(out)["files"]) == (0, [taken])
     file.write_text(file.read_text() + "{}\n")
     assert "line 6 is not one of an export" in run("import", file, "--db", copy, "--embedder", "none")[2]

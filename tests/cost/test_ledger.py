@@ -88,6 +88,15 @@ def test_a_ledger_by_hand(store, prices):
         assert memory.ledger(user="bob").cost == convmem.Cost()
 
 
+@pytest.mark.parametrize("store", ["file", "object"], indirect=True)
+def test_what_was_recorded_was_no_call(store):
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "My car is blue."}]
+    with convmem.Memory(store, embedder="none") as memory:
+        memory.record(said, user="alice", session="s")
+        assert (memory.stats().calls, memory.ledger().calls, memory.ledger().uncounted) == (0, 0, 0)
+        assert "cost unknown" in str(memory.ledger())
+
+
 def test_a_store_that_tells_no_calls_says_so():
     class Mute:
         """All of a store but its calls."""

@@ -18,12 +18,15 @@ from convmem.cli.screen import Screen
 from convmem.errors import InputError
 from convmem.importers import Format, by_session, is_own_export, read
 from convmem.scope import UNSET
+from convmem.wire.chat import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from convmem.importers import Imported
     from convmem.memory import Memory
+    from convmem.types import Message
 
 __all__ = ["export", "import_"]
 
@@ -33,13 +36,14 @@ _SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What came of one file."""
+    """What came of one file; its system texts are settings, and no turns."""
 
     file: str
     users: list[str]
     sessions: int
     messages: int
     new_turns: int
+    system_texts: int = 0
 
 
 def import_(
@@ -83,9 +87,10 @@ def import_(
         screen.json({"files": [asdict(one) for one in taken], "without_vectors": missing})
         return
     for one in taken:
+        settings = f", {counted(one.system_texts, 'system text')}" if one.system_texts else ""
         screen.out.print(
             f"{one.file}: {counted(one.messages, 'message')} in {counted(one.sessions, 'session')}"
-            f" of {shown(', '.join(one.users))}; {counted(one.new_turns, 'new turn')}.",
+            f" of {shown(', '.join(one.users))}; {counted(one.new_turns, 'new turn')}{settings}.",
             markup=False,
         )
     if missing:
@@ -112,14 +117,18 @@ def _take(
         turns = memory.import_(_noting(file, named))
         users = sorted({name for name, _ in named})
         return _Taken(str(file), users, len(named), turns, memory.stats().turns - before)
-    sessions = 0
+    sessions = settings = 0
     with screen.progress() as bars:
         bar = bars.add_task("turns imported", total=len(rows))
         owners = {user or row.user or ME for row in rows}
         for name in sorted(owners):
             own = [row for row in rows if (user or row.user or ME) == name]
-            sessions += _record(memory, file, own, name, lambda n: bars.advance(bar, n))
-    return _Taken(str(file), sorted(owners), sessions, len(rows), memory.stats().turns - before)
+            found = by_session(own)
+            sessions += len(found)
+            settings += sum(len(split(messages)[0]) for messages, _ in found.values())
+            _record(memory, file, found, name, lambda n: bars.advance(bar, n))
+    new = memory.stats().turns - before
+    return _Taken(str(file), sorted(owners), sessions, len(rows), new, settings)
 
 
 def _noting(file: Path, named: set[tuple[str, str]]) -> Iterator[str]:
@@ -132,17 +141,19 @@ def _noting(file: Path, named: set[tuple[str, str]]) -> Iterator[str]:
 
 
 def _record(
-    memory: Memory, file: Path, rows: list[Imported], user: str, tell: Callable[[int], object]
-) -> int:
-    """Record one user's messages; returns in how many sessions."""
-    found = by_session(rows)
+    memory: Memory,
+    file: Path,
+    found: dict[str, tuple[list[Message], list[datetime] | None]],
+    user: str,
+    tell: Callable[[int], object],
+) -> None:
+    """Record one user's messages, session by session."""
     for session, (messages, times) in found.items():
         try:
             memory.record(messages, user=user, session=session, at=times)
         except InputError as error:
             raise InputError(f"{file}, session {session!r}: {error}") from error
         tell(len(messages))
-    return len(found)
 
 
 def _embedded(memory: Memory, screen: Screen) -> int | None:

@@ -377,7 +377,7 @@ class InMemoryStore:
                 users=len({kept.ref.user for kept in listed} - {None}),
                 sessions=len(listed),
                 turns=sum(len(kept.rows) for kept in self._sessions.values()),
-                calls=len(self._calls),
+                calls=sum(call.asked for call in self._calls.values()),
             )
 
 

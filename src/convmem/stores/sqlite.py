@@ -159,7 +159,7 @@ class SQLiteStore(SQLiteAbilities):
         with self._db.reading() as db:
             counts = db.execute(
                 "SELECT count(DISTINCT o.user), count(*), (SELECT count(*) FROM turns),"
-                " (SELECT count(*) FROM calls),"
+                " (SELECT count(*) FROM calls WHERE model IS NOT NULL OR host IS NOT NULL),"
                 " (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
                 f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {_LISTED}"
             ).fetchone()

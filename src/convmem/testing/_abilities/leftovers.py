@@ -49,7 +49,9 @@ def _picture(n: int, *, after: NewTurn | None = None) -> NewTurn:
 
 def _call(n: str, ref: SessionRef, text: str) -> CallRow:
     settings: tuple[dict[str, Any], ...] = ({"role": "system", "content": text},)
-    return CallRow(id=f"{n} {ref}", at=NOON, state="answered", settings=settings, usage={"total_tokens": 3})
+    return CallRow(
+        id=f"{n} {ref}", at=NOON, state="answered", model="m", settings=settings, usage={"total_tokens": 3}
+    )
 
 
 class Leftovers(StoreTests):

@@ -135,9 +135,9 @@ class Changes(StoreTests):
             same([turn.state for turn in turns(store, ALICE)], ["partial", "answered"], "states after it")
 
     def test_calls_are_counted_once(self) -> None:
-        """The second write of a call is the same call; a refused write keeps none."""
+        """The second write of a call is the same call; a refused write keeps none; settings alone are none."""
         with self.opened() as store:
-            begun = CallRow(id="c1", at=NOON, state="pending")
+            begun = CallRow(id="c1", at=NOON, state="pending", model="m", host="h")
             add(store, ALICE, said("a"), call=begun)
             add(store, ALICE, call=replace(begun, state="answered"))
             same(store.stats().calls, 1, "calls after one was written twice")
@@ -145,6 +145,9 @@ class Changes(StoreTests):
             same(store.stats().calls, 1, "calls after a refused write")
             add(store, BOB, call=replace(begun, id="c3"))
             same(store.stats().calls, 2, "calls of two owners")
+            settings = ({"role": "system", "content": "短く"},)
+            add(store, BOB, call=CallRow(id="c4", at=NOON, state="answered", settings=settings))
+            same(store.stats().calls, 2, "calls after settings were recorded, which is none")
             same([s.created for s in store.sessions(SessionsRequest(owner="bob"))], [NOON], "made by a call")
 
     def test_a_call_is_filled_in(self) -> None:
