@@ -60,10 +60,7 @@ def forget(
     - `convmem forget --user alice --everything --yes`
     """
     screen = Screen(plain=plain)
-    if not (text or turn or session or everything):
-        raise InputError("say what to forget: --text, --turn, --session or --everything")
-    if everything and (text or turn or session):
-        raise InputError("--everything is all there is; leave --text, --turn and --session out")
+    _one_of_them(everything=everything, something=bool(text or turn or session))
     with opened(db) as memory:
         whose = owner(memory, user, no_user=no_user)
         if whose is None and session is None:
@@ -91,6 +88,13 @@ def forget(
         screen.out.print(_told(done, gone=gone))
     if not gone:
         raise typer.Exit(1)
+
+
+def _one_of_them(*, everything: bool, something: bool) -> None:
+    if not (something or everything):
+        raise InputError("say what to forget: --text, --turn, --session or --everything")
+    if everything and something:
+        raise InputError("--everything is all there is; leave --text, --turn and --session out")
 
 
 def preview(memory: Memory, plan: ForgetReport, screen: Screen) -> None:

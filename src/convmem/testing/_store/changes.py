@@ -135,7 +135,7 @@ class Changes(StoreTests):
             same([turn.state for turn in turns(store, ALICE)], ["partial", "answered"], "states after it")
 
     def test_calls_are_counted_once(self) -> None:
-        """The second write of a call is the same call; a refused write keeps none; settings alone are none."""
+        """The second write of a call is the same call; a refused write keeps none; settings are none."""
         with self.opened() as store:
             begun = CallRow(id="c1", at=NOON, state="pending", model="m", host="h")
             add(store, ALICE, said("a"), call=begun)
