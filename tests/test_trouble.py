@@ -151,11 +151,11 @@ def late_at(monkeypatch):
     def make(gate):
         inner = exchange.outcome
 
-        def outcome(future, seconds):
+        def outcome(future, seconds, deadline_s):
             if gate.reached.done():
-                return inner(future, seconds)
+                return inner(future, seconds, deadline_s)
             wait((future, gate.reached), return_when=FIRST_COMPLETED)
-            return exchange._said(future, seconds)
+            return exchange._said(future, deadline_s)
 
         monkeypatch.setattr(exchange, "outcome", outcome)
         gate.shut()
@@ -192,7 +192,8 @@ def test_a_slow_embedder_is_not_waited_for(open_world, monkeypatch):
     world.embedder.questions.shut()
     _, receipt = world.ask(ASKED)
     assert receipt.journaled
-    assert any("words alone" in note for note in receipt.notes)
+    late = "the question was not embedded in its part of 60000 ms: recalled by words alone"
+    assert late in receipt.notes
     _, receipt = world.ask({"role": "user", "content": "and the locker code of the pool?"})
     assert "the embedder is slow: recalled by words alone" in receipt.notes
     assert world.told("degraded", "words alone") == 1
@@ -249,7 +250,7 @@ def test_recall_that_is_late_leaves_the_window(open_world, store, late_at):
     sent, receipt = world.ask(ASKED)
     assert [m["content"] for m in sent] == ["hello there", "echo: hello there", ASKED["content"]]
     assert (receipt.restored, receipt.recalled, receipt.journaled) == (2, (), True)
-    assert "recall was not ready in time: the call goes without it" in receipt.notes
+    assert "recall was not ready within 60000 ms: the call goes without it" in receipt.notes
     store.read.open()
     waiting.undo()
     sent, receipt = world.ask({"role": "user", "content": "so what is my locker code?"})
@@ -294,7 +295,9 @@ def test_a_window_that_is_late_leaves_the_call_as_it_was_made(open_world, store,
     sent, receipt = world.ask(ASKED)
     assert sent == [ASKED]
     assert receipt.journaled
-    assert any("goes out as it was made" in note for note in receipt.notes)
+    assert "the call goes out as it was made: not ready within 60000 ms" in receipt.notes
+    assert (receipt.tokens.new, receipt.restored) == (receipt.tokens.total, 0)
+    assert receipt.tokens.new > 4
     assert world.told("degraded", "goes out as it was made") == 1
     store.epochs.open()
     waiting.undo()
@@ -365,9 +368,9 @@ def test_all_waiting_together_stays_within_the_deadline(open_world, store, monke
     asked = []
     inner = exchange.outcome
 
-    def noted(future, seconds):
+    def noted(future, seconds, deadline_s):
         asked.append(seconds)
-        return inner(future, seconds)
+        return inner(future, seconds, deadline_s)
 
     monkeypatch.setattr(exchange, "outcome", noted)
     store.writes.shut()
@@ -376,6 +379,11 @@ def test_all_waiting_together_stays_within_the_deadline(open_world, store, monke
     assert before <= 0.25
     assert after == pytest.approx(0.05), "before it, all that may be had been used up"
     assert not receipt.journaled
+    assert receipt.notes == (
+        "the call goes out unjournaled: not ready within 300 ms",
+        "the reply is not journaled: not ready within 300 ms",
+    )
+    assert receipt.tokens.total == receipt.tokens.new > 4, "what was sent counts, composed or not"
     store.writes.open()
     world.memory.flush()
     assert world.memory.turns(user="alice", session="now")[0].payload == ASKED

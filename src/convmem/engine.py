@@ -119,6 +119,7 @@ class Engine:
             store,
             embedder,
             settings=settings,
+            deadline_ms=deadline_ms,
             tell=lambda event: emit(hooks, event),
         )
         self.seen = SeenMessages(store.key)

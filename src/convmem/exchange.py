@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.abilities import OwnerRef
 from convmem.composition import Composition
+from convmem.context.tokens import count_messages
 from convmem.errors import ClosedError, JournalError
 from convmem.hooks import (
     AnsweredEvent,
@@ -28,7 +29,7 @@ from convmem.hooks import (
     emit,
 )
 from convmem.jobs import BeginJob, EndJob
-from convmem.types import Receipt
+from convmem.types import Receipt, Tokens
 from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
 
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "aoutcome", "outcome"]
 
 T = TypeVar("T")
-
-_LATE = "recall was not ready in time: the call goes without it"
 
 
 class Exchange:
@@ -85,10 +84,12 @@ class Exchange:
         """Align and journal, then compose the request; at most for its part of the deadline."""
         started, future, embedding = self._begin()
         try:
-            self._has_begun(started, outcome(future, self._left()))
+            self._has_begun(started, outcome(future, self._left(), self._engine.deadline_s))
             if (composition := self._composition()) is not None:
                 composing = self._compose(composition, embedding)
-                self._has_composed(composition, composing, outcome(composing, self._left()))
+                self._has_composed(
+                    composition, composing, outcome(composing, self._left(), self._engine.deadline_s)
+                )
         except JournalError:
             raise
         except BaseException as stopped:
@@ -100,10 +101,12 @@ class Exchange:
         """`begin`, without blocking the event loop."""
         started, future, embedding = self._begin()
         try:
-            self._has_begun(started, await aoutcome(future, self._left()))
+            self._has_begun(started, await aoutcome(future, self._left(), self._engine.deadline_s))
             if (composition := self._composition()) is not None:
                 composing = self._compose(composition, embedding)
-                self._has_composed(composition, composing, await aoutcome(composing, self._left()))
+                self._has_composed(
+                    composition, composing, await aoutcome(composing, self._left(), self._engine.deadline_s)
+                )
         except JournalError:
             raise
         except BaseException as stopped:
@@ -151,7 +154,7 @@ class Exchange:
     ) -> None:
         composed: Composed | None = None
         try:
-            composed = composing.result() if error is None else composition.at_hand(_LATE)
+            composed = composing.result() if error is None else composition.at_hand(_without(error))
         except Exception as failed:  # noqa: BLE001 (not even the window can be put together)
             error = failed
         if composed is None:
@@ -190,10 +193,19 @@ class Exchange:
         )
 
     def _goes_out(self) -> None:
+        if not self.receipt.tokens.total:  # nothing was composed
+            self._update(tokens=self._as_made())
         self._waited_s = time.monotonic() - self._started
         receipt = self.receipt
         self._emit(SentEvent, model=receipt.model, host=self._call.host, mode=receipt.mode, ms=receipt.ms)
         self._sent_at = time.perf_counter()
+
+    def _as_made(self) -> Tokens:
+        """Tokens of the caller's own messages."""
+        request, count = self._call.request, self._engine.ratios.counter(self._call.request.model)
+        tools = count(request.tools) if request.tools else 0
+        new = sum(self._engine.seen.of(turn).tokens(count) for turn in request.turns)
+        return Tokens(system=count_messages(request.settings, count) + tools, new=new)
 
     def _submit(self, job: Job[T]) -> Future[T]:
         try:
@@ -233,12 +245,14 @@ class Exchange:
         if self._call.mode != "read":
             self._emit(JournaledEvent, turns=ids, late=late)
 
-    def _degraded(self, detail: str, error: BaseException | None, *, serious: bool = True) -> None:
-        """Note trouble; a serious one is an error for those who asked for it."""
+    def _degraded(
+        self, detail: str, error: BaseException | None, *, serious: bool = True, raises: bool = True
+    ) -> None:
+        """Note trouble; a serious one is an error for those who asked for it, where one may be raised."""
         self._note(detail)
         if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
             self._emit(DegradedEvent, detail=detail)
-        if serious and self._engine.on_error == "raise":
+        if serious and raises and self._engine.on_error == "raise":
             raise JournalError(detail) from error
 
     # After it.
@@ -251,23 +265,34 @@ class Exchange:
         """Commit the reply, at most for the rest of the deadline."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, outcome(future, self._rest()), response)
+            self._has_ended(started, outcome(future, self._rest(), self._engine.deadline_s), response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         started = time.perf_counter()
         if (future := self._end(reply)) is not None:
-            self._has_ended(started, await aoutcome(future, self._rest()), response)
+            self._has_ended(started, await aoutcome(future, self._rest(), self._engine.deadline_s), response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
 
-        What arrived is kept as partial; when nothing did, the turns that waited have failed. After an
-        error this waits for the commit like `answered`; when somebody wants to get out, for nobody.
+        What arrived is kept as partial; when nothing did, the turns that waited have failed. This waits for
+        the commit like `answered`, but when the process is to end, for nobody. It never raises.
         """
+        started = time.perf_counter()
         future = self._end(reply, error=type(error).__name__ if error is not None else None)
-        if future is not None and isinstance(error, Exception):
-            outcome(future, self._rest())
+        if future is not None and (error is None or isinstance(error, Exception)):
+            self._has_ended(
+                started, outcome(future, self._rest(), self._engine.deadline_s), None, raises=False
+            )
+
+    async def astopped(self, reply: Reply) -> None:
+        """`stopped` by the caller's own hand, without blocking the event loop."""
+        started = time.perf_counter()
+        if (future := self._end(reply)) is not None:
+            self._has_ended(
+                started, await aoutcome(future, self._rest(), self._engine.deadline_s), None, raises=False
+            )
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """`stopped`, waiting for nobody: for event loops and finalizers."""
@@ -322,14 +347,16 @@ class Exchange:
         if ids:
             self._journaled(ids, late="end" in self._gave_up)
 
-    def _has_ended(self, started: float, error: BaseException | None, response: object) -> None:
+    def _has_ended(
+        self, started: float, error: BaseException | None, response: object, *, raises: bool = True
+    ) -> None:
         self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
         if error is None:
             return
         with self._lock:
             self._gave_up.add("end")
         try:
-            self._degraded(f"the reply is not journaled: {error}", error)
+            self._degraded(f"the reply is not journaled: {error}", error, raises=raises)
         except JournalError as raised:
             raised.response = response
             raise
@@ -353,27 +380,34 @@ def _copies(messages: Iterable[Message]) -> list[Message]:
     return [plain(message) for message in messages]
 
 
-def outcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """What went wrong, waiting at most so long; None when all is well."""
+def _without(error: BaseException) -> str:
+    """Why a call goes without recall."""
+    late = isinstance(error, TimeoutError)
+    why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
+    return f"{why}: the call goes without it"
+
+
+def outcome(future: Future[Any], seconds: float, deadline_s: float) -> BaseException | None:
+    """What went wrong, waiting at most for what is left of the deadline; None when all is well."""
     wait((future,), timeout=seconds)
-    return _said(future, seconds)
+    return _said(future, deadline_s)
 
 
-def _said(future: Future[Any], seconds: float) -> BaseException | None:
+def _said(future: Future[Any], deadline_s: float) -> BaseException | None:
     if future.done():
         return future.exception()
-    return TimeoutError(f"no answer from the store within {seconds * 1_000:.0f} ms")
+    return TimeoutError(f"not ready within {deadline_s * 1_000:.0f} ms")
 
 
-async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
+async def aoutcome(future: Future[Any], seconds: float, deadline_s: float) -> BaseException | None:
     """`outcome` on whatever event loop is running."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
 
-        return await run_sync(outcome, future, seconds)
+        return await run_sync(outcome, future, seconds, deadline_s)
     watched = asyncio.wrap_future(future, loop=loop)
     watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
     await asyncio.wait((watched,), timeout=seconds)
-    return _said(future, seconds)
+    return _said(future, deadline_s)

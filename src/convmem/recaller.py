@@ -74,6 +74,7 @@ class Recaller:
         store: the journal.
         embedder: makes vectors; None for words alone.
         settings: weights of the ranking; None for those shipped.
+        deadline_ms: of a call, of which embedding the question has a part.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
     """
 
@@ -83,6 +84,7 @@ class Recaller:
         embedder: Embedder | None,
         *,
         settings: Settings | None,
+        deadline_ms: float,
         tell: Hook,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
@@ -99,6 +101,7 @@ class Recaller:
         self.indexer = Indexer(store, embedder, tell=tell)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
         self._tell = tell
+        self._late = f"the question was not embedded in its part of {deadline_ms:.0f} ms"
         self._slow_until = 0.0
         self._in_trouble = False
         self._lock = threading.Lock()
@@ -155,8 +158,7 @@ class Recaller:
         wait((embedding,), timeout=seconds)
         if not embedding.done():
             self._slow_until = time.monotonic() + _SLOW_PAUSE_S
-            ms = (seconds or 0) * 1_000
-            return None, self._troubled(f"embedding took more than {ms:.0f} ms: recalled by words alone")
+            return None, self._troubled(f"{self._late}: recalled by words alone")
         if (error := embedding.exception()) is not None:
             return None, self._troubled(f"the embedder failed ({error}): recalled by words alone")
         with self._lock:

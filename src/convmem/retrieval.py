@@ -91,15 +91,20 @@ class Retrieval:
     def answered(self, reply: Reply, *, response: object = None) -> None:
         """Journal the reply, at most for the deadline; nothing while the provider is still at it."""
         if (job := self._submitted(reply)) is not None:
-            self._done(outcome(job.outcome, self._engine.deadline_s), reply, job, response)
+            seconds = self._engine.deadline_s
+            self._done(outcome(job.outcome, seconds, seconds), reply, job, response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         if (job := self._submitted(reply)) is not None:
-            self._done(await aoutcome(job.outcome, self._engine.deadline_s), reply, job, response)
+            seconds = self._engine.deadline_s
+            self._done(await aoutcome(job.outcome, seconds, seconds), reply, job, response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """It did not arrive whole: what is known of it stays as it was."""
+
+    async def astopped(self, reply: Reply) -> None:
+        """The same."""
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """The same."""

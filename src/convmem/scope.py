@@ -27,6 +27,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
+_OURS = "x-convmem-"
 HEADERS = {"x-convmem-user": "user", "x-convmem-session": "session", "x-convmem-mode": "mode"}
 _MOST_CHARACTERS = 512
 
@@ -110,12 +111,14 @@ def resolve(
         stay as they are.
 
     Raises:
-        ScopeError: an empty or unknown value in one of our headers.
+        ScopeError: an empty or unknown value in one of our headers, or one that we do not have.
     """
     given: dict[str, str] = {}
     kept: dict[str, object] = {}
     for name, value in (headers or {}).items():
         field = HEADERS.get(name.lower())
+        if field is None and name.lower().startswith(_OURS):
+            raise ScopeError(f"there is no header {name!r:.60}; convmem's are {', '.join(HEADERS)}")
         if field is None:
             kept[name] = value
         elif not isinstance(value, str) or not value.strip():

@@ -47,6 +47,13 @@ def test_an_empty_header_is_an_error_and_nothing_is_sent(client, provider, heade
     assert not provider.requests
 
 
+@pytest.mark.parametrize("header", ["x-convmem-sesion", "X-Convmem-Mod", "x-convmem-"])
+def test_a_misspelt_header_is_an_error_and_nothing_is_sent(client, provider, header):
+    with pytest.raises(ScopeError, match=f"{header}.*x-convmem-user, x-convmem-session, x-convmem-mode"):
+        say(client, extra_headers={header: "kyoto"})
+    assert not provider.requests
+
+
 @pytest.mark.parametrize(
     "given", [{"user": ""}, {"session": " "}, {"user": 7}, {"mode": "always"}, {"user": "\ud800"}]
 )

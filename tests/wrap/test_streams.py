@@ -82,6 +82,67 @@ def test_breaking_off_and_closing_keeps_what_arrived_once(provider, client, memo
     assert memory.receipt_for(stream).state == "partial"
 
 
+def read(memory, *, branches=False):
+    return [(t.role, t.state) for t in memory.turns(user="alice", session="s", branches=branches)]
+
+
+def test_closing_a_stream_commits_before_it_returns(provider, client, memory):
+    provider.script(LONG)
+    stream = client.chat.completions.create(**ASKED, stream=True)
+    next(stream)
+    next(stream)
+    stream.close()
+    assert memory.receipt_for(stream).journaled
+    assert read(memory) == [("user", "answered"), ("assistant", "partial")]
+
+    provider.script(LONG)
+    with client.chat.completions.with_streaming_response.create(**ASKED, stream=True) as response:
+        lines = response.iter_lines()
+        while "one" not in next(lines):
+            pass
+    assert memory.last_receipt().journaled
+    assert read(memory) == [("user", "answered"), ("assistant", "partial")] * 2
+
+
+def test_closing_an_async_stream_commits_before_it_returns(provider, memory):
+    async def go() -> None:
+        async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare:
+            completions = memory.wrap(bare, user="alice", session="s").chat.completions
+            provider.script(LONG)
+            stream = await completions.create(**ASKED, stream=True)
+            await anext(stream)
+            await anext(stream)
+            await stream.close()
+            assert memory.receipt_for(stream).journaled
+            assert read(memory) == [("user", "answered"), ("assistant", "partial")]
+
+            provider.script(LONG)
+            async with completions.with_streaming_response.create(**ASKED, stream=True) as response:
+                lines = response.iter_lines()
+                while "one" not in await anext(lines):
+                    pass
+            assert memory.last_receipt().journaled
+
+    asyncio.run(go())
+
+
+def test_a_call_that_brought_no_text_leaves_a_failed_message(provider, client, memory):
+    provider.script(LONG)
+    stream = client.chat.completions.create(**ASKED, stream=True)
+    stream.close()
+    receipt = memory.receipt_for(stream)
+    assert (receipt.state, receipt.journaled) == ("failed", True)
+    assert read(memory) == []
+    assert read(memory, branches=True) == [("user", "failed")]
+    assert '"state":"failed"' in "".join(memory.export()).replace(" ", "")
+    memory.flush()
+    assert memory.recall("tell me", user="alice") == []
+    other = [{"role": "user", "content": "something else"}]
+    assert memory.prepare(other, user="alice", session="s").messages == other
+    client.chat.completions.create(**ASKED)
+    assert read(memory) == [("user", "answered"), ("assistant", "answered")]
+
+
 def test_a_dropped_stream_is_kept_too(provider, client, memory):
     provider.script(LONG)
     stream = client.chat.completions.create(**ASKED, stream=True)

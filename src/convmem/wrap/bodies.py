@@ -45,12 +45,16 @@ def watch(http: Any, shape: Shape, recipient: Recipient, *, stream: bool) -> Bod
         await body.acomplete()
 
     def close_watched() -> None:
-        close()
-        body.closed()
+        try:
+            close()
+        finally:
+            body.closed()
 
     async def aclose_watched() -> None:
-        await aclose()
-        body.closed()
+        try:
+            await aclose()
+        finally:
+            await body.aclosed()
 
     watched = {"iter_bytes": iter_bytes, "aiter_bytes": aiter_bytes}
     cast("dict[str, object]", vars(http)).update(watched, close=close_watched, aclose=aclose_watched)
@@ -126,7 +130,12 @@ class Body:
     def closed(self) -> None:
         """Given up, unless it had come to its end."""
         if not self._pulling:
-            self.stop_soon()
+            self.stop()
+
+    async def aclosed(self) -> None:
+        """`closed`, without blocking the event loop."""
+        if not self._pulling and not self._left:
+            await self._recipient.astopped(self._rest())
 
     def stop(self, error: BaseException | None = None) -> None:
         """It broke off."""

@@ -31,6 +31,10 @@ class Recipient(Protocol):
         """The call ended early."""
         ...
 
+    async def astopped(self, reply: Reply) -> None:
+        """The caller closed it early; `stopped`, without blocking the event loop."""
+        ...
+
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """`stopped`, waiting for nobody."""
         ...

@@ -46,10 +46,12 @@ class MemoryStream(Stream[ItemT]):
             self.tee.complete()
 
     def close(self) -> None:
-        """Close the response; what arrived is journaled as partial unless the stream had ended."""
-        super().close()
-        if self.tee is not None:
-            self.tee.stop()
+        """Close the response; what arrived is journaled as partial, unless the stream had ended."""
+        try:
+            super().close()
+        finally:
+            if self.tee is not None:
+                self.tee.stop()
 
 
 class AsyncMemoryStream(AsyncStream[ItemT]):
@@ -75,7 +77,9 @@ class AsyncMemoryStream(AsyncStream[ItemT]):
             await self.tee.acomplete()
 
     async def close(self) -> None:
-        """Close the response; what arrived is journaled as partial unless the stream had ended."""
-        if self.tee is not None:
-            self.tee.stop_soon()
-        await super().close()
+        """Close the response; what arrived is journaled as partial, unless the stream had ended."""
+        try:
+            await super().close()
+        finally:
+            if self.tee is not None:
+                await self.tee.astop()

@@ -44,6 +44,10 @@ class Tee:
         """The stream was closed or broke before its end."""
         self._recipient.stopped(self.so_far(), error)
 
+    async def astop(self) -> None:
+        """The stream was closed before its end; without blocking the event loop."""
+        await self._recipient.astopped(self.so_far())
+
     def abandon(self) -> None:
         """The stream belongs to the process this one was forked from."""
         self._recipient.abandon()
