@@ -26,6 +26,7 @@ _ONCE: Final = re.compile(
     r"|最初|最早|原来|原先|当初|起初|一开始|从前|第一次"
 )
 _HEAD: Final = 32
+_CROWD: Final = 10
 _PASSES: Final = 3
 
 
@@ -47,8 +48,9 @@ def newest_first(
 ) -> tuple[NDArray[np.intp], Floats, Mask]:
     """Put newer turns before the older ones that they bring up to date.
 
-    One turn does that to another when the same person or role said it later and their vectors, less the mean,
-    have a cosine of `alike` at least. Only among the best `_HEAD`; nothing is left out.
+    One turn does that to another when the same person or role said it later, their vectors, less the mean,
+    have a cosine of `alike` at least, and few others are as like them. Only among the best `_HEAD`, and nothing
+    is left out.
 
     Args:
         partition: where the turns are.
@@ -64,6 +66,9 @@ def newest_first(
     directions = vectors.directions(head, turns.wide)
     known = vectors.present[head]
     replaces = (directions @ directions.T >= alike) & known & known[:, None]
+    # Where many are like one another (entries of a list, facts put in the same words), none replaces another.
+    crowded = np.count_nonzero(replaces, axis=1) > _CROWD
+    replaces &= ~(crowded | crowded[:, None])
     replaces &= (head[:, None] > head) & (turns.role[head][:, None] == turns.role[head])
     replaces &= turns.speaker[head][:, None] == turns.speaker[head]
     lifted = score[: head.size].copy()
