@@ -49,8 +49,8 @@ def newest_first(
     """Put newer turns before the older ones that they bring up to date.
 
     One turn does that to another when the same person or role said it later, their vectors, less the mean,
-    have a cosine of `alike` at least, and few others are as like them. Only among the best `_HEAD`, and nothing
-    is left out.
+    have a cosine of `alike` at least, and few others are as like them. Only among the best `_HEAD`;
+    nothing is left out.
 
     Args:
         partition: where the turns are.
