@@ -49,6 +49,11 @@ class OwnerRef:
     user: str | None
     session: str | None = None
 
+    @classmethod
+    def of(cls, ref: SessionRef) -> OwnerRef:
+        """Whose session it is."""
+        return cls(ref.user, ref.session if ref.user is None else None)
+
 
 @dataclass(frozen=True, slots=True)
 class ViewsRequest:
@@ -179,8 +184,18 @@ class Epochs(Protocol):
         """The epoch that is running, or None before the first cut."""
         ...
 
-    def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
-        """A cut; None ends the epoch. A session that is gone is passed over."""
+    def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
+        """A cut; None ends the epoch. A session that is gone is passed over.
+
+        Args:
+            which: the epoch.
+            epoch: what it is from now on.
+            redaction: the owner's when what the summary is made of was read; None keeps it in any case.
+
+        Returns:
+            False, with nothing written, when something of the owner was forgotten since: the owner's
+            redaction is another one.
+        """
         ...
 
 

@@ -44,6 +44,7 @@ _MESSAGES = 8_192
 _SENT_TOKENS = 4_000_000
 """Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
 _FORMS = 4_096
+_FORGOTTEN = "something was forgotten while the summary was made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ class Composer:
     def _made(self, which: EpochRef, cut: Cut, forgets: int) -> None:
         try:
             made = cut.make()
-            self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets)
+            self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets, cut.redaction)
         except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
             cut.made.set_exception(error)
         else:
@@ -224,12 +225,13 @@ class Composer:
                 if self._cuts.get(which) is cut:
                     del self._cuts[which]
 
-    def _begin_epoch(self, which: EpochRef, epoch: Epoch, forgets: int) -> None:
+    def _begin_epoch(self, which: EpochRef, epoch: Epoch, forgets: int, redaction: int) -> None:
         with self._putting:  # not the other lock: a slow disk keeps nobody but those who cut
             if self._forgetting or self._forgets != forgets:  # it may tell what was forgotten meanwhile
-                raise StoreError("something was forgotten while the summary was made")
+                raise StoreError(_FORGOTTEN)
             if isinstance(self.store, Epochs):
-                self.store.put_epoch(which, epoch)
+                if not self.store.put_epoch(which, epoch, redaction=redaction):
+                    raise StoreError(_FORGOTTEN)
             else:
                 _put(self._epochs, which, epoch, _EPOCHS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 import unicodedata
 import uuid
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search"]
 
 _WAIT_FOR_WORDS_S = 5.0
+
+_ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])')
+_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_JSON_IN_JSON = 4
+"""How often JSON may be quoted in JSON and be read."""
 
 
 def prepare(
@@ -148,6 +154,9 @@ def forget(
         raise InputError("say whose memory to forget: user=, or session= for a session without a user")
     if turn_ids is not None and text is not None:
         raise InputError("give turn_ids or text, not both")
+    if text is not None and not _folded(text):
+        raise InputError("the text is empty; it would be found in every turn")
+    engine.journal.flush()  # what is on its way is looked at too, and must not arrive after it was forgotten
     owner = OwnerRef(user, session if user is None else None)
     turns = list(_chosen(engine, owner, session, turn_ids, text))
     pins = _chosen_pins(engine, owner, text) if text is not None else () if turn_ids or session else None
@@ -158,7 +167,6 @@ def forget(
         if pins is None and not some and isinstance(store, Pins):  # all of them
             pins = tuple(pin.id for pin in store.pins(owner))
         return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
-    engine.journal.flush()  # what is on its way must not arrive after it was forgotten
     with engine.forgetting():
         done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
     gone = tuple(f"t{seq}" for seq in done.seqs)
@@ -203,12 +211,10 @@ def _chosen(
 ) -> Iterator[Turn]:
     wanted = None if turn_ids is None else set(turn_ids)
     needle = None if text is None else _folded(text)
-    if needle is not None and not needle:
-        raise InputError("the text is empty; it would be found in every turn")
     for turn in _owned(engine, owner, session):
         if wanted is not None and turn.id not in wanted:
             continue
-        if needle is None or needle in _folded(_all_text(turn)):
+        if needle is None or any(needle in _folded(words) for words in _readings(_all_text(turn))):
             yield turn
 
 
@@ -223,6 +229,23 @@ def _owned(engine: Engine, owner: OwnerRef, session: str | None) -> Iterator[Tur
 def _all_text(turn: Turn) -> str:
     """Everything in a turn that somebody could mean by its words: its text, its calls, its reasoning."""
     return "\n".join(_strings(turn.payload))
+
+
+def _readings(text: str) -> Iterator[str]:
+    """A text as it stands, and as JSON (tools' arguments and results, be they broken off) means it."""
+    yield text
+    for _ in range(_JSON_IN_JSON):
+        text, found = _ESCAPE.subn(_unescaped, text)
+        if not found:
+            return
+        yield text.encode("utf-16", "surrogatepass").decode(
+            "utf-16", "replace"
+        )  # of two halves one character
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    sign = escape[1]
+    return chr(int(sign[1:], 16)) if sign[0] == "u" else _ESCAPED.get(sign, sign)
 
 
 def _strings(value: object) -> Iterator[str]:

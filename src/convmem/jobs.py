@@ -65,6 +65,7 @@ class Placement:
         own: its own turns.
         seqs: of those of its own turns that are journaled, by identity.
         known: False when the provider keeps a history that the journal does not know.
+        redaction: the owner's, before anything of the conversation was read.
     """
 
     ref: SessionRef
@@ -74,6 +75,7 @@ class Placement:
     own: tuple[Seen, ...]
     seqs: Mapping[bytes, int]
     known: bool = True
+    redaction: int = 0
 
 
 class BeginJob(Job[Placement]):
@@ -95,6 +97,7 @@ class BeginJob(Job[Placement]):
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
         self._new: tuple[NewTurn, ...] = ()
         self._known = True
+        self._redaction = 0
 
     @property
     def ref(self) -> SessionRef | None:
@@ -122,6 +125,7 @@ class BeginJob(Job[Placement]):
             generation, tree = forest.tree(ref)
             where = align(key, tree, incoming)
         self._aligned = ref, tree, where
+        self._redaction = forest.redaction(ref)
         if call.mode == "read":
             return None
         new = _new_turns(where, tree, incoming, turns, call.at)
@@ -165,7 +169,9 @@ class BeginJob(Job[Placement]):
         # What this call brought may be indexed before it is composed, and is no memory of anything older.
         seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
         before = tuple(tree.path(where.base))
-        self.placement = Placement(ref, where, ids, before, self._own, seqs, known=self._known)
+        self.placement = Placement(
+            ref, where, ids, before, self._own, seqs, known=self._known, redaction=self._redaction
+        )
         self._tell(self.placement)
         return self.placement
 

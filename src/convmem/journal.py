@@ -60,6 +60,10 @@ class Forest:
             self._trees.popitem(last=False)
         return reply.generation, tree
 
+    def redaction(self, ref: SessionRef) -> int:
+        """The redaction of a session's owner when its tree was asked for last."""
+        return self._trees[ref][1]
+
     def clear(self) -> None:
         """Drop everything."""
         self._trees.clear()

@@ -25,7 +25,7 @@ from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
 from convmem.past import RecordJob, checked_messages, checked_times
 from convmem.policy import resolve_policy
-from convmem.protocols import SessionRef, SessionsRequest, Store, TurnsRequest
+from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
@@ -412,7 +412,9 @@ class Memory:
             return sorted(found, key=lambda turn: turn.seq)
         ref = SessionRef(user, session)
         turns = list(portable.pages(self._store, TurnsRequest(ref=ref, limit=_PAGE)))
-        return turns if branches else portable.conversation(turns)
+        if branches or not turns:
+            return turns
+        return portable.conversation(turns, self._store.nodes(NodesRequest(ref)).nodes)
 
     def export(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
+from convmem.protocols import NodesRequest, SessionRef
 from convmem.session.tree import SETTLED
+from convmem.wire.identity import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from convmem.abilities import ViewRow
     from convmem.protocols import Store
     from convmem.recall import Partition
+    from convmem.session.tree import Node
 
 __all__ = ["Branches", "Loaded", "Partitions"]
 
@@ -36,10 +39,19 @@ class _Place:
 
 
 class Branches:
-    """The settled turns of one session: which lead to its head, and which were left behind."""
+    """The settled turns of one session: which lead to its head, and which were left behind.
 
-    def __init__(self) -> None:
+    Args:
+        nodes: gives the tree of the session: the way to the head may lead over places that have no settled
+            turn, because it was forgotten. Only asked when it does.
+    """
+
+    def __init__(self, nodes: Callable[[], Iterable[Node]]) -> None:
+        self._nodes = nodes
         self._places: dict[bytes, _Place] = {}
+        self._over: dict[
+            bytes, bytes
+        ] = {}  # the parents of all turns and tombstones, once they were asked for
         self._head: _Place | None = None
         self._way: set[int] = set()
 
@@ -47,6 +59,8 @@ class Branches:
         """A settled turn; turns come in the journal's order."""
         place = _Place(row.seq, row.identity, row.parent, row.role == "user")
         self._places.setdefault(row.identity, place)
+        if row.parent != ROOT and row.parent not in self._places and row.parent not in self._over:
+            self._over = {node.identity: node.parent for node in self._nodes()}
         if row.choice:
             return
         goes_on = self._head is None or row.parent == self._head.identity
@@ -57,7 +71,10 @@ class Branches:
         way: set[int] = set()
         while place is not None:
             way.add(place.seq)
-            place = self._places.get(place.parent)
+            before = place.parent
+            while before in self._over and before not in self._places:
+                before = self._over[before]
+            place = self._places.get(before)
         return way
 
     def left_behind(self, path: Collection[bytes] | None = None) -> tuple[set[str], set[str]]:
@@ -141,49 +158,52 @@ class Partitions:
             if held is None or reply.redaction != held.redaction:
                 grown = None
             elif reply.rows:
-                grown = _grown(held, reply.rows)
+                grown = self._grown(owner, held, reply.rows)
             if grown is None:
                 if since:
                     reply = self._store.views(ViewsRequest(owner, self._fingerprint))
-                grown = _built(reply.rows)
+                grown = self._built(owner, reply.rows)
             grown.generation, grown.redaction = reply.generation, reply.redaction
             self._loaded[owner] = grown
             if len(self._loaded) > _KEPT_OWNERS:
                 self._loaded.popitem(last=False)
             return grown
 
+    def _grown(self, owner: OwnerRef, held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
+        """With the changed rows: new ones at the end, new vectors in place.
+
+        None when a turn was settled after a later one: the order of a partition is the journal's.
+        """
+        if held.partition is None:
+            return None
+        row_of = held.partition.row
+        ready = [row for row in changed if row.state in SETTLED and row.entry is not None]
+        new = [row for row in ready if f"t{row.seq}" not in row_of]
+        vectored = [row for row in ready if f"t{row.seq}" in row_of and row.vector is not None]
+        last = int(held.partition.ids[-1][1:]) if len(held.partition) else 0
+        if any(row.seq < last for row in new):
+            return None
+        partition, damaged = _appended(held.partition, new)
+        if (matrix := _vectors(vectored)) is not None:
+            partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
+        for row in new:
+            if (branches := held.sessions.get(row.session)) is None:
+                branches = held.sessions[row.session] = Branches(self._tree(owner, row.session))
+            branches.add(row)
+        return Loaded(partition=partition, sessions=held.sessions, damaged=(*held.damaged, *damaged))
+
+    def _built(self, owner: OwnerRef, rows: Sequence[ViewRow]) -> Loaded:
+        from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
+
+        return self._grown(owner, Loaded(partition=Partition.from_encoded([])), rows) or Loaded()
+
+    def _tree(self, owner: OwnerRef, session: str) -> Callable[[], Iterable[Node]]:
+        return lambda: self._store.nodes(NodesRequest(SessionRef(owner.user, session))).nodes
+
     def drop(self) -> None:
         """Hold nothing; the next use reads anew."""
         with self._lock:
             self._loaded.clear()
-
-
-def _grown(held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
-    """With the changed rows: new ones at the end, new vectors in place.
-
-    None when a turn was settled after a later one: the order of a partition is the journal's.
-    """
-    if held.partition is None:
-        return None
-    row_of = held.partition.row
-    ready = [row for row in changed if row.state in SETTLED and row.entry is not None]
-    new = [row for row in ready if f"t{row.seq}" not in row_of]
-    vectored = [row for row in ready if f"t{row.seq}" in row_of and row.vector is not None]
-    last = int(held.partition.ids[-1][1:]) if len(held.partition) else 0
-    if any(row.seq < last for row in new):
-        return None
-    partition, damaged = _appended(held.partition, new)
-    if (matrix := _vectors(vectored)) is not None:
-        partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
-    for row in new:
-        held.sessions.setdefault(row.session, Branches()).add(row)
-    return Loaded(partition=partition, sessions=held.sessions, damaged=(*held.damaged, *damaged))
-
-
-def _built(rows: Sequence[ViewRow]) -> Loaded:
-    from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
-
-    return _grown(Loaded(partition=Partition.from_encoded([])), rows) or Loaded()
 
 
 def _appended(partition: Partition, rows: Sequence[ViewRow]) -> tuple[Partition, tuple[int, ...]]:

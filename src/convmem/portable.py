@@ -14,7 +14,7 @@ from convmem.journal import Forest, Job
 from convmem.past import checked_messages
 from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.scope import UNSET, Unset, make_scope
-from convmem.session.tree import SETTLED
+from convmem.session.tree import SETTLED, Tree
 from convmem.types import State
 from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from convmem.engine import Engine
     from convmem.protocols import Store, Written
+    from convmem.session.tree import Node
     from convmem.types import Message, Stats, Turn
 
 __all__ = ["conversation", "lines", "pages", "take_in", "with_waiting"]
@@ -44,15 +45,19 @@ def pages(store: Store, request: TurnsRequest) -> Iterator[Turn]:
         after = turns[-1].seq
 
 
-def conversation(turns: Sequence[Turn]) -> list[Turn]:
-    """Of a session's turns, those on the way to its head: the conversation as it stands."""
-    by_id = {turn.id: turn for turn in turns}
+def conversation(turns: Sequence[Turn], nodes: Iterable[Node]) -> list[Turn]:
+    """Of a session's turns, those on the way to its head: the conversation as it stands.
+
+    Args:
+        turns: all of the session's, in the journal's order.
+        nodes: its tree: the way leads over places where something was forgotten.
+    """
     head = next((t for t in reversed(turns) if t.state in SETTLED and not t.choice), None)
-    path: list[Turn] = []
-    while head is not None:
-        path.append(head)
-        head = by_id.get(head.parent or "")
-    return path[::-1]
+    if head is None:
+        return []
+    said = {turn.branch: turn for turn in reversed(turns)}  # of several sayings the first
+    before = Tree(nodes).path(bytes.fromhex(head.branch))[:-1]
+    return [*(said[place] for node in before if (place := node.identity.hex()) in said), head]
 
 
 def with_waiting(stats: Stats, waiting: int) -> Stats:

@@ -135,8 +135,8 @@ class NodesReply:
 
     Attributes:
         generation: raised by every write to the session; 0 when there is no such session.
-        redaction: raised whenever something of the owner was forgotten; a cache that holds another value
-            is void.
+        redaction: raised whenever something of the owner was forgotten, in whatever session; a cache that
+            holds another value is void.
         nodes: turns and tombstones changed since the generation asked, in the journal's order.
     """
 
@@ -194,8 +194,8 @@ class SessionsRequest:
 class Store(Protocol):
     """Keeps the journal.
 
-    Writes are durable when `write` returns. `write` and `nodes` are called from one thread at a time, the
-    rest from any. Every method raises `StoreUnavailableError` for trouble that may pass and another
+    Writes are durable when `write` returns. `write` is called from one thread at a time, the rest from
+    any. Every method raises `StoreUnavailableError` for trouble that may pass and another
     `StoreError` for trouble that will not.
     """
 

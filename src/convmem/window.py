@@ -104,12 +104,16 @@ class Cut:
 
     Attributes:
         start: the identity of the first turn that stays.
+        redaction: the owner's before anything of it was read; another one since voids it.
         make: makes what stands for them, and notes on it.
         made: what it made.
     """
 
-    def __init__(self, start: bytes, make: Callable[[], tuple[Summary, tuple[str, ...]]]) -> None:
+    def __init__(
+        self, start: bytes, redaction: int, make: Callable[[], tuple[Summary, tuple[str, ...]]]
+    ) -> None:
         self.start = start
+        self.redaction = redaction
         self.make = make
         self.made: Future[tuple[Summary, tuple[str, ...]]] = Future()
 
@@ -126,8 +130,7 @@ class Windowing:
         self.dialect = composer.dialects.of(call.host, self.request.model, call.at)
         self.ref: SessionRef = placement.ref
         self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
-        anonymous = placement.ref.session if placement.ref.user is None else None
-        self.owner = OwnerRef(placement.ref.user, anonymous)
+        self.owner = OwnerRef.of(placement.ref)
 
     @cached_property
     def settings_tokens(self) -> tuple[int, ...]:
@@ -164,7 +167,9 @@ class Windowing:
             return Window(_flat(rounds[plan.start :]), before, plan.recall)
         gone, newest = rounds[start : plan.start], text_of(rounds[-1][0].message)
         cut = Cut(
-            rounds[plan.start][0].identity, lambda: self._summarized(gone, plan.summary, before, newest)
+            rounds[plan.start][0].identity,
+            self.placement.redaction,
+            lambda: self._summarized(gone, plan.summary, before, newest),
         )
         summary, notes = self._cut(cut, until)
         if summary is not None:

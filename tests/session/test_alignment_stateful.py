@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from convmem.jobs import BeginJob, Call, EndJob
 from convmem.journal import Forest
 from convmem.portable import conversation
-from convmem.protocols import SessionRef, TurnsRequest
+from convmem.protocols import NodesRequest, SessionRef, TurnsRequest
 from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.chat import ChatRequest, Reply
@@ -259,7 +259,7 @@ class Apps(RuleBasedStateMachine):
         assert paths == list(self.oracle.said), "each turn once, none lost, in the order of saying"
         settled = [turn.state in {"answered", "partial"} for turn in turns]
         assert settled == list(self.oracle.said.values())
-        head = conversation(turns)
+        head = conversation(turns, self.store.nodes(NodesRequest(REF)).nodes)
         assert tuple(key_of(turn.payload) for turn in head) == self.oracle.head()
 
 

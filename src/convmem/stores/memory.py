@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, EpochRef, Forgotten, KnownCall, OwnerRef, Pin, ViewRow, ViewsReply
-from convmem.protocols import NodesReply, SessionRef, TurnsRequest, Written
+from convmem.protocols import NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.session.tree import Node
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import text_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         CallRow,
         FindRequest,
         NewTurn,
-        NodesRequest,
         SessionsRequest,
         Write,
     )
@@ -68,7 +67,7 @@ class _Kept:
     @property
     def owner(self) -> OwnerRef:
         """Whose it is: its user's, or its own."""
-        return OwnerRef(self.ref.user, self.ref.session if self.ref.user is None else None)
+        return OwnerRef.of(self.ref)
 
     @property
     def listed(self) -> bool:
@@ -166,7 +165,7 @@ class InMemoryStore:
         with self._lock:
             kept = self._sessions.get(request.ref)
             if kept is None:
-                return NodesReply(0, 0, ())
+                return NodesReply(0, self._owners.get(OwnerRef.of(request.ref), _Owner()).redaction, ())
             buried = [node for generation, node in kept.tombstones.values() if generation > request.since]
             changed = [row.node() for row in kept.rows.values() if row.generation > request.since]
             return NodesReply(kept.generation, self._owned(kept.owner).redaction, [*buried, *changed])
@@ -242,14 +241,17 @@ class InMemoryStore:
         with self._lock:
             return self._epochs.get(which)
 
-    def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
+    def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
         """A cut, or the end of an epoch; a session without turns is passed over."""
         with self._lock:
             kept = self._sessions.get(which.ref)
+            if redaction is not None and redaction != self.nodes(NodesRequest(which.ref)).redaction:
+                return False
             if epoch is None:
                 self._epochs.pop(which, None)
             elif kept is not None and kept.rows:
                 self._epochs[which] = epoch
+            return True
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
         """An owner's pins, the oldest first."""
@@ -291,6 +293,9 @@ class InMemoryStore:
             self._generation += 1
             held.generation, held.redaction = self._generation, held.redaction + 1
             held.pins = [pin for pin in held.pins if pin not in dropped]
+            if dropped:  # they stand in the summaries of all sessions
+                for which in [w for w in self._epochs if self._sessions[w.ref].owner == owner]:
+                    del self._epochs[which]
             gone: list[int] = []
             for kept in sessions if whole else wanted:
                 gone += self._bury(kept, request.seqs)

@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from convmem.abilities import OwnerRef
 from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.stores.connections import Connections
@@ -13,7 +14,7 @@ from convmem.stores.contents import keep
 from convmem.stores.media import digest_of, take_out
 from convmem.stores.opening import Opening, damaged
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
-from convmem.stores.sqlite_abilities import SQLiteAbilities
+from convmem.stores.sqlite_abilities import SQLiteAbilities, owner_row
 from convmem.types import Session, Stats
 from convmem.wire.message import dumps
 
@@ -84,7 +85,8 @@ class SQLiteStore(SQLiteAbilities):
                 _ref(request.ref),
             ).fetchone()
             if row is None:
-                return NodesReply(0, 0, ())
+                owner = owner_row(db, OwnerRef.of(request.ref))
+                return NodesReply(0, owner[2] if owner is not None else 0, ())
             session, generation, redaction = row
             if generation == request.since:
                 return NodesReply(generation, redaction, ())

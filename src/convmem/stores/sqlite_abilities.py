@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Condition, Epoch, Forgotten, KnownCall, Pin, ViewRow, ViewsReply
+from convmem.abilities import Condition, Epoch, Forgotten, KnownCall, OwnerRef, Pin, ViewRow, ViewsReply
 from convmem.errors import StoreCorruptError, StoreUnavailableError
 from convmem.protocols import CallRow, SessionRef
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         EpochRef,
         ForgetRequest,
         NewView,
-        OwnerRef,
         ResponseRequest,
         UnindexedRequest,
         ViewsRequest,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from convmem.stores.connections import Connections
     from convmem.types import Turn
 
-__all__ = ["SQLiteAbilities"]
+__all__ = ["SQLiteAbilities", "owner_row"]
 
 _MOST_PROBLEMS = 20
 
@@ -45,7 +44,7 @@ class SQLiteAbilities:
     def views(self, request: ViewsRequest) -> ViewsReply:
         """An owner's turns as recall sees them, or those that changed since a generation."""
         with self._db.reading() as db:
-            row = _owner(db, request.owner)
+            row = owner_row(db, request.owner)
             if row is None:
                 return ViewsReply(0, 0, ())
             owner, generation, redaction = row
@@ -111,9 +110,12 @@ class SQLiteAbilities:
             ).fetchone()
         return Epoch(row[0], text_of(row[1])) if row is not None else None
 
-    def put_epoch(self, which: EpochRef, epoch: Epoch | None) -> None:
+    def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
         """A cut, or the end of an epoch; a session without turns is passed over."""
         with self._db.writing() as db:
+            owner = owner_row(db, OwnerRef.of(which.ref))
+            if redaction is not None and redaction != (owner[2] if owner is not None else 0):
+                return False
             place = (_session(db, which), which.host, which.model)
             row = db.execute(
                 "SELECT summary FROM epochs WHERE session = ? AND host = ? AND model = ?", place
@@ -127,13 +129,14 @@ class SQLiteAbilities:
                 db.execute(
                     "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)", (*place, epoch.start, summary)
                 )
+        return True
 
     # Pins.
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
         """An owner's pins, the oldest first."""
         with self._db.reading() as db:
-            row = _owner(db, owner)
+            row = owner_row(db, owner)
             return _pins(db, row[0]) if row is not None else []
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
@@ -209,7 +212,7 @@ class SQLiteAbilities:
         as a whole go. Contents are overwritten in place, so that the file keeps its size.
         """
         with self._db.writing() as db:
-            row = _owner(db, request.owner)
+            row = owner_row(db, request.owner)
             if row is None:
                 return Forgotten((), 0, 0)
             gone = forget(db, row[0], request)
@@ -219,7 +222,7 @@ class SQLiteAbilities:
         """How many of these turns are left, and one more while the write-ahead log may hold copies."""
         left = 0
         with self._db.reading() as db:
-            row = _owner(db, owner)
+            row = owner_row(db, owner)
             for part in parts(seqs) if row is not None else ():
                 left += db.execute(
                     "SELECT count(*) FROM turns t JOIN sessions s ON s.id = t.session"
@@ -235,7 +238,7 @@ class SQLiteAbilities:
         and whoever reads that is in nobody's way.
         """
         with self._db.reading() as db:
-            found = _owner(db, owner)
+            found = owner_row(db, owner)
             row = db.execute(
                 "SELECT redaction FROM owners WHERE id = ? AND rid < redaction",
                 found[:1] if found else (None,),
@@ -272,7 +275,7 @@ def _named(owner: OwnerRef) -> tuple[str, str | None]:
     return ("user", owner.user) if owner.user is not None else ("session", owner.session)
 
 
-def _owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
+def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
     """The owner's row, generation and redaction."""
     column, name = _named(owner)
     row: tuple[int, int, int] | None = db.execute(

@@ -49,10 +49,12 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
         media |= _bury(db, part, generation)
     for session in sessions if whole else sorted({session for _, session in rows}):
         db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
-        blot(db, _column(db, "SELECT summary FROM epochs WHERE session = ?", session))
-        db.execute("DELETE FROM epochs WHERE session = ?", (session,))
+        _end_epochs(db, session)
         if whole:
             db.execute("DELETE FROM calls WHERE session = ?", (session,))
+    if pins:  # they stand in the summaries of all sessions
+        for (session,) in db.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchall():
+            _end_epochs(db, session)
     blot(db, [text for _, text in pins])
     db.executemany("DELETE FROM pins WHERE id = ?", [(pin,) for pin, _ in pins])
     _sweep_media(db, owner, media)
@@ -107,6 +109,12 @@ def _bury(db: sqlite3.Connection, seqs: list[int], generation: int) -> set[bytes
     )
     db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)
     return media
+
+
+def _end_epochs(db: sqlite3.Connection, session: int) -> None:
+    """Forget the summaries of a session."""
+    blot(db, _column(db, "SELECT summary FROM epochs WHERE session = ?", session))
+    db.execute("DELETE FROM epochs WHERE session = ?", (session,))
 
 
 def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> None:

@@ -98,6 +98,51 @@ class Leftovers(StoreTests):
             left = {which.ref for which in places if store.epoch(which) is not None}
             same(left, {BOB, NOBODY}, "sessions with an epoch after their user was forgotten")
 
+    def test_epochs_of_forgotten_pins(self) -> None:
+        """Pins stand in the summaries of all the owner's sessions: none has one."""
+        with self.opened() as store:
+            if not isinstance(store, Epochs) or not isinstance(store, Pins):
+                return
+            places = [EpochRef(ref, "h", "m") for ref in (ALICE, OSAKA, BOB, NOBODY)]
+            for which in places:
+                add(store, which.ref, *line("a", "b"))
+                store.put_epoch(which, Epoch(digest("a"), "words"))
+            pin = store.put_pin(OwnerRef("alice"), "1", NOON)
+            forget(store, ALICE, 10**6, pins=(pin.id,))
+            left = {which.ref for which in places if store.epoch(which) is not None}
+            same(left, {BOB, NOBODY}, "sessions with an epoch after a pin of one user was forgotten")
+
+    def test_an_epoch_that_is_late(self) -> None:
+        """One that was made of what has been forgotten since is not kept, and nothing is changed."""
+        with self.opened() as store:
+            if not isinstance(store, Epochs):
+                return
+            which = EpochRef(ALICE, "h", "m")
+            add(store, ALICE, *line("a", "b", "c"))
+            before = _redaction(store, ALICE)
+            check(
+                store.put_epoch(which, Epoch(digest("a"), "1"), redaction=before),
+                "an epoch in time was refused",
+            )
+            forget(store, ALICE, seqs(store, ALICE)[0])
+            late = store.put_epoch(which, Epoch(digest("a"), "2"), redaction=before)
+            same(
+                (late, store.epoch(which)),
+                (False, None),
+                "an epoch that was made before something was forgotten",
+            )
+            now = _redaction(store, ALICE)
+            check(store.put_epoch(which, Epoch(digest("a"), "3"), redaction=now), "the next one was refused")
+            same(
+                store.nodes(NodesRequest(OSAKA)).redaction,
+                now,
+                "the redaction where a session is still to come",
+            )
+            check(
+                not store.put_epoch(which, None, redaction=before) and store.epoch(which) is not None,
+                "an epoch was ended late",
+            )
+
     def test_pins_of_a_forgotten_owner(self) -> None:
         """All of them go with the whole owner, unless ids are given; with less only those that are named."""
         with self.opened() as store:
