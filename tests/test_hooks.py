@@ -9,6 +9,7 @@ import pytest
 
 import convmem
 from convmem import hooks
+from convmem.errors import InputError
 from convmem.testing.fakes import FakeEmbedder
 from convmem.testing.provider import Fault
 
@@ -150,7 +151,39 @@ def test_the_logging_hook_writes_a_line_for_each_event(tmp_path, bare, caplog):
     assert "4471" not in caplog.text
 
 
+async def later(event): ...
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (print, "hooks is a list of functions that take an event, not builtin_function_or_method"),
+        ("x", "hooks is a list"),
+        (None, "hooks is a list"),
+        (["x"], r"hooks\[0\] is str, not a function"),
+        ([print, hooks.LoggingHook], r"hooks\[1\] is the class LoggingHook; pass an instance"),
+        ([later], r"hooks\[0\] is async"),
+    ],
+)
+def test_what_is_no_hook_is_refused_when_a_memory_is_made(tmp_path, given, said):
+    with pytest.raises(InputError, match=said):
+        convmem.Memory(tmp_path / "x.db", hooks=given, embedder="none")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hook_that_fails_has_one_traceback_in_the_log(tmp_path, bare, caplog):
+    def fails(event):
+        raise RuntimeError(f"no {event.kind}")
+
+    with convmem.Memory(tmp_path / "x.db", hooks=[fails], embedder="none", deadline_ms=60_000) as memory:
+        say(memory.wrap(bare, user="alice", session="s"), "hello")
+    told = [record for record in caplog.records if "a hook failed" in record.message]
+    assert len(told) == 5
+    assert [record.exc_info is not None for record in told] == [True, False, False, False, False]
+    assert "RuntimeError('no answered')" in told[3].message
+
+
 def test_trouble_is_logged_once_with_a_logging_hook_too(caplog):
     with caplog.at_level(logging.INFO):
-        hooks.emit((hooks.LoggingHook(),), hooks.DegradedEvent(detail="the disk is full"))
+        hooks.emit((hooks.Guarded(hooks.LoggingHook()),), hooks.DegradedEvent(detail="the disk is full"))
     assert [record.message for record in caplog.records] == ["the disk is full"]

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convmem
-from convmem.errors import ClosedError, InputError, ScopeError, StoreError
+from convmem.errors import ClosedError, InputError, ScopeError
 from convmem.stores.sqlite import SQLiteStore
+from convmem.testing.fakes import FakeEmbedder
 
 ROUND = [{"role": "user", "content": "I moved to 泉州"}, {"role": "assistant", "content": "Noted."}]
 NEXT = [{"role": "user", "content": "ok"}, {"role": "assistant", "content": "好的"}]
@@ -126,7 +127,7 @@ JSON = st.recursive(
     content=st.none() | st.text() | st.lists(JSON, max_size=3),
 )
 def test_a_message_comes_back_as_it_was_given(extra, content):
-    message = {**extra, "role": "user", "content": content}
+    message = {**extra, "role": "user" if content is not None else "assistant", "content": content}
     with convmem.Memory(":memory:", embedder="none") as memory:
         memory.record([message], user="alice", session="s")
         (turn,) = memory.turns(user="alice", session="s")
@@ -219,8 +220,50 @@ def test_a_store_by_url_path_and_object(tmp_path):
 
 @pytest.mark.parametrize("given", [{"on_error": "explode"}, {"deadline_ms": 0}, {"durability": "some"}])
 def test_options_that_cannot_be(tmp_path, given):
-    with pytest.raises((InputError, StoreError)):
+    with pytest.raises(InputError, match=next(iter(given))):
         convmem.Memory(tmp_path / "x.db", **given, embedder="none")
+
+
+class Nameless:
+    dim = 3
+
+    def embed(self, texts, kind):
+        raise AssertionError((texts, kind))
+
+
+@pytest.mark.parametrize("embedder", [FakeEmbedder, Nameless()])
+def test_what_is_no_embedder_is_wrong_input_and_makes_no_file(tmp_path, embedder):
+    with pytest.raises(InputError, match=r"FakeEmbedder: pass an instance|lacks `fingerprint`"):
+        convmem.Memory(tmp_path / "x.db", embedder=embedder)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"role": "user"}, {"role": "user", "content": None}, {"role": "system"}, {"role": "assistant"}],
+)
+def test_a_message_that_says_nothing_is_refused(memory, message):
+    for door in (memory.record, memory.prepare):
+        with pytest.raises(InputError, match=r"messages\[1\] has .*`content`"):
+            door([ROUND[0], message], user="alice", session="s")
+    assert memory.stats().turns == 0
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [
+        ROUND[0],
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": ""},
+    ]
+    assert len(memory.record(said, user="alice", session="s")) == 3
+
+
+def test_turns_are_somebodys(memory):
+    memory.record(ROUND, user="alice", session="s")
+    memory.record(ROUND, session="s")
+    with pytest.raises(InputError, match=r"say whose turns: user=.*export\(\)"):
+        memory.turns()
+    assert len(memory.turns(user="alice")) == 2
+    assert memory.turns(user=None) == memory.turns(session="s") == memory.turns(user=None, session="s")
+    assert len(memory.turns(session="s")) == 2
 
 
 def test_closed_is_closed(memory):

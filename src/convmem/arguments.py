@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, cast
 
 from convmem.errors import InputError
+from convmem.hooks import Guarded
 from convmem.scope import make_scope
+
+if TYPE_CHECKING:
+    from convmem.hooks import Hook
 
 __all__ = [
     "checked_count",
+    "checked_hooks",
     "checked_ids",
     "checked_milliseconds",
     "checked_model",
@@ -62,6 +68,26 @@ def checked_milliseconds(name: str, value: object) -> float:
     if not 0 < value <= _LONGEST_MS:
         raise InputError(f"{name} is a number of milliseconds above 0, and a week at most")
     return float(value)
+
+
+def checked_hooks(hooks: object) -> tuple[Guarded, ...]:
+    """Hooks that break nothing.
+
+    Raises:
+        InputError: no list, or something in it that cannot be called with an event.
+    """
+    kind = type(hooks)
+    if issubclass(kind, str | bytes | Mapping) or not issubclass(kind, Iterable):
+        raise InputError(f"hooks is a list of functions that take an event, not {kind.__name__}: hooks=[…]")
+    listed = list(cast("Iterable[object]", hooks))
+    for i, hook in enumerate(listed):
+        if isinstance(hook, type):
+            raise InputError(f"hooks[{i}] is the class {hook.__name__}; pass an instance of it")
+        if not callable(hook):
+            raise InputError(f"hooks[{i}] is {type(hook).__name__}, not a function that takes an event")
+        if iscoroutinefunction(hook) or iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004 (not whether it is there)
+            raise InputError(f"hooks[{i}] is async; a hook is called where the event happens, never awaited")
+    return tuple(Guarded(cast("Hook", hook)) for hook in listed)
 
 
 def checked_model(model: object) -> str | None:

@@ -168,7 +168,11 @@ class AsyncMemory:
         return await asyncio.to_thread(self.memory.sessions, user=user)
 
     async def turns(
-        self, *, session: str | None = None, user: str | None = None, branches: bool = False
+        self,
+        *,
+        session: str | None = None,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        branches: bool = False,
     ) -> list[Turn]:
         """See `Memory.turns`."""
         return await asyncio.to_thread(self.memory.turns, session=session, user=user, branches=branches)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from convmem.compress.protocol import Compressor
     from convmem.cost.prices import Prices
     from convmem.embed.protocol import Embedder
-    from convmem.hooks import Hook
+    from convmem.hooks import Guarded
     from convmem.journal import Job
     from convmem.policy import Policy
     from convmem.protocols import Store
@@ -99,7 +99,7 @@ class Engine:
         owns_store: bool = False,
         on_error: OnError = "pass_through",
         deadline_ms: float = 300,
-        hooks: tuple[Hook, ...] = (),
+        hooks: tuple[Guarded, ...] = (),
         clock: Callable[[], datetime] = utc_now,
         policy: Policy,
         embedder: Embedder | None = None,

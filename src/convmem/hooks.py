@@ -10,8 +10,8 @@
     memory = convmem.Memory("chat.db", hooks=[watch])
 
 A hook is called on the thread where the thing happened; it should be quick and must not call memory. What it
-raises is logged and passed over. Events hold no word of the conversation, unless the hook asks for them, see
-`with_content`.
+raises is logged, the first time with its traceback, and passed over. Events hold no word of the conversation,
+unless the hook asks for them, see `with_content`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ __all__ = [
     "Event",
     "EventKind",
     "FailedEvent",
+    "Guarded",
     "HealedEvent",
     "Hook",
     "JournaledEvent",
@@ -302,17 +303,31 @@ def _short(value: object) -> object:
     return getattr(value, "total", value)
 
 
-def emit(hooks: tuple[Hook, ...], event: Event) -> None:
-    """Tell the hooks, and the `convmem` logger about trouble. A failing hook is logged and passed over."""
+@dataclass(slots=True)
+class Guarded:
+    """A hook that breaks nothing: what it raises is logged, the first time with its traceback."""
+
+    hook: Hook
+    failed: bool = False
+
+    def __call__(self, event: Event) -> None:
+        """Tell it of an event, with the words of the conversation if it asks for them."""
+        content = getattr(self.hook, "content", False) is True
+        try:
+            self.hook(event if content else event.without_content())
+        except Exception as error:
+            if self.failed:
+                log.error("a hook failed on the event %r too: %r", event.kind, error)  # noqa: TRY400 (once is enough)
+                return
+            self.failed = True
+            log.exception("a hook failed on the event %r", event.kind)
+
+
+def emit(hooks: tuple[Guarded, ...], event: Event) -> None:
+    """Tell the hooks, and the `convmem` logger about trouble."""
     if event.kind == "degraded":
         log.warning("%s", event.detail)
     elif event.kind == "healed":
         log.info("%s", event.detail)
-    if not hooks:
-        return
-    bare = event.without_content()
     for hook in hooks:
-        try:
-            hook(event if getattr(hook, "content", False) is True else bare)
-        except Exception:
-            log.exception("a hook failed on the event %r", event.kind)
+        hook(event)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from convmem import direct, health, portable
 from convmem.arguments import (
     checked_count,
+    checked_hooks,
     checked_ids,
     checked_milliseconds,
     checked_model,
@@ -23,7 +24,7 @@ from convmem.cost.prices import resolve_prices
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
-from convmem.past import RecordJob, checked_messages, checked_times
+from convmem.past import RecordJob, checked_messages, checked_times, with_content
 from convmem.policy import resolve_policy
 from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.scope import UNSET, Unset, enter, make_scope
@@ -103,6 +104,7 @@ class Memory:
         if on_error not in {"pass_through", "raise"}:
             raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
         deadline_ms = checked_milliseconds("deadline_ms", deadline_ms)
+        watching = checked_hooks(hooks)
         chosen = resolve_policy(policy)
         spoken, priced = resolve_dialects(dialects), resolve_prices(prices)
         made = resolve_embedder(embedder)
@@ -112,7 +114,7 @@ class Memory:
             owns_store=isinstance(store, str | Path),
             on_error=on_error,
             deadline_ms=deadline_ms,
-            hooks=tuple(hooks),
+            hooks=watching,
             clock=clock,
             policy=chosen,
             embedder=made,
@@ -226,7 +228,7 @@ class Memory:
             InputError: messages or times that cannot be; nothing is recorded.
             StoreError: the store cannot take them; nothing is recorded.
         """
-        checked = checked_messages(messages)
+        checked = with_content(checked_messages(messages))
         if prepared is not None:
             if not isinstance(cast("object", prepared), Prepared):
                 raise InputError(f"prepared is what prepare() gave, not {type(prepared).__name__}")
@@ -274,7 +276,7 @@ class Memory:
         chosen = resolve_policy(policy) if policy is not None else None
         return direct.prepare(
             self._engine,
-            checked_messages(messages),
+            with_content(checked_messages(messages)),
             user=user,
             session=session,
             model=checked_model(model),
@@ -393,17 +395,31 @@ class Memory:
         return list(self._store.sessions(SessionsRequest(owner=True if user is UNSET else user)))
 
     def turns(
-        self, *, session: str | None = None, user: str | None = None, branches: bool = False
+        self,
+        *,
+        session: str | None = None,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        branches: bool = False,
     ) -> list[Turn]:
         """Read back turns, in the journal's order.
 
         Args:
             session: of this conversation; without one, of all of the user's.
-            user: the owner of the memory, or None.
+            user: the owner of the memory; None, or only a session: those without one.
             branches: also what was edited away, answered otherwise, refused or not answered yet; else the
                 conversation as it stands.
+
+        Raises:
+            InputError: nobody's turns; `export` gives everybody's.
         """
         make_scope(user=user, session=session)
+        if user is UNSET:
+            if session is None:
+                raise InputError(
+                    "say whose turns: user= (None for sessions without a user), session=, or both;"
+                    " export() gives everybody's"
+                )
+            user = None
         if session is None:
             names = [row.name for row in self.sessions(user=user)]
             found = [

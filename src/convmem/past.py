@@ -12,13 +12,16 @@ from convmem.protocols import CallRow, NewTurn, SessionRef, Write
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.chat import split
 from convmem.wire.identity import ROOT, meaning_digest
-from convmem.wire.message import encodable, plain
+from convmem.wire.message import ITEMS, encodable, plain
 
 if TYPE_CHECKING:
     from convmem.protocols import Store, Written
     from convmem.types import Message
 
-__all__ = ["RecordJob", "checked_messages", "checked_times"]
+__all__ = ["RecordJob", "checked_messages", "checked_times", "with_content"]
+
+_CONTENT = frozenset({"user", "system", "developer", "tool"})
+"""Roles whose messages have content in every chat API; a reply may have tool calls, or a refusal, instead."""
 
 
 def checked_messages(messages: object) -> list[Message]:
@@ -44,6 +47,21 @@ def checked_messages(messages: object) -> list[Message]:
     if not checked:
         raise InputError("messages is empty; there is nothing to record")
     return checked
+
+
+def with_content(messages: list[Message]) -> list[Message]:
+    """Messages that say something, as a chat API asks of them.
+
+    Raises:
+        InputError: one without content that must have it, naming the place.
+    """
+    for i, message in enumerate(messages):
+        role = message["role"]
+        if role in _CONTENT and message.get("content") is None and ITEMS not in message:
+            raise InputError(f"messages[{i}] has no `content`; a message of role {role!r} says something")
+        if role == "assistant" and not message.keys() - {"role", "name"}:
+            raise InputError(f"messages[{i}] has neither `content` nor `tool_calls`; a reply has one of them")
+    return messages
 
 
 def checked_times(at: object, n: int, now: datetime) -> list[datetime]:

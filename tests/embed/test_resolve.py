@@ -103,7 +103,7 @@ class AsyncEmbed:
     ],
 )
 def test_what_is_no_embedder_is_told_what_it_lacks(thing, said):
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises(InputError, match=said):
         resolve(thing)
 
 
@@ -129,7 +129,7 @@ def test_entry_points_are_resolved_when_named(plugins):
     assert resolve("sized:32").dim == 32
     with pytest.raises(ModuleNotFoundError):
         resolve("broken")
-    with pytest.raises(TypeError, match="entry point 'odd' is dict"):
+    with pytest.raises(InputError, match="entry point 'odd' is dict"):
         resolve("odd")
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.stores.processes import run, running
 
 from convmem.errors import (
+    InputError,
     StoreCorruptError,
     StoreError,
     StoreFormatError,
@@ -172,7 +173,7 @@ def test_no_folder(tmp_path):
 
 
 def test_an_unknown_durability(tmp_path):
-    with pytest.raises(StoreError, match='"normal" or "full", not \'most\''):
+    with pytest.raises(InputError, match='"normal" or "full", not \'most\''):
         SQLiteStore(tmp_path / "a.db", durability="most")
     assert not list(tmp_path.iterdir())
 

@@ -34,8 +34,7 @@ def resolve(spec: str | Embedder | None) -> Embedder | None:
 
     Raises:
         MissingExtraError: the extra it needs is not installed; the text says which.
-        InputError: the name is not known.
-        TypeError: the object is no embedder; the text says what it lacks.
+        InputError: the name is not known, or the object is no embedder; the text says what it lacks.
     """
     match spec:
         case None | "none":
@@ -84,8 +83,8 @@ def _checked(candidate: object, *, source: str) -> Embedder:
     if _is_embedder(candidate):
         return candidate
     if isinstance(candidate, type):
-        raise TypeError(f"{source} is the class {candidate.__qualname__}: pass an instance of it")
-    raise TypeError(
+        raise InputError(f"{source} is the class {candidate.__qualname__}: pass an instance of it")
+    raise InputError(
         f"{source} is {type(candidate).__qualname__}, which lacks {', '.join(_missing(candidate))}"
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convmem.errors import (
+    InputError,
     StoreCorruptError,
     StoreError,
     StoreFormatError,
@@ -77,7 +78,7 @@ def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
     """
     path = opening.path
     if opening.durability not in {"normal", "full"}:
-        raise StoreError(f'durability is "normal" or "full", not {opening.durability!r}')
+        raise InputError(f'durability is "normal" or "full", not {opening.durability!r}')
     if not opening.in_memory and not checked:
         _look_at(path)
     with unavailable(path):
