@@ -40,6 +40,7 @@ $(BIN)/python:
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.main: pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV), about a minute"
 	$(PIP) install --quiet --editable ".[$(EXTRAS)]"
 	@touch $@
 

@@ -6,14 +6,18 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import convmem
 from convmem.demo.data import questions
+from convmem.demo.stage import Stage
+from convmem.testing.fakes import FakeEmbedder
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -49,7 +53,7 @@ def played(tmp_path_factory):
         [sys.executable, "-W", "error", "-m", "convmem.demo", *args],
         capture_output=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"},
         timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -75,6 +79,8 @@ def test_each_question_shows_both_requests_and_where_the_evidence_stands(played)
     document, _ = played
     assert len(document["questions"]) == document["summary"]["asked"] == 8
     known = {question.id: question for question in questions()}
+    begins = document["questions"][0]  # for a terminal that does not say Chinese
+    assert (begins["lang"], begins["kind"] == "cross") == ("en", False)
     for asked in document["questions"]:
         alone, remembered = asked["without_memory"], asked["with_memory"]
         assert alone["messages"] == [{"role": "user", "content": known[asked["id"]].text}]
@@ -102,9 +108,42 @@ def test_a_chat_of_your_own(run, chat, tmp_path):
     assert "t1: My locker code at the pool is 4417." in out
     assert "[2026-03-05]" in out
     assert not ANSI.search(out)
-    assert max(map(len, out.splitlines())) <= 80
+    shown, _, commands = out.partition("Search it:")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "Without memory a model has only the question; with memory it reads:" in " ".join(out.split())
+    assert "prefix kept" not in shown
+    again = next(line for line in commands.splitlines() if " recall " in line)
+    assert shlex.split(again)[:4] == [sys.executable, "-m", "convmem", "recall"]
+    assert shlex.split(again)[-4:] == ["--db", str(tmp_path / "x.db"), "-u", "demo"]
     with convmem.Memory(tmp_path / "x.db", embedder=None) as memory:
         assert {session.name for session in memory.sessions(user="demo")} >= {"pool", "family"}
+
+
+def test_all_turns_are_embedded_before_it_asks(run, chat, monkeypatch, tmp_path):
+    """The embedder is only let go when all turns are remembered and the demo waits for it."""
+    waited_for = threading.Event()
+
+    class Slow(FakeEmbedder):
+        def embed(self, texts, kind):
+            if kind == "passage":
+                waited_for.wait(30)
+            return super().embed(texts, kind)
+
+    settle = Stage.settle
+
+    def settled(self, seconds, tell):
+        waited_for.set()
+        return settle(self, seconds, tell)
+
+    monkeypatch.setattr("convmem.demo.stage.resolve_embedder", lambda _: Slow())
+    monkeypatch.setattr(Stage, "settle", settled)
+    code, out, _ = run("demo", "--data", chat, "--ask", "locker code", "--store", tmp_path / "x.db")
+    told = " ".join(out.split())
+    assert code == 0
+    assert re.search(
+        r"4 turns of 2 sessions \(chat.jsonl\) imported in [\d.]+ s, 4 embedded in [\d.]+ s\.", told
+    )
+    assert "4 of 4 turns were embedded when the questions were asked" in told
 
 
 def test_a_budget_holds(run, chat, tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from convmem.demo.data import plain_first, questions
+
 HAN = re.compile(r"[\u3400-\u9fff]+")
 LATIN = re.compile(r"[0-9a-zà-öø-ÿ]+")
 CODE = re.compile(r"(?=[A-Za-z-]*\d)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)+|\d{9,}|\b(?=[A-Z]*\d)[A-Z0-9]{6,}\b")
@@ -201,3 +203,12 @@ def test_chitchat_is_forty_short_messages_in_both_languages() -> None:
     assert len({c["text"] for c in CHITCHAT}) == 40
     chinese = sum(bool(HAN.search(c["text"])) for c in CHITCHAT)
     assert 15 <= chinese <= 25
+
+
+def test_the_plainest_question_comes_first():
+    drawn = questions()[::-1]
+    for lang in ("en", "zh"):
+        first, *others = plain_first(drawn, lang)
+        assert (first.lang, first.kind != "cross") == (lang, True)
+        assert others == [question for question in drawn if question is not first]
+    assert plain_first(drawn, "fr") == list(drawn)

@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     epilog="Begin with **convmem demo**: a conversation of 324 turns, asked without and with"
-    " memory. It runs offline, needs no key, and takes less than a minute.",
+    " memory. It runs offline, needs no key, and takes a minute or two.",
 )
 
 _TRY, _LOOK, _KEEP = "Try it", "Look at a memory", "Keep it"

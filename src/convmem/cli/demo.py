@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import typer
 
 from convmem.cli.demo_screen import Show
 from convmem.cli.screen import Screen
-from convmem.demo.data import Question
+from convmem.demo.data import Question, plain_first
 from convmem.demo.data import questions as known_questions
 from convmem.errors import InputError, MissingExtraError
 from convmem.policy import WindowPolicy, resolve_policy
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from convmem.policy import Policy
 
 __all__ = ["demo"]
+
+_LANGUAGE = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def demo(
@@ -60,8 +63,12 @@ def demo(
     ] = "auto",
     seconds: Annotated[
         float,
-        typer.Option(help="When to ask the questions at the latest, with what is embedded by then.", min=0),
-    ] = 48,
+        typer.Option(
+            help="When to ask the questions at the latest, be all turns embedded or not; mostly it takes"
+            " a minute.",
+            min=0,
+        ),
+    ] = 600,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="No colours and no progress bars.")] = False,
 ) -> None:
@@ -89,7 +96,7 @@ def demo(
 
     screen = Screen(plain=plain)
     chosen = _policy(policy, budget)
-    show = Show(screen, silent=as_json, own=data.name if data is not None else None)
+    show = Show(screen, silent=as_json, own=data.name if data is not None else None, kept=store is not None)
     own = _own(data)
     asked = _to_ask(ask, questions, seed, show, own=own is not None)
     if isinstance(asked, list):
@@ -126,7 +133,9 @@ def _to_ask(ask: list[str] | None, n: int, seed: int, show: Show, *, own: bool) 
     known = known_questions()
     if n > len(known):
         raise InputError(f"there are {len(known)} questions, not {n}")
-    return random.Random(seed).sample(known, n)  # noqa: S311 (a draw, not a secret)
+    drawn = random.Random(seed).sample(known, n)  # noqa: S311 (a draw, not a secret)
+    spoken = next((value for name in _LANGUAGE if (value := os.environ.get(name))), "")
+    return plain_first(drawn, "zh" if spoken.startswith("zh") else "en")
 
 
 def _typed(show: Show) -> Iterator[Question]:

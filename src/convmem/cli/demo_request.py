@@ -20,6 +20,7 @@ __all__ = ["account", "manner", "side_by_side", "verdict"]
 
 _LEFT = 0.27
 _LONG = 300
+_READ = 160
 _WORD = 16
 _NEAR = 1
 _BEST = 5
@@ -125,18 +126,33 @@ def verdict(asked: Asked, *, ready: bool) -> Iterator[Text]:
     """Whether what answers the question is there, and why; not `ready`: not all turns are embedded."""
     best = min(asked.quotes, key=lambda quote: quote.rank, default=None)
     if asked.question.evidence:
-        yield Text(f"The answer: {asked.question.answer}", _DIM)
-        found = asked.found
+        answer, found = asked.question.answer, asked.found
         if found is None:
             why = "" if ready else " It may be one that is not embedded yet."
             yield Text.assemble(("Missing: no turn that says so is among those quoted.", "bold red"), why)
-        else:
-            how = "" if found.whole else " by its best passages"
-            yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} turns quoted", "green")
+            yield Text(f"The answer: {answer}", _DIM)
+            return
+        how = "" if found.whole else " by its best passages"
+        yield _in_words("a model cannot know this", _sentence(found.text, answer))
+        yield Text(f"Found{how}: {_about(found)} of {len(asked.quotes)} turns quoted", "green")
     elif best is None:
         yield Text("Nothing was recalled.", "yellow")
     else:
+        yield _in_words("a model has only the question", cropped(best.text, _READ))
         yield Text(f"{len(asked.quotes)} turns quoted; the best: {_about(best)}", "green")
+
+
+def _in_words(alone: str, read: str) -> Text:
+    """What a question shows, as one says it."""
+    return Text.assemble(f"Without memory {alone}; with memory it reads: ", (read, _HEAD))
+
+
+def _sentence(text: str, answer: str) -> str:
+    """A text from the sentence on that says most of the answer."""
+    line, wanted = flat(text), _pairs(answer)
+    places = list(_SENTENCE.finditer(line))
+    best = max(places, key=lambda place: len(wanted & _pairs(place.group())), default=None)
+    return cropped(line[best.start() if best is not None else 0 :], _READ)
 
 
 def _about(quote: Quote) -> str:
@@ -155,10 +171,8 @@ def account(asked: Asked) -> Iterator[Text]:
         "new": tokens.new,
     }
     said = " + ".join(f"{n:,} {name}" for name, n in sections.items() if n)
-    kept = asked.prefix_tokens
-    prefix = "this session's first request" if kept is None else f"prefix kept {kept / tokens.total:.0%}"
     took = sum(ms.get(step, 0.0) for step in ("journal", "recall", "reply"))
-    yield Text(f"Tokens: {tokens.new} without, {tokens.total:,} with ({said}); {prefix}; {took:.0f} ms", _DIM)
+    yield Text(f"Tokens: {tokens.new} without, {tokens.total:,} with ({said}); {took:.0f} ms", _DIM)
     yield from (Text(f"Note: {note}", "yellow") for note in asked.notes)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -34,10 +37,12 @@ class Show:
         screen: where.
         silent: only its progress.
         own: the name of the user's own chat.
+        kept: the memory's file is where the user wants it, not in a temporary folder.
     """
 
-    def __init__(self, screen: Screen, *, silent: bool, own: str | None) -> None:
+    def __init__(self, screen: Screen, *, silent: bool, own: str | None, kept: bool) -> None:
         self._own = own
+        self._kept = kept
         self._questions: int | None = None
         self._screen = screen
         self._out = screen.out
@@ -115,12 +120,12 @@ class Show:
             if self._embedding is not None:
                 self._bars.update(self._embedding, completed=embedded)
 
-    def remembered(self, chat: Chat, embedded: int, *, ready: bool) -> None:
+    def remembered(self, chat: Chat, embedded: int, seconds: float, *, ready: bool) -> None:
         """The conversation is remembered."""
         self._stop_bars()
         self._ready = ready
         how = f"in {len(chat.receipts)} calls of a wrapped client" if chat.receipts else "imported"
-        vectors = f", {embedded} embedded" if embedded else ""
+        vectors = f", {embedded} embedded in {seconds:.1f} s" if embedded else ""
         self._print(
             f"[bold]{chat.turns} turns[/bold] of {chat.sessions} sessions ({escape(chat.source)}) {how}"
             f" in {chat.seconds:.1f} s{vectors}."
@@ -151,13 +156,18 @@ class Show:
             table.add_row(name, value)
         self._print(table)
         self._print()
-        store = shlex.quote(report.store)
-        self._print(
-            f"[dim]Search it:[/dim] convmem recall 'what did I say about …' --db {escape(store)} -u demo"
-        )
-        self._print(
-            "[dim]Your own chat:[/dim] convmem demo --data FILE   [dim]Chat:[/dim] convmem chat --help"
-        )
+        if not self._kept:
+            self._print("The memory is in a temporary folder, and stays there for you to look at.")
+        program, store = _program(), shlex.quote(report.store)
+        self._paste("Search it:", f"{program} recall 'what did I say about …' --db {store} -u demo")
+        self._paste("Your own chat:", f"{program} demo --data FILE")
+        self._paste("Talk to a model:", f"{program} chat --help")
+
+    def _paste(self, what: str, command: str) -> None:
+        """A command on a line of its own, however long, so that it can be copied."""
+        if not self._silent:
+            self._out.print(Text(what, "dim"))
+            self._out.print(Text(f"  {command}"), soft_wrap=True)
 
     def _print(self, what: object = "", *, crop: bool = False) -> None:
         if not self._silent:
@@ -170,6 +180,17 @@ class Show:
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
+
+
+def _program() -> str:
+    """How this program was called, and can be called again from here."""
+    called = Path(sys.argv[0])
+    if called.name != "convmem":
+        return f"{shlex.quote(sys.executable)} -m convmem"
+    if shutil.which("convmem") == str(called):
+        return "convmem"
+    here = Path.cwd()
+    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) else called))
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
@@ -189,7 +210,7 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         yield from _call_figures(report.chat)
     if (speed := report.turns_per_second) is not None:
         turns = f"{report.embedded} of {report.chat.turns} turns were embedded when the questions were asked"
-        late = "" if report.ready else ", the machine is busy and --seconds 180 would wait for the others"
+        late = "" if report.ready else "; --seconds gives it more time"
         yield "meaning", f"{turns}{late}; {speed:.1f} per second ({escape(str(report.embedder))})"
     else:
         yield "meaning", "no embedder: turns are found by their words alone"

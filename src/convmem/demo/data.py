@@ -9,9 +9,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Line", "Question", "chitchat", "conversation", "questions"]
+__all__ = ["Line", "Question", "chitchat", "conversation", "plain_first", "questions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,12 @@ def questions() -> tuple[Question, ...]:
         )
         for row in _read("questions.jsonl")
     )
+
+
+def plain_first(drawn: Sequence[Question], lang: str) -> list[Question]:
+    """The first question in this language about what was said in it, then the others as they come."""
+    plain = next((each for each in drawn if each.lang == lang and each.kind != "cross"), None)
+    return sorted(drawn, key=lambda question: question is not plain)
 
 
 def chitchat() -> tuple[str, ...]:

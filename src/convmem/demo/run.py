@@ -64,8 +64,11 @@ class Watcher(Protocol):
         """So many turns are journaled and embedded by now."""
         ...
 
-    def remembered(self, chat: Chat, embedded: int, *, ready: bool) -> None:
-        """The conversation is remembered; not `ready`: some turns are not embedded yet."""
+    def remembered(self, chat: Chat, embedded: int, seconds: float, *, ready: bool) -> None:
+        """The conversation is remembered, its turns embedded in so many seconds.
+
+        Not `ready`: some turns are not embedded yet.
+        """
         ...
 
     def asked(self, asked: Asked) -> None:
@@ -95,7 +98,7 @@ def run(script: Script, watcher: Watcher) -> Report:
         left = script.seconds - stage.elapsed
         ready = stage.settle(left, lambda embedded: watcher.goes_on(chat.turns, embedded))
         embedded, embed_seconds = stage.embedded, stage.embed_seconds
-        watcher.remembered(chat, embedded, ready=ready)
+        watcher.remembered(chat, embedded, embed_seconds, ready=ready)
         asked: list[Asked] = []
         for question in script.questions:
             asked.append(scenes.ask(stage, question, chat, session="demo-questions"))
