@@ -37,6 +37,8 @@ DOORS = {
     "recall user": lambda memory, value: memory.recall("locker", user=value),
     "pin text": lambda memory, value: memory.pin(value, user="u"),
     "pin user": lambda memory, value: memory.pin("x", user=value),
+    "unpin id": lambda memory, value: memory.unpin(value, user="u"),
+    "unpin user": lambda memory, value: memory.unpin("p1", user=value),
     "pins user": lambda memory, value: memory.pins(user=value),
     "forget text": lambda memory, value: memory.forget(user="nobody", text=value),
     "forget ids": lambda memory, value: memory.forget(user="nobody", turn_ids=value),
@@ -76,10 +78,15 @@ def test_every_door_takes_a_value_or_says_why_not(door, memory):
     assert len(copy) == memory.stats().turns + 1
 
 
-@pytest.mark.parametrize("door", ["record content", "pin text", "recall query", "forget text"])
+@pytest.mark.parametrize("door", ["record content", "recall query", "forget text"])
 def test_any_text_is_a_text(door, memory):
     for name in sorted(GOOD_TEXTS):
         DOORS[door](memory, VALUES[name]())
+
+
+def test_any_short_text_can_be_pinned(memory):
+    for name in sorted(GOOD_TEXTS - {"long"}):
+        DOORS["pin text"](memory, VALUES[name]())
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,10 @@ class Pins(Protocol):
         """Pin a text; the same text again is the same pin. Raises the owner's generation."""
         ...
 
+    def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
+        """Delete a pin for good, by its id; whether it was there. Raises generation and redaction if so."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetRequest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, cast
@@ -19,10 +21,15 @@ __all__ = [
     "checked_ids",
     "checked_milliseconds",
     "checked_model",
+    "checked_pin",
     "checked_text",
     "checked_user",
 ]
 
+_LONGEST_PIN = 2_000
+"""In bytes of UTF-8, as tokens go by those rather than by characters."""
+_TURN_ID = re.compile(r"t[0-9]+")
+_PIN_ID = re.compile(r"p[0-9]+")
 _LONGEST_MS = 7 * 24 * 3_600 * 1_000
 
 
@@ -41,6 +48,23 @@ def checked_text(name: str, text: object, why: str) -> str:
         raise InputError(f"{name} is a string, not {type(text).__name__}; {why}")
     if not text.strip():
         raise InputError(f"{name} is empty; {why}")
+    return text
+
+
+def checked_pin(text: object) -> str:
+    """A text short enough to go with every request.
+
+    Raises:
+        InputError: no string, nothing but white space, or too long.
+    """
+    text = checked_text("text", text, "say what to keep in context")
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > _LONGEST_PIN:
+        raise InputError(
+            f"text has {size:,} bytes; a pin goes with every request and has {_LONGEST_PIN:,} at most"
+            " (some 660 Chinese characters). Pin the rule alone, and record() the rest: it is recalled"
+            " where it fits"
+        )
     return text
 
 
@@ -108,10 +132,10 @@ def checked_model(model: object) -> str | None:
 
 
 def checked_ids(ids: object) -> list[str]:
-    """Ids of turns; of those that are no turn's, nothing happens.
+    """Ids of turns; of those whose turn is not there, nothing happens.
 
     Raises:
-        InputError: no list of strings.
+        InputError: no list of strings, or ids of something else.
     """
     kind = type(ids)
     if issubclass(kind, str | bytes | Mapping) or not issubclass(kind, Iterable):
@@ -120,6 +144,10 @@ def checked_ids(ids: object) -> list[str]:
     for i, id_ in enumerate(listed):
         if not isinstance(id_, str):
             raise InputError(f"turn_ids[{i}] is {type(id_).__name__}, not a turn id such as 't7'")
+        if _PIN_ID.fullmatch(id_):
+            raise InputError(f"turn_ids[{i}] is the id of a pin; memory.unpin({id_!r}, user=…) takes it away")
+        if not _TURN_ID.fullmatch(id_):
+            raise InputError(f"turn_ids[{i}] is {reprlib.repr(id_)}, not a turn id such as 't7'")
     return cast("list[str]", listed)
 
 

@@ -133,6 +133,10 @@ class AsyncMemory:
         """See `Memory.pin`."""
         return await asyncio.to_thread(self.memory.pin, text, user=user)
 
+    async def unpin(self, pin_id: str, *, user: str) -> None:
+        """See `Memory.unpin`."""
+        await asyncio.to_thread(self.memory.unpin, pin_id, user=user)
+
     async def pins(self, *, user: str) -> list[Pin]:
         """See `Memory.pins`."""
         return await asyncio.to_thread(self.memory.pins, user=user)

@@ -55,6 +55,8 @@ class Block:
         text: as it is sent; empty when there is nothing.
         recalled: the turns it quotes.
         tokens: what it costs.
+        pins: what of that its pins cost.
+        left_out: how many pins are left out of it.
         redaction: the owner's when it was made; None when recall was late or failed, and nothing is quoted.
     """
 
@@ -62,6 +64,8 @@ class Block:
     recalled: tuple[Recalled, ...]
     tokens: int
     redaction: int | None
+    pins: int = 0
+    left_out: int = 0
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ __all__ = ["Composition"]
 
 _CONTEXT_TURNS = 2
 _DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
+_LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
 _NOTHING = Block("", (), 0, None)
 
 
@@ -154,9 +155,9 @@ class Composition:
             return known
         if damaged:
             self._notes.append(_DAMAGED.format(damaged))
-        pins = [pin for pin in self._windowing.pins() if pin not in window.summary.pins]
         budget = window.recall if self._budget is None else self._budget
-        chinese = speaks_chinese(text_of(newest.message))
+        chinese, today = speaks_chinese(text_of(newest.message)), self._now.date()
+        pins, left_out = self._windowing.riding(window, today=today, chinese=chinese)
         question = self._question(window, newest)
         quoted: str = ""
         recalled: tuple[Recalled, ...] = ()
@@ -165,13 +166,18 @@ class Composition:
             if note:
                 self._told.append(note)
             ranking = self._recaller.rank(loaded, question, vectors)
-            fence = recall_fence(self._count, pins, today=self._now.date(), chinese=chinese)
+            fence = recall_fence(self._count, pins, today=today, chinese=chinese)
             packed = self._recaller.pack(
                 owner, ranking, budget, self._count, fence=fence, tz=self._composer.tz
             )
             quoted, recalled = packed.text, _excerpts(ranking, packed)
-        text = recall_block(quoted, pins, today=self._now.date(), chinese=chinese)
-        return Block(text, recalled, self._count(text) + SEPARATOR if text else 0, loaded.redaction)
+        text = recall_block(quoted, pins, today=today, chinese=chinese)
+        tokens = self._tokens(text)
+        pinned = tokens - self._tokens(recall_block(quoted, (), today=today, chinese=chinese)) if pins else 0
+        return Block(text, recalled, tokens, loaded.redaction, pinned, left_out)
+
+    def _tokens(self, block: str) -> int:
+        return self._count(block) + SEPARATOR if block else 0
 
     def _vectors(
         self, embedding: Future[NDArray[np.float32]] | None, embed_until: float | None
@@ -212,21 +218,24 @@ class Composition:
         windowing, tools = self._windowing, bool(self._request.tools)
         self._composer.keep_forms(windowing.which, forms, windowing.sendable, tools=tools)
         own = sum(item.own for item in items)
-        summary_tokens = self._count(summary_text) + SEPARATOR if summary_text else 0
+        summary_tokens = self._tokens(summary_text)
+        summary_pins = summary_tokens - self._tokens(window.summary.unpinned()) if window.summary.pins else 0
+        left_out = [_LEFT_OUT.format(block.left_out)] if block.left_out else []
         out = Composed(
             restored=len(items) - own,
             dropped=len(self._request.turns) - own,
             tokens=Tokens(
                 system=self._windowing.system,
-                summary=summary_tokens,
+                pins=summary_pins + block.pins,
+                summary=summary_tokens - summary_pins,
                 window=sum(tokens[:newest]),
-                recall=block.tokens,
+                recall=block.tokens - block.pins,
                 new=sum(tokens[newest:]),
             ),
             recalled=block.recalled,
             cut=window.cut > 0,
             cut_rounds=window.cut,
-            notes=[*self._notes, *self._told],
+            notes=[*self._notes, *self._told, *left_out],
             told=frozenset(self._told),
             ms=dict(self._ms),
         )

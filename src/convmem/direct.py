@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import reprlib
 import time
 import unicodedata
 import uuid
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from convmem.protocols import CallRow
     from convmem.types import Ledger, Message, Turn
 
-__all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search"]
+__all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search", "unpin"]
 
 _WAIT_FOR_WORDS_S = 5.0
 
@@ -130,6 +131,17 @@ def pin(engine: Engine, text: str, *, user: str) -> str:
     if not isinstance(engine.store, Pins):
         raise StoreError(f"{type(engine.store).__name__} keeps no pins")
     return engine.store.put_pin(OwnerRef(user), text, engine.clock()).id
+
+
+def unpin(engine: Engine, pin_id: str, *, user: str) -> None:
+    """Take a pin away."""
+    if not isinstance(engine.store, Pins):
+        raise StoreError(f"{type(engine.store).__name__} keeps no pins")
+    with engine.forgetting():
+        gone = engine.store.drop_pin(OwnerRef(user), pin_id)
+    if not gone:
+        named = reprlib.repr(pin_id)
+        raise InputError(f"user {user!r} has no pin {named}; memory.pins(user=) lists the ids there are")
 
 
 def pins(engine: Engine, *, user: str) -> list[Pin]:

@@ -16,6 +16,7 @@ from convmem.arguments import (
     checked_ids,
     checked_milliseconds,
     checked_model,
+    checked_pin,
     checked_text,
     checked_user,
 )
@@ -319,16 +320,33 @@ class Memory:
     def pin(self, text: str, *, user: str) -> str:
         """Keep a text always in this user's context; returns the pin's id. The same text is the same pin.
 
+        Pins go with every request, the newest first, as many as fit the policy's tokens for recall.
+
         Raises:
-            InputError: an empty text.
+            InputError: an empty text, or one of more than 2,000 bytes.
             StoreError: the store keeps no pins.
         """
         checked_user(user)
-        checked_text("text", text, "say what to keep in context")
+        checked_pin(text)
         return direct.pin(self._engine, text, user=user)
 
+    def unpin(self, pin_id: str, *, user: str) -> None:
+        """Take a pin away for good: from the next request on it is not sent, and it is gone from the file.
+
+        Args:
+            pin_id: what `pin` returned, and `pins` lists.
+            user: whose.
+
+        Raises:
+            InputError: the user has no such pin.
+            StoreError: the store keeps no pins.
+        """
+        checked_user(user)
+        checked_text("pin_id", pin_id, "give the id that pin() returned; pins() lists them")
+        direct.unpin(self._engine, pin_id, user=user)
+
     def pins(self, *, user: str) -> list[Pin]:
-        """This user's pins, the oldest first; `forget(text=)` drops those that hold a text."""
+        """This user's pins, the oldest first; `unpin` takes one away, `forget(text=)` all with a text."""
         checked_user(user)
         return direct.pins(self._engine, user=user)
 
@@ -355,7 +373,7 @@ class Memory:
             dry_run: only say what would be forgotten.
 
         Raises:
-            InputError: nobody's memory, an empty text.
+            InputError: nobody's memory, an empty text, ids that are no turn's.
             StoreError: the store cannot forget; nothing was changed.
         """
         make_scope(user=user, session=session)

@@ -71,8 +71,8 @@ class WindowPolicy:
     A model with less room than `high + summary + recall` has its mark where all three fit, and keeps the
     same share of it. The newest round is sent whole whatever its size; recall, then the summary, make way.
 
-    The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins are
-    there in any case; what they leave is for the rest.
+    The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
+    go first, with half of the summary's at most; what they leave is for the rest.
 
     Attributes:
         name: what receipts and reports call it.

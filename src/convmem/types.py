@@ -163,13 +163,15 @@ class Tokens:
 
     Attributes:
         system: the caller's leading system and developer messages, and the tools.
+        pins: the user's pins, whether they stand in front of the window or of the newest user turn.
         summary: what stands for rounds that left the window, with its fence.
         window: earlier rounds sent verbatim, the caller's own and those that memory put back.
-        recall: recalled turns and pins, with their fence.
+        recall: recalled turns, with their fence.
         new: the newest round.
     """
 
     system: int = 0
+    pins: int = 0
     summary: int = 0
     window: int = 0
     recall: int = 0
@@ -178,7 +180,7 @@ class Tokens:
     @property
     def total(self) -> int:
         """All of it."""
-        return self.system + self.summary + self.window + self.recall + self.new
+        return self.system + self.pins + self.summary + self.window + self.recall + self.new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,7 +398,8 @@ class Receipt:
             f"  journaled {'yes' if self.journaled else 'NO'}"
             + (f", turns {' '.join(self.turns)}" if self.turns else ""),
             f"  sent ~{tokens.total} tokens: system {tokens.system}, summary {tokens.summary},",
-            f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}",
+            f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}"
+            + (f", pins {tokens.pins}" if tokens.pins else ""),
             f"  {self.restored} messages put back, {self.dropped} left out",
             *(
                 f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why) or 'there was room'};"

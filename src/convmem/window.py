@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
-from convmem.context.render import speaks_chinese, summary_block, summary_fence
+from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
 from convmem.context.tokens import count_message
 from convmem.policy import PolicyRequest
 from convmem.protocols import TurnsRequest
@@ -24,7 +24,8 @@ from convmem.session.rounds import legal
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import date
 
     from convmem.composer import Composer
     from convmem.jobs import Call, Placement
@@ -40,6 +41,12 @@ _READ_TOKENS = 64_000
 """History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
 _CUT_SHARE = 0.5
 """Of the time that is left, how much a call waits for the summary of a cut."""
+_PINS_TOKENS = 1_024
+"""For pins in front of the newest user turn, where the policy quotes nothing and so gives no number."""
+_PINS_SHARE = 0.5
+"""Of a summary's tokens, what pins may take of them."""
+_ANY = ("…",)
+"""Some pin, to count what stands around pins."""
 _NOT_READY = "the summary of what is to leave the window is not ready yet; it is cut once it is"
 
 
@@ -63,6 +70,10 @@ class Summary:
     def block(self) -> str:
         """As it is sent."""
         return summary_block(self.text, self.pins, chinese=self.chinese)
+
+    def unpinned(self) -> str:
+        """As it would be without its pins."""
+        return summary_block(self.text, (), chinese=self.chinese)
 
     def dumped(self) -> str:
         """As it is kept."""
@@ -275,7 +286,9 @@ class Windowing:
     ) -> tuple[Summary, tuple[str, ...]]:
         """What stands for these rounds, and for those that left before them."""
         text, notes = "", tuple[str, ...]()
-        chinese, pins = speaks_chinese(newest), tuple(self.pins())
+        chinese = speaks_chinese(newest)
+        room = int(_PINS_SHARE * tokens) - summary_fence(self.count, _ANY, chinese=chinese)
+        pins = self._newest_pins(self.pins, room)
         budget = tokens - summary_fence(self.count, pins, chinese=chinese)
         if budget > 0:
             request = CompressRequest(self._journaled(_flat(gone)), before.text, budget, self.count)
@@ -294,10 +307,46 @@ class Windowing:
             )
         return tuple({row.branch: row for row in reversed(rows)}.values())[::-1]
 
-    def pins(self) -> list[str]:
-        """The owner's pins."""
+    # Pins.
+
+    @cached_property
+    def pins(self) -> tuple[str, ...]:
+        """The owner's pins, the oldest first."""
         store = self.composer.store
-        return [pin.text for pin in store.pins(self.owner)] if isinstance(store, Pins) else []
+        return tuple(pin.text for pin in store.pins(self.owner)) if isinstance(store, Pins) else ()
+
+    def riding(self, window: Window, *, today: date, chinese: bool) -> tuple[tuple[str, ...], int]:
+        """The pins in front of the newest user turn: those that the summary has not.
+
+        Returns:
+            As many as fit what the policy gives recall, and how many are left out.
+        """
+        pins = [pin for pin in self.pins if pin not in window.summary.pins]
+        if not pins:
+            return (), 0
+        room = (window.recall or self._spare(window)) - recall_fence(
+            self.count, _ANY, today=today, chinese=chinese
+        )
+        shown = self._newest_pins(pins, room)
+        return shown, len(pins) - len(shown)
+
+    def _spare(self, window: Window) -> int:
+        """Tokens for pins where the policy gives recall none: it may want none, or see no room."""
+        room = self._room()
+        if room is None:
+            return _PINS_TOKENS
+        sent = sum(item.tokens for item in window.items) + self.count(window.summary.block())
+        return min(_PINS_TOKENS, room - sent)
+
+    def _newest_pins(self, pins: Sequence[str], room: int) -> tuple[str, ...]:
+        """Those that fit so many tokens, the newest first; in their order."""
+        shown: list[str] = []
+        for pin in reversed(pins):
+            tokens = self.count(f"- {pin}") + 1  # and the end of its line
+            if tokens <= room:
+                room -= tokens
+                shown.append(pin)
+        return tuple(reversed(shown))
 
 
 def _flat(rounds: list[list[Item]]) -> tuple[Item, ...]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -111,6 +112,20 @@ def test_through_a_pipe_nothing_is_forgotten_and_trouble_ends_it(chat, provider,
         assert [turn.text for turn in memory.turns(user="me", session="pool")] == [LOCKER, f"echo: {LOCKER}"]
     code, _, err = chat(lines=["/recall", "unheard"])
     assert (code, "query is empty" in err, len(provider.requests)) == (2, True, asked)
+
+
+def test_what_is_kept_can_be_taken_away(chat):
+    kept = ["/remember Answer in French.", "hi", "/why", "/remember"]
+    _, out, _ = chat(lines=[*kept, "/unpin p1", "hi", "/why", "/remember"])
+    assert "/unpin p1 takes it away" in out
+    assert re.search(r"p1 \d{4}-\d\d-\d\d Answer in French\.", out)
+    assert re.search(r"tokens sent: pins \d+ \+", out)
+    assert out.count("tokens sent: pins") == 1
+    assert "Taken away" in out
+    assert "Nothing is kept." in out
+    for line, error in (("/unpin p1", "has no pin 'p1'"), ("/unpin", "give the id")):
+        code, _, err = chat(lines=[line])
+        assert (code, error in err) == (2, True)
 
 
 def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tmp_path):

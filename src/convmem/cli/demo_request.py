@@ -168,6 +168,7 @@ def account(asked: Asked) -> Iterator[Text]:
         "summarized": tokens.summary,
         "of this session": tokens.window,
         "recalled": tokens.recall,
+        "pinned": tokens.pins,
         "new": tokens.new,
     }
     said = " + ".join(f"{n:,} {name}" for name, n in sections.items() if n)

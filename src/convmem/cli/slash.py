@@ -62,6 +62,7 @@ def _sent(receipt: Receipt) -> str:
     tokens = receipt.tokens
     parts = {
         "system": tokens.system,
+        "pins": tokens.pins,
         "summary": tokens.summary,
         "window": tokens.window,
         "recall": tokens.recall,
@@ -78,14 +79,20 @@ def _sent(receipt: Receipt) -> str:
 def _remember(chat: Conversation, screen: Screen, text: str) -> None:
     """Keep a text always in context; without a text, list what is kept."""
     if text:
-        chat.memory.pin(text, user=chat.user)
-        screen.out.print("Kept in every request from now on; /forget takes it away.")
+        pin = chat.memory.pin(text, user=chat.user)
+        screen.out.print(f"Kept in every request from now on; /unpin {pin} takes it away.", markup=False)
         return
     pins = chat.memory.pins(user=chat.user)
-    for pin in pins:
-        screen.out.print(Text(f"{pin.at.astimezone():%Y-%m-%d} {shown(pin.text)}"))
+    for kept in pins:
+        screen.out.print(Text(f"{kept.id} {kept.at.astimezone():%Y-%m-%d} {shown(kept.text)}"))
     if not pins:
         screen.out.print("Nothing is kept. /remember TEXT keeps one.")
+
+
+def _unpin(chat: Conversation, screen: Screen, pin_id: str) -> None:
+    """Take away what /remember keeps, by its id."""
+    chat.memory.unpin(pin_id, user=chat.user)
+    screen.out.print("Taken away; no request has it any more.")
 
 
 def _forget(chat: Conversation, screen: Screen, text: str) -> None:
@@ -162,6 +169,7 @@ def _help(_: Conversation, screen: Screen, __: str) -> None:
 _COMMANDS: dict[str, tuple[Callable[[Conversation, Screen, str], None], str]] = {
     "/why": (_why, ""),
     "/remember": (_remember, "[TEXT]"),
+    "/unpin": (_unpin, "ID"),
     "/forget": (_forget, "TEXT"),
     "/recall": (_recall, "TEXT"),
     "/cost": (_cost, ""),

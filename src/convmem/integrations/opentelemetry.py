@@ -225,8 +225,8 @@ def _milliseconds(ms: Mapping[str, float]) -> dict[str, Any]:
 
 def _assembled(event: AssembledEvent) -> dict[str, Any]:
     tokens = event.tokens
-    sections = {name: getattr(tokens, name) for name in ("system", "summary", "window", "recall", "new")}
-    found: dict[str, Any] = {f"convmem.tokens.{name}": value for name, value in sections.items()}
+    sections = ("system", "pins", "summary", "window", "recall", "new")
+    found: dict[str, Any] = {f"convmem.tokens.{name}": getattr(tokens, name) for name in sections}
     found |= {"convmem.restored": event.restored, "convmem.dropped": event.dropped}
     if event.prefix_tokens is not None:
         found["convmem.prefix_tokens"] = event.prefix_tokens

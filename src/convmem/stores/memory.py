@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Epoch, EpochRef, Forgotten, KnownCall, OwnerRef, Pin, ViewRow, ViewsReply
+from convmem.abilities import (
+    Epoch,
+    EpochRef,
+    ForgetRequest,
+    Forgotten,
+    KnownCall,
+    OwnerRef,
+    Pin,
+    ViewRow,
+    ViewsReply,
+)
 from convmem.protocols import NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.session.tree import Node
 from convmem.types import Session, Stats, Turn
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
 
     from convmem.abilities import (
         CallsRequest,
-        ForgetRequest,
         NewView,
         ResponseRequest,
         UnindexedRequest,
@@ -270,6 +279,10 @@ class InMemoryStore:
                 known = Pin(f"p{self._pin_seq}", text, at)
                 held.pins.append(known)
             return known
+
+    def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
+        """Delete a pin, by its id; whether it was there."""
+        return self.forget(ForgetRequest(owner=owner, seqs=(), pins=(pin,))).pins > 0
 
     # Forgetting.
 

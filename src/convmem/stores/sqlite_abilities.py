@@ -7,7 +7,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convmem.abilities import Condition, Epoch, Forgotten, KnownCall, OwnerRef, Pin, ViewRow, ViewsReply
+from convmem.abilities import (
+    Condition,
+    Epoch,
+    ForgetRequest,
+    Forgotten,
+    KnownCall,
+    OwnerRef,
+    Pin,
+    ViewRow,
+    ViewsReply,
+)
 from convmem.errors import StoreCorruptError, StoreUnavailableError
 from convmem.protocols import CallRow, SessionRef
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
@@ -21,7 +31,6 @@ if TYPE_CHECKING:
     from convmem.abilities import (
         CallsRequest,
         EpochRef,
-        ForgetRequest,
         NewView,
         ResponseRequest,
         UnindexedRequest,
@@ -154,6 +163,10 @@ class SQLiteAbilities:
                 (number, keep(db, bytes_of(text)), at.isoformat()),
             ).fetchone()
         return Pin(f"p{id_}", text, at)
+
+    def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
+        """Delete a pin, by its id; whether it was there."""
+        return self.forget(ForgetRequest(owner=owner, seqs=(), pins=(pin,))).pins > 0
 
     # Calls.
 

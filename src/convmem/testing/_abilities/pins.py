@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from convmem.abilities import OwnerRef, Pin, Views
 from convmem.testing._abilities.base import pinning, views
-from convmem.testing._store.base import ALICE, BOB, NOON, StoreTests, add, check, said, same
+from convmem.testing._store.base import ALICE, BOB, NOON, StoreTests, add, check, said, same, turns
 
 __all__ = ["PinsConformance"]
 
@@ -76,6 +76,30 @@ class PinsConformance(StoreTests):
             check(views(store, ALICE).generation > alice, f"a pin left the owner at generation {alice}")
             same(views(store, BOB).generation, bob, "the generation of an owner without a new pin")
             check(add(store, ALICE, said("b")).generation > alice + 1, "a write went back behind a pin")
+
+    def test_a_pin_is_dropped_by_its_id(self) -> None:
+        """For good: the others stay, and the owner's redaction rises. Unknown ids change nothing."""
+        with self.opened() as store:
+            add(store, ALICE, said("a"))
+            one, two, three = (pinning(store).put_pin(_ALICE, text, NOON) for text in ("1", "2", "3"))
+            other = pinning(store).put_pin(_BOB, "2", NOON)
+            before = views(store, ALICE) if isinstance(store, Views) else None
+            for id_ in (other.id, "p", "", "no pin", "p999", "t1"):
+                same(pinning(store).drop_pin(_ALICE, id_), False, f"whether {id_!r} was dropped")
+            same(pinning(store).drop_pin(OwnerRef("carol"), one.id), False, "a pin dropped for nobody")
+            if before is not None:
+                same(views(store, ALICE).generation, before.generation, "the generation when nothing went")
+            same(pinning(store).drop_pin(_ALICE, two.id), True, "whether the pin was dropped")
+            same(pinning(store).drop_pin(_ALICE, two.id), False, "whether it was dropped again")
+            same(list(pinning(store).pins(_ALICE)), [one, three], "pins that are left")
+            same(list(pinning(store).pins(_BOB)), [other], "pins of another")
+            if before is not None:
+                after = views(store, ALICE)
+                check(after.generation > before.generation, "a pin went and the generation did not rise")
+                check(after.redaction > before.redaction, "a pin went and the redaction did not rise")
+            again = pinning(store).put_pin(_ALICE, "2", NOON)
+            check(again.id not in {one.id, two.id, three.id}, "a dropped pin's id is used again")
+            same(len(turns(store, ALICE)), 1, "turns after a pin went")
 
     def test_pins_after_reopening(self) -> None:
         """They are there."""
