@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import openai
 import pytest
 from tests.cli.conftest import lines
 
 import convmem
+from convmem.testing import Fault
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 POOL = [
@@ -54,9 +56,32 @@ def test_search_tells_score_reasons_and_place(run, db):
     assert hit["turn"]["session"] == "家"
     assert "lexical" in hit["why"]
     run("forget", "--everything", "--yes", "--db", db)
-    assert (
-        run("recall", "locker", "--db", db, "--user", "alice", "--embedder", "none")[1] == "Nothing found.\n"
-    )
+    code, _, err = run("recall", "locker", "--db", db, "--user", "alice", "--embedder", "none")
+    assert (code, "there is no user 'alice'; there is none yet" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["sessions"], ["recall", "locker", "--embedder", "none"], ["show"]])
+def test_a_user_who_is_not_there_is_named_with_those_who_are(run, db, command):
+    code, out, err = run(*command, "--user", "bob", "--db", db)
+    assert (code, out) == (2, "")
+    assert "there is no user 'bob'; there is alice" in err
+
+
+def test_who_only_pinned_something_is_a_user(run, db):
+    with convmem.Memory(db, embedder=None) as memory:
+        memory.pin("Answer in French.", user="bob")
+    assert run("sessions", "--user", "bob", "--db", db)[:2] == (0, "No conversation yet.\n")
+
+
+def test_what_was_never_answered_is_shown_and_marked(run, db, client, provider, tmp_path):
+    provider.script(Fault.status(400))
+    with pytest.raises(openai.APIStatusError):
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hello?"}])
+    with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
+        found = memory.sessions()[-1]
+    whose = ("--no-user",) if found.user is None else ("--user", found.user)
+    code, out, _ = run("show", found.name, *whose, "--db", tmp_path / "chat.db")
+    assert (code, "(failed)" in out, "Hello?" in out) == (0, True, True)
 
 
 def test_counts(run, db):

@@ -81,15 +81,19 @@ def owner(memory: Memory, user: str | None, *, no_user: bool = False) -> str | N
     """Whose memory is meant; None for sessions without a user.
 
     Raises:
-        InputError: nothing says which of several users.
+        InputError: nothing says which of several users, or nothing is known of the one named.
     """
     if no_user and user is not None:
         raise InputError("give --user or --no-user, not both")
-    if no_user or user is not None:
-        return user
+    if no_user:
+        return None
     users = sorted({session.user for session in memory.sessions() if session.user is not None})
+    named = ", ".join(users[:_NAMED_AT_MOST]) + (", …" if len(users) > _NAMED_AT_MOST else "")
+    if user is not None:
+        if user not in users and not memory.pins(user=user):
+            raise InputError(f"there is no user {user!r}; there is {named or 'none yet'}")
+        return user
     if len(users) > 1:
-        named = ", ".join(users[:_NAMED_AT_MOST]) + (", …" if len(users) > _NAMED_AT_MOST else "")
         raise InputError(f"say whose memory: --user NAME, one of {named}")
     return users[0] if users else None
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["recall", "sessions", "show", "stats"]
 
+_STATES = {"pending": "not answered"}
+
 
 def sessions(
     *,
@@ -91,7 +93,7 @@ def show(
     as_json: Json = False,
     plain: Plain = False,
 ) -> None:
-    """Show a conversation as it stands.
+    """Show a conversation as it stands; where nothing was answered, what was asked.
 
     **Examples**
 
@@ -104,6 +106,8 @@ def show(
         whose = owner(memory, user, no_user=no_user)
         found = session_of(memory, session, whose)
         turns = memory.turns(session=found.name, user=whose, branches=branches)
+        if not turns:  # nothing was answered: what was asked is all there is
+            turns = memory.turns(session=found.name, user=whose, branches=True)
     turns = turns[-last:] if last is not None else turns
     if as_json:
         screen.json([_turn(turn) for turn in turns])
@@ -235,7 +239,8 @@ def _turn(turn: Turn) -> dict[str, Any]:
 
 def _say(out: Console, turn: Turn) -> None:
     """One turn: who, when, and all of it."""
-    mark = "" if turn.state in {"answered", "partial"} and not turn.choice else f" ({turn.state})"
+    state = _STATES.get(turn.state, turn.state)
+    mark = "" if turn.state in {"answered", "partial"} and not turn.choice else f" ({state})"
     style = "bold green" if turn.role == "user" else "bold magenta"
     about = f"  {turn.at.astimezone():%H:%M} {turn.id}{mark}"
     out.print(Text.assemble((shown(turn.name or turn.role), style), (about, "dim")))
