@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stack.enter_context(offline.model(always=True))
         openai = stack.enter_context(OpenAI(base_url=None if chosen.offline else chosen.base_url))
         memory = stack.enter_context(convmem.Memory(chosen.store))
-        print(f"{len(memory.sessions(user=chosen.user))} earlier conversations of {chosen.user}")
+        print(f"Earlier conversations of {chosen.user}: {len(memory.sessions(user=chosen.user))}")
         session = secrets.token_hex(4)
         while True:
             try:

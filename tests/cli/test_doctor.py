@@ -92,3 +92,16 @@ def test_what_is_no_memory_is_trouble_and_stays_as_it_is(run, tmp_path):
         assert code == 1
         assert "is not a SQLite database" in findings(out)["memory"][1]
     assert file.read_text() == "not a database " * 100
+
+
+def test_commands_can_be_copied(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    out = run("doctor", *QUICK)[1].splitlines()
+    assert """  python -c 'import tiktoken; tiktoken.get_encoding("o200k_base")'""" in out
+    assert any(line.startswith("  pip install ") for line in out)
+    long = tmp_path / ("a" * 60) / "memory of mine.db"
+    long.parent.mkdir()
+    with convmem.Memory(long, embedder=None) as memory:
+        memory.record([{"role": "user", "content": "remark"}], user="alice", session="s")
+    change(long, "UPDATE contents SET body = '{' WHERE id = (SELECT payload FROM turns WHERE seq = 1)")
+    assert f"  convmem doctor --repair --db '{long}'" in run("doctor", "--db", long, *QUICK)[1].splitlines()

@@ -54,14 +54,14 @@ def test_streams_of_two_users_keep_apart(run, keyed):
 
 def test_the_terminal_chat_remembers_from_one_start_to_the_next(run, keyed):
     first = run("terminal_chat.py", "--user", "ana", typed=["My bike is a blue Peugeot.", "/why", "/quit"])
-    assert first.startswith("0 earlier conversations of ana")
+    assert first.startswith("Earlier conversations of ana: 0")
     assert "answered: user ana, session " in first
     assert "model gpt-6-luna" in first
     second = run("terminal_chat.py", "--user", "ana", typed=["", "What colour is my bike?", "/new", "Hm!"])
-    assert second.startswith("1 earlier conversations of ana")
+    assert second.startswith("Earlier conversations of ana: 1")
     assert "You told me: “My bike is a blue Peugeot.”" in second
     third = run("terminal_chat.py", "--user", "ana", "--model", "other", typed=["/why"])
-    assert third == "3 earlier conversations of ana\nnothing was asked yet\n"
+    assert third == "Earlier conversations of ana: 3\nnothing was asked yet\n"
 
 
 def test_the_terminal_chat_goes_on_after_an_error_of_the_provider(run, keyed):

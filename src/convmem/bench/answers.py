@@ -52,7 +52,9 @@ class Model:
         try:
             self._openai: Any = import_module("openai")
         except ModuleNotFoundError as error:
-            raise MissingExtraError("answers need an OpenAI client: pip install 'convmem[openai]'") from error
+            raise MissingExtraError(
+                "answers need an OpenAI client: pip install openai (the extra `openai` of convmem)"
+            ) from error
         key = os.environ.get("OPENAI_API_KEY") or "none"
         self._client: Any = self._openai.OpenAI(base_url=base_url, api_key=key)
         self._name = name

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NEEDS = frozenset({"typer", "rich"})
-_INSTALL = "pip install 'convmem[cli,openai]'"
+_INSTALL = "pip install rich typer (the extra `cli` of convmem)"
 _TROUBLE = 1
 _BAD_INPUT = 2
 

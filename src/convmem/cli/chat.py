@@ -130,7 +130,7 @@ def _client(base_url: str | None, key_env: str) -> OpenAI:
         from openai import OpenAI  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "chat talks through openai's client: pip install 'convmem[cli,openai]'"
+            "chat talks through openai's client: pip install openai (the extra `openai` of convmem)"
         ) from error
     key = os.environ.get(key_env)
     if not key and base_url is None:

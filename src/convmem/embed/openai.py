@@ -179,7 +179,9 @@ def _open(base_url: str, api_key: str | None) -> Any:  # noqa: ANN401
     try:
         sdk = import_module("openai")
     except ImportError as error:
-        raise MissingExtraError("OpenAIEmbedder needs: pip install 'convmem[openai]'") from error
+        raise MissingExtraError(
+            "OpenAIEmbedder needs: pip install openai (the extra `openai` of convmem)"
+        ) from error
     return sdk.OpenAI(base_url=base_url, api_key=api_key)
 
 

@@ -66,7 +66,8 @@ class SentenceTransformersEmbedder:
     ) -> None:
         if find_spec("sentence_transformers") is None:
             raise MissingExtraError(
-                "SentenceTransformersEmbedder needs: pip install 'convmem[sentence-transformers]'"
+                "SentenceTransformersEmbedder needs: pip install sentence-transformers"
+                " (the extra `sentence-transformers` of convmem)"
             )
         self._name = str(model)
         self._download = download

@@ -34,7 +34,9 @@ try:
     from opentelemetry import metrics, trace
     from opentelemetry.trace import SpanKind, StatusCode
 except ImportError as error:
-    raise MissingExtraError("OpenTelemetryHook needs opentelemetry: pip install 'convmem[otel]'") from error
+    raise MissingExtraError(
+        "OpenTelemetryHook needs: pip install opentelemetry-api (the extra `otel` of convmem)"
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
