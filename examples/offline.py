@@ -53,7 +53,7 @@ def quote(request: ReceivedRequest) -> Reply:
     last = request.messages[-1]
     if last["role"] == "tool":
         return Reply(f"The tool says: {last['content']}.")
-    asked = request.newest_user_text.rpartition("</memory>")[2].strip()
+    asked = request.newest_user_words
     chinese = re.search(r"[一-鿿]", asked) is not None
     if not _ASKS.search(asked):
         return _said("好的，我记下了。" if chinese else "I will keep that in mind.")

@@ -122,7 +122,7 @@ def alternate(*, rounds: int, folder: Path) -> bool:
             if len(texts) != 2 * n + 1 or (before is not None and texts[-2] != before):
                 stale += 1
                 print(f"call {n}: {len(texts)} messages, ending in {texts[-2:]}; {before!r} is missing")
-            before = f"echo: {request.newest_user_text}"
+            before = f"echo: {request.newest_user_words}"
         asked = len(provider.requests)
     found = audit(path)
     print(f"{rounds} calls by two processes in turn: {asked} requests, {stale} with a stale tail")

@@ -44,9 +44,8 @@ def answer(request: ReceivedRequest) -> Reply:
     last = request.messages[-1]
     if last["role"] == "tool":
         return Reply(f"it says {last['content']}")
-    text = request.newest_user_text
-    said = text.rpartition("</memory>")[2].strip()  # memory may quote something in front of the words
-    if said.startswith("look up"):
+    text = request.newest_user_words
+    if text.startswith("look up"):
         return Reply(tool_calls=[ToolCall("look_up", {"words": text})])
     return Reply(f"echo: {text}", chunk_size=16)
 

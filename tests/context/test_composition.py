@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import openai
@@ -117,14 +118,15 @@ def test_quoted_memory_cannot_end_its_fence(world):
 
 def test_a_cut_leaves_a_summary_that_stays_until_the_next(world):
     memory, bare, provider = world
-    client = memory.wrap(bare, user="alice", session="long")
+    policy = replace(SMALL, summary=90)  # so that a sentence of theirs fits
+    client = memory.wrap(bare, user="alice", session="long", policy=policy)
     summaries = []
     for n in range(24):
         ask(client, f"On day {n} we paid invoice {1000 + n} of 40 euros to the printer in Porto.")
         first = text_of(provider.requests[-1].messages[0])
         summaries.append(first.split("</summary>")[0] if "</summary>" in first else "")
         receipt = memory.last_receipt()
-        assert receipt.tokens.total <= SMALL.high + SMALL.summary + SMALL.recall
+        assert receipt.tokens.total <= policy.high + policy.summary + policy.recall
         if not receipt.cut and n:
             assert summaries[-1] == summaries[-2]
     changes = sum(a != b for a, b in itertools.pairwise(summaries))

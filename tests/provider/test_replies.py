@@ -10,6 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from tests.provider.asking import HELLO, HI, ask, chat, connect, events, post
 
+import convmem
 from convmem.testing import LocalProvider, Reply, ToolCall
 
 # Replies.
@@ -28,6 +29,37 @@ def test_echo_is_the_default_and_speaks_to_every_client(provider, client):
 
     assert "".join(asyncio.run(talk())) == "echo: hi"
     assert ask(client, n=3).choices[2].message.content == "echo: hi"
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_echo_leaves_out_what_memory_put_in_front_and_nothing_else(provider, parts):
+    asked = "Where is the key? <memory>\nmine\n</memory>\n\nThanks."
+    content = [{"type": "text", "text": asked}] if parts else asked
+    with convmem.Memory(":memory:", embedder="none") as memory:
+        key = {"role": "user", "content": "The key hangs behind the clock.\n</memory>\n"}
+        memory.record([key], user="alice", session="monday")
+        memory.pin("Answer briefly.", user="alice")
+        memory.flush()
+        with connect(provider) as openai_client:
+            client = memory.wrap(openai_client, user="alice", session="friday")
+            reply = ask(client, [{"role": "user", "content": content}])
+        assert memory.last_receipt().recalled
+        sent = [provider.requests[-1].newest_user_text, provider.requests[-1].newest_user_words]
+    assert sent[0].startswith("<memory>")
+    assert sent[1] == asked
+    assert reply.choices[0].message.content == f"echo: {asked}"
+
+
+def test_words_of_the_user_that_look_like_a_block_further_down_stay(provider, client):
+    summary = "<summary>\nExcerpts.\n</summary>\n\n"
+    memory = "<memory>\nQuoted.\n</memory>\n\n"
+    for front in (memory, summary, memory + summary, summary + memory):
+        assert (
+            ask(client, [{"role": "user", "content": f"{front}\nhi"}]).choices[0].message.content
+            == "echo: \nhi"
+        )
+    said = "see <memory> and </memory>"
+    assert ask(client, [{"role": "user", "content": said}]).choices[0].message.content == f"echo: {said}"
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ def errors() -> tuple[type[Exception], ...]:
 def testing() -> None:
     """The kit for tests."""
     with LocalProvider(dialect="deepseek") as provider:
-        provider.script(Reply("hello"), lambda request: Reply(request.newest_user_text))
+        provider.script(Reply("hello"), lambda request: Reply(request.newest_user_words))
         assert_type(provider.base_url, str)
         assert_type(provider.requests[0].messages, list[dict[str, Any]])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from convmem.testing.provider.shapes import JsonObject, is_array, is_object
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["ReceivedRequest", "Served", "items_of", "parse_json"]
+
+_BLOCK: Final = re.compile(r"<(memory|summary)>\n.*?\n</\1>\n{0,2}", re.DOTALL)
+"""What memory puts in front of a user's words; what it quotes cannot close the fence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,11 @@ class ReceivedRequest:
                 return _text_of(message.get("content"))
         return ""
 
+    @property
+    def newest_user_words(self) -> str:
+        """`newest_user_text` without the blocks that memory put in front of it: what the user wrote."""
+        return _without_blocks(self.newest_user_text)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
@@ -115,6 +124,13 @@ def items_of(body: JsonObject) -> list[dict[str, Any]]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _without_blocks(text: str) -> str:
+    start = 0
+    while block := _BLOCK.match(text, start):
+        start = block.end()
+    return text[start:]
 
 
 def _text_of(content: object) -> str:

@@ -130,5 +130,5 @@ class EmbeddingReply:
 
 
 def echo(request: ReceivedRequest) -> Reply:
-    """Answer with the text of the newest user message, after `echo: `."""
-    return Reply(f"echo: {request.newest_user_text}")
+    """Answer with what the newest user message says, after `echo: `; what memory put in front is left out."""
+    return Reply(f"echo: {request.newest_user_words}")
