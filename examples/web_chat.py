@@ -3,8 +3,8 @@
     pip install fastapi uvicorn
     python examples/web_chat.py
 
-serves web_chat_page/ on http://127.0.0.1:8000, offline, with a stand-in for the model (see offline.py). With
-OPENAI_API_KEY and OPENAI_BASE_URL set, a real model answers. What is said is kept in chat.db.
+serves web_chat_page/ on http://127.0.0.1:8000 (copy that folder along, and offline.py), with a stand-in for
+the model, or a real one when OPENAI_API_KEY and OPENAI_BASE_URL are set. What is said is kept in chat.db.
 """
 
 import json
