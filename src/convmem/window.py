@@ -11,14 +11,15 @@ import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
 from convmem.context.tokens import count_message
-from convmem.policy import PolicyRequest
+from convmem.errors import ConvmemError
+from convmem.policy import Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.session.rounds import legal
 from convmem.wire.message import text_of
@@ -172,7 +173,7 @@ class Windowing:
         start = begins or 0
         tokens = tuple(sum(item.tokens for item in r) for r in rounds)
         room = self._room()
-        plan = self.policy.plan(PolicyRequest(tokens, start, room))
+        plan = self._planned(PolicyRequest(tokens, start, room))
         before = Summary.loaded(epoch.summary) if epoch is not None and begins is not None else Summary()
         if plan.start <= start:
             return Window(_flat(rounds[plan.start :]), before, plan.recall)
@@ -192,8 +193,24 @@ class Windowing:
     def _held_window(self) -> Window:
         """The caller's own turns, all of them: the provider keeps the rest, and says when it is too long."""
         items = self._own()
-        plan = self.policy.plan(PolicyRequest((sum(item.tokens for item in items),), 0, self._room()))
+        plan = self._planned(PolicyRequest((sum(item.tokens for item in items),), 0, self._room()))
         return Window(items, Summary(), plan.recall)
+
+    def _planned(self, request: PolicyRequest) -> Plan:
+        """What the policy wants, or an error that names it: it may be somebody's own."""
+        name = f"policy {getattr(self.policy, 'name', type(self.policy).__name__)!r}"
+        try:
+            plan = cast("object", self.policy.plan(request))
+        except Exception as error:
+            raise ConvmemError(f"{name} failed ({type(error).__name__}: {error})") from error
+        if not isinstance(plan, Plan):
+            raise ConvmemError(f"{name} gave {type(plan).__name__}, not a Plan")
+        if not 0 <= plan.start < max(1, len(request.rounds)):
+            raise ConvmemError(f"{name}: start {plan.start} of {len(request.rounds)} rounds")
+        for part in ("summary", "recall"):
+            if getattr(plan, part) < 0:
+                raise ConvmemError(f"{name}: {part} of {getattr(plan, part)} tokens")
+        return plan
 
     def held(self) -> frozenset[str]:
         """Ids of the turns that the provider has in a history it keeps, among them those quoted before."""
