@@ -12,7 +12,6 @@ import convmem
 from convmem import InputError
 from convmem.policy import WindowPolicy
 from convmem.stores.memory import InMemoryStore
-from convmem.testing import Reply
 from convmem.testing.fakes import FakeEmbedder
 from convmem.wire.message import text_of
 
@@ -40,7 +39,6 @@ def memory(request, tmp_path):
 
 @pytest.fixture
 def bare(provider):
-    provider.script(*(Reply("Noted.") for _ in range(100)))  # its echo would say the pins
     with openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as client:
         yield client
 
