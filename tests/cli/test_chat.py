@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -14,11 +15,15 @@ import sys
 import time
 from pathlib import Path
 
+import openai
 import pytest
 from tests.cli.conftest import lines
 
 import convmem
+from convmem.cli.conversation import Conversation
+from convmem.cli.screen import Screen
 from convmem.testing import Fault, LocalProvider, Reply
+from convmem.testing.fakes import FakeEmbedder
 
 SRC = Path(__file__).parents[2] / "src"
 LOCKER = "My locker at the pool is number 7719."
@@ -132,7 +137,7 @@ def test_a_provider_that_refuses_is_named_and_nothing_is_lost(chat, provider, tm
     provider.script(Fault.status(400))
     code, out, err = chat("Hello")
     assert (code, out) == (1, "")
-    assert err.startswith("convmem: the provider: ")
+    assert err.startswith(f"convmem: the provider at {provider.base_url}")
     assert err.count("\n") == 1
     with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
         (session,) = memory.sessions(user="me")
@@ -213,6 +218,45 @@ def test_without_a_key_it_says_which_is_missing(run, monkeypatch):
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     code, _, err = run("chat", "Hello", "--key-env", "NO_SUCH_KEY")
     assert (code, "NO_SUCH_KEY holds no key" in err) == (2, True)
+
+
+def test_a_provider_that_cannot_be_reached_is_named_with_what_says_where_it_is(run, tmp_path):
+    for url in ("http://127.0.0.1:9/v1/", "no-url"):
+        db = ("--db", tmp_path / "x.db", "--embedder", "none")
+        for model in (["--model", "m"], []):
+            code, _, err = run("chat", "--base-url", url, *model, *db, "Hello")
+            assert code == (1 if model else 2)
+            assert f"the provider at {url}" in err
+            assert "OPENAI_BASE_URL says where it is" in err
+
+
+def test_a_key_that_is_asked_for_has_to_be_there(chat, provider):
+    code, _, err = chat("--key-env", "NO_SUCH_KEY", "Hello")
+    assert (code, "NO_SUCH_KEY holds no key" in err, len(provider.requests)) == (2, True, 0)
+    provider.script(Fault.status(401))
+    assert "--key-env names the variable" in chat("Hello")[2]
+
+
+def test_notes_wait_for_the_end_of_an_answer(capsys):
+    screen = Screen(plain=True)
+    with screen.noting():
+        with screen.holding_notes():
+            logging.getLogger("convmem").warning("late")
+            assert "late" not in capsys.readouterr().err
+        assert capsys.readouterr().err == "note: late\n"
+
+
+def test_what_the_first_question_needs_is_loaded_before_and_nothing_is_journaled(provider, tmp_path):
+    embedder = FakeEmbedder()
+    bare = openai.OpenAI(base_url=provider.base_url, api_key="x")
+    with bare, convmem.Memory(tmp_path / "x.db", embedder=embedder) as memory:
+        memory.record([{"role": "user", "content": LOCKER}], user="me", session="pool")
+        talk = Conversation(memory, bare, model="m", user="me", session="today")
+        with talk.warming():
+            pass
+        assert ("query", 1) in embedder.calls
+        assert [session.name for session in memory.sessions(user="me")] == ["pool"]
+        assert memory.stats().calls == 0
 
 
 class Terminal:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chat"]
 
+_KEY_ENV = "OPENAI_API_KEY"
 _NO_KEY = "unused"
 """What a provider on this machine gets, which wants none."""
 
@@ -58,7 +59,7 @@ def chat(
     ] = None,
     key_env: Annotated[
         str, typer.Option(help="The environment variable that holds the provider's key.")
-    ] = "OPENAI_API_KEY",
+    ] = _KEY_ENV,
     session: Annotated[
         str | None,
         typer.Option(
@@ -115,6 +116,7 @@ def chat(
         talk = _conversation(
             memory, client, model=model, user=user or ME, session=session, go_on=go_on, system=system
         )
+        stack.enter_context(talk.warming())
         if message is not None:
             _answer(talk, message, screen, as_json=as_json)
         elif as_json or not screen.can_prompt:
@@ -133,10 +135,11 @@ def _client(base_url: str | None, key_env: str) -> OpenAI:
             "chat talks through openai's client: pip install openai (the extra `openai` of convmem)"
         ) from error
     key = os.environ.get(key_env)
-    if not key and base_url is None:
-        raise InputError(
-            f"the environment variable {key_env} holds no key; set it, or name another --base-url"
+    if not key and (base_url is None or key_env != _KEY_ENV):
+        another = (
+            "name another --base-url" if base_url is None else "leave --key-env out where none is wanted"
         )
+        raise InputError(f"the environment variable {key_env} holds no key; set it, or {another}")
     return OpenAI(base_url=base_url, api_key=key or _NO_KEY)
 
 
@@ -215,13 +218,16 @@ def _answer(talk: Conversation, text: str, screen: Screen, *, as_json: bool) -> 
     """
     from openai import OpenAIError  # noqa: PLC0415 (an extra)
 
+    from convmem.cli.conversation import in_words  # noqa: PLC0415 (needs openai)
+
     said: list[str] = []
     try:
-        said.extend(_printed(talk, text, screen, silent=as_json))
+        with screen.holding_notes():
+            said.extend(_printed(talk, text, screen, silent=as_json))
     except OpenAIError as error:
         if said and not as_json:
             sys.stdout.write("\n")
-        raise ConvmemError(f"the provider: {shown(str(error))}") from error
+        raise ConvmemError(shown(in_words(talk.client, error))) from error
     if not said:
         raise ConvmemError("the provider sent no text; see whether --base-url and --model are what you mean")
     receipt = talk.receipt

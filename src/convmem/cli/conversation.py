@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from openai import OpenAI, OpenAIError
+from openai import APIConnectionError, AuthenticationError, OpenAI, OpenAIError
 
-from convmem.errors import InputError
+from convmem.errors import ConvmemError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from openai.types.chat import ChatCompletionMessageParam
 
     from convmem.memory import Memory
     from convmem.types import Receipt
 
-__all__ = ["Conversation", "Piece", "Totals", "model_of"]
+__all__ = ["Conversation", "Piece", "Totals", "in_words", "model_of"]
 
 _NAMED_AT_MOST = 8
+_WARM_S = 5.0
+_ANY = "Where did I say that I put the spare key?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,29 @@ class Conversation:
         self.user = user
         self.totals = Totals()
         self.receipt: Receipt | None = None
-        self._bare = client
+        self.client = client
+        self._warming: Thread | None = None
         self._system = system
         self.go_to(session)
 
     def go_to(self, session: str) -> None:
         """Go on in another session."""
-        self._client = self.memory.wrap(self._bare, user=self.user, session=session)
+        self._client = self.memory.wrap(self.client, user=self.user, session=session)
         self.session = session
+
+    @contextmanager
+    def warming(self) -> Generator[None]:
+        """Load what the first question needs (the user's index, the embedder) while nothing is asked yet."""
+        self._warming = Thread(target=self._warm, name="convmem-warm", daemon=True)
+        self._warming.start()
+        try:
+            yield
+        finally:
+            self._warming.join(_WARM_S)
+
+    def _warm(self) -> None:
+        with suppress(ConvmemError):  # the first question says so, if it is still so
+            self.memory.prepare([{"role": "user", "content": _ANY}], user=self.user, model=self.model)
 
     def ask(self, text: str) -> Iterator[Piece]:
         """Say something; the answer comes piece by piece. What came before an interruption is kept.
@@ -114,6 +133,8 @@ class Conversation:
         if self._system is not None:
             messages.insert(0, {"role": "system", "content": self._system})
         self.receipt = None
+        if self._warming is not None:
+            self._warming.join(_WARM_S)
         stream = self._client.chat.completions.create(
             model=self.model, messages=messages, stream=True, stream_options={"include_usage": True}
         )
@@ -131,6 +152,17 @@ class Conversation:
                 self.totals.add(self.receipt)
 
 
+def in_words(client: OpenAI, error: OpenAIError) -> str:
+    """What went wrong between here and the provider: where it is, and what says so."""
+    said = f"the provider at {client.base_url}: {error}"
+    if isinstance(error, AuthenticationError):
+        return f"{said}; --key-env names the variable that holds its key"
+    if not isinstance(error, APIConnectionError):
+        return said
+    cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+    return f"{said}{cause} --base-url or the variable OPENAI_BASE_URL says where it is."
+
+
 def model_of(client: OpenAI, wanted: str | None) -> str:
     """The model meant: the one that is named, or the only one the provider has.
 
@@ -143,7 +175,7 @@ def model_of(client: OpenAI, wanted: str | None) -> str:
         known = [model.id for model in client.models.list()]
     except OpenAIError as error:
         raise InputError(
-            f"name the model with --model; the provider does not say which it has ({error})"
+            f"name the model with --model; which it has is not said by {in_words(client, error)}"
         ) from error
     if len(known) == 1:
         return known[0]

@@ -38,6 +38,7 @@ class Screen:
     def __init__(self, *, plain: bool) -> None:
         self.out = _console(plain=plain, stderr=False)
         self.err = _console(plain=plain, stderr=True)
+        self._held: list[str] | None = None
         self._moving = self.err.is_terminal and not plain
 
     @property
@@ -78,12 +79,30 @@ class Screen:
         known: set[str] = set()
 
         def note(message: str) -> None:
-            if message not in known:
-                known.add(message)
-                self.err.print(f"[yellow]note[/yellow]: {escape(message)}")
+            if message in known:
+                return
+            known.add(message)
+            if self._held is not None:
+                self._held.append(message)
+            else:
+                self._note(message)
 
         with self.quiet(note):
             yield
+
+    def _note(self, message: str) -> None:
+        self.err.print(f"[yellow]note[/yellow]: {escape(message)}")
+
+    @contextmanager
+    def holding_notes(self) -> Generator[None]:
+        """Show notes only afterwards, so that none stands in the middle of an answer."""
+        held = self._held = list[str]()
+        try:
+            yield
+        finally:
+            self._held = None
+            for message in held:
+                self._note(message)
 
     @contextmanager
     def quiet(self, seen: Callable[[str], object]) -> Generator[None]:
