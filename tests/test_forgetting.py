@@ -10,6 +10,7 @@ from concurrent.futures import Future
 import pytest
 
 import convmem
+from convmem.hooks import DegradedEvent
 from convmem.policy import WindowPolicy
 from convmem.testing import Reply
 
@@ -206,3 +207,111 @@ def test_a_summary_that_was_begun_before_another_process_forgot_is_dropped(tmp_p
         slow.go.set()
         memory.close()
         assert SECRET.encode() not in on_disk(tmp_path)
+
+
+# A reply that is under way.
+
+
+@pytest.mark.parametrize("what", [{}, {"session": "s"}, {"text": "my code"}])
+def test_a_reply_to_what_was_forgotten_meanwhile_is_not_journaled(what, tmp_path, provider, bare):
+    events = []
+    with convmem.Memory(
+        tmp_path / "chat.db", deadline_ms=5_000, embedder="none", hooks=[events.append]
+    ) as memory:
+        client = memory.wrap(bare, user="alice", session="s")
+        asked = said(f"my code is {SECRET}. repeat it")
+        reply = f"your code is {SECRET}, as you said"
+        provider.script(Reply(reply, chunk_size=4))
+        stream = client.chat.completions.create(model="m", stream=True, messages=asked)
+        next(iter(stream))
+        assert len(memory.forget(user="alice", **what).turn_ids) == 1
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+        receipt = memory.receipt_for(stream)
+        assert not receipt.journaled
+        assert any("forgotten meanwhile" in note for note in receipt.notes)
+        assert not any(isinstance(event, DegradedEvent) for event in events)
+        assert texts(memory, branches=True) == []
+        assert bool(memory.sessions(user="alice")) is False
+
+        provider.script(Reply("Fine."))
+        history = [*asked, {"role": "assistant", "content": reply}, *said("next")]
+        client.chat.completions.create(model="m", messages=history)
+        assert texts(memory) == ["next", "Fine."]
+        memory.flush()
+    assert SECRET.encode() not in on_disk(tmp_path)
+
+
+def test_a_reply_to_a_quote_that_was_forgotten_meanwhile_is_not_journaled(memory, provider, bare):
+    memory.record(said(f"The vault in Porto has code {SECRET}"), user="alice", session="a")
+    memory.flush()
+    client = memory.wrap(bare, user="alice", session="s")
+    for forgotten, left in (("nothing of this", 2), (SECRET, 1)):
+        provider.script(Reply(f"It is {SECRET}.", chunk_size=4))
+        asked = said(f"What is the code of the vault in Porto? ({left})")
+        stream = client.chat.completions.create(model="m", stream=True, messages=asked)
+        next(iter(stream))
+        assert memory.receipt_for(stream).recalled
+        memory.forget(user="alice", text=forgotten)
+        for _ in stream:
+            pass
+        replies = [turn.state for turn in memory.turns(user="alice", session="s") if SECRET in turn.text]
+        assert len(replies) == left - 1
+        memory.forget(user="alice", session="s")
+
+
+def test_a_reply_beside_which_something_else_was_forgotten_is_journaled(memory, client, provider):
+    provider.script(Reply("Six.", chunk_size=1))
+    stream = client.chat.completions.create(model="m", stream=True, messages=said("two times three?"))
+    next(iter(stream))
+    memory.record(said("about the garden"), user="alice", session="a")
+    memory.forget(user="alice", session="a")
+    for _ in stream:
+        pass
+    assert memory.receipt_for(stream).journaled
+    assert texts(memory) == ["two times three?", "Six."]
+
+
+def test_receipts_do_not_keep_the_words(memory, client, provider):
+    memory.record(
+        said(f"The vault in Porto has code {SECRET}", "The door in Faro is green."), user="alice", session="a"
+    )
+    memory.flush()
+    response = ask(client, provider, "What is the code of the vault in Porto, and which door is green?")
+    memory.forget(user="alice", text=SECRET)
+    for receipt in (memory.last_receipt(), memory.receipt_for(response)):
+        assert receipt.recalled
+        assert SECRET not in "".join(turn.text for turn in receipt.recalled)
+        assert "".join(turn.text for turn in receipt.recalled if "Faro" in turn.text)
+
+
+# Moving it.
+
+
+def test_an_export_after_forgetting_doubles_nothing(remembering):
+    memory = remembering
+    memory.record(said("q1", "a1", "q2", "a2", "q3", "a3", "q4", "a4"), user="alice", session="s")
+    ids = [turn.id for turn in memory.turns(user="alice", session="s")]
+    memory.forget(user="alice", turn_ids=[ids[0], ids[3], ids[4]])
+    left = ["a1", "q2", "a3", "q4", "a4"]
+    lines = list(memory.export())
+    for _ in range(2):
+        assert memory.import_(lines) == len(left)
+        assert texts(memory) == texts(memory, branches=True) == left
+    with convmem.Memory(":memory:", embedder="none") as other:
+        for _ in range(2):
+            other.import_(lines)
+            assert texts(other) == texts(other, branches=True) == left
+        again = list(other.export())
+        assert [json.loads(line)["message"] for line in again[1:]] == [
+            json.loads(line)["message"] for line in lines[1:]
+        ]
+        other.import_(again)
+        assert texts(other, branches=True) == left
+
+
+@pytest.mark.parametrize("places", [["00"], "0", [3], ["zz" * 16], 5])
+def test_forgotten_places_that_cannot_be_are_refused(memory, places):
+    memory.record(said("a"), user="alice", session="s")
+    header, line = memory.export()
+    with pytest.raises(convmem.InputError, match="line 2"):
+        memory.import_([header, json.dumps({**json.loads(line), "forgotten": places})])

@@ -182,6 +182,7 @@ def forget(
     with engine.forgetting():
         done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
     gone = tuple(f"t{seq}" for seq in done.seqs)
+    engine.receipts.forget(frozenset(gone))
     return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.abilities import OwnerRef
@@ -34,7 +35,7 @@ from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "aoutcome", "outcome"]
 
 T = TypeVar("T")
+
+
+_WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
 
 
 class Exchange:
@@ -323,7 +327,14 @@ class Exchange:
             self._engine.ratios.learn(
                 self._call.request.model, sent=self.receipt.tokens.total, counted=counted
             )
-        job = EndJob(self._begun, reply, at=self._engine.clock(), error=error, written=self._reply_written)
+        job = EndJob(
+            self._begun,
+            reply,
+            at=self._engine.clock(),
+            error=error,
+            quoted=[turn.id for turn in self.receipt.recalled],
+            written=self._reply_written,
+        )
         if not reply.waiting:
             self._has_stopped(reply, error or "")
         return self._submit(job)
@@ -337,13 +348,16 @@ class Exchange:
         else:
             self._emit(FailedEvent, **about)
 
-    def _reply_written(self, ids: tuple[str, ...]) -> None:
+    def _reply_written(self, ids: tuple[str, ...], withheld: bool) -> None:  # noqa: FBT001 (a callback)
         """On the writer thread, in time or late."""
         with self._lock:
-            self._end_written = True
+            self._end_written = not withheld
             self._engine.recaller.indexer.wake()
             turns = (*self.receipt.turns, *ids)
-            self.receipt = self.receipt.with_(turns=turns, journaled=self._call.mode != "read")
+            journaled = self._end_written and self._call.mode != "read"
+            self.receipt = self.receipt.with_(turns=turns, journaled=journaled)
+        if withheld:
+            self._note(_WITHHELD)
         if ids:
             self._journaled(ids, late="end" in self._gave_up)
 
@@ -360,6 +374,12 @@ class Exchange:
         except JournalError as raised:
             raised.response = response
             raise
+
+    def unquote(self, ids: Collection[str]) -> None:
+        """These turns were forgotten: the receipt no longer tells what was quoted of them."""
+        with self._lock:
+            recalled = (replace(r, text="") if r.id in ids else r for r in self.receipt.recalled)
+            self.receipt = self.receipt.with_(recalled=tuple(recalled))
 
     def _update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)
         with self._lock:

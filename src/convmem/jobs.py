@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convmem.errors import JournalError
 from convmem.find import find_held, find_session
 from convmem.journal import Forest, Job, NotYetError
-from convmem.protocols import CallRow, NewTurn, SessionRef, Write
+from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import encodable
@@ -238,7 +238,8 @@ class EndJob(Job[tuple[str, ...]]):
         *,
         at: datetime,
         error: str | None,
-        written: Callable[[tuple[str, ...]], None],
+        quoted: Sequence[str],
+        written: Callable[[tuple[str, ...], bool], None],
     ) -> None:
         super().__init__()
         self.user = begun.user
@@ -247,6 +248,8 @@ class EndJob(Job[tuple[str, ...]]):
         self._reply = reply
         self._at = at
         self._error = error
+        self._quoted = tuple(int(id_[1:]) for id_ in quoted)
+        self._withheld = False
 
     @property
     def ref(self) -> SessionRef | None:
@@ -254,7 +257,7 @@ class EndJob(Job[tuple[str, ...]]):
         return self._begun.ref
 
     def plan(self, forest: Forest) -> Write | None:
-        """Append the choices under the last turn that was sent."""
+        """Append the choices under the last turn that was sent, unless what they answer was forgotten."""
         if self._begun.dead:
             raise JournalError("the call was not journaled, so its reply cannot be")
         placement = self._begun.placement
@@ -264,27 +267,55 @@ class EndJob(Job[tuple[str, ...]]):
             raise NotYetError
         if self._begun.call.mode == "read":
             return None
-        _, tree = forest.tree(placement.ref)
+        generation, tree = forest.tree(placement.ref)
         call = self._begun.call
-        row = CallRow(id=call.id, at=call.at, state=self._reply.state, error=self._error)
-        asked = reversed(placement.alignment.identities)
-        end = placement.alignment.end
-        return replied(
+        write = replied(
             forest.store.key,
             tree,
             placement.ref,
-            end=end,
-            asked=asked,
+            end=placement.alignment.end,
+            asked=reversed(placement.alignment.identities),
             reply=self._reply,
-            row=row,
+            row=CallRow(id=call.id, at=call.at, state=self._reply.state, error=self._error),
             at=self._at,
+        )
+        moved = forest.redaction(placement.ref) != placement.redaction
+        self._withheld = moved and self._voided(forest.store, tree, placement)
+        if self._withheld:
+            write = _without_words(write, tree)
+        return replace(write, expect=generation)
+
+    def _voided(self, store: Store, tree: Tree, placement: Placement) -> bool:
+        """Whether something of what the reply answers was forgotten since the call was placed."""
+        gone = {node.identity for node in placement.before if node.forgotten}
+        gone |= {turn for turn, seq in placement.seqs.items() if not seq}
+        end = placement.alignment.end
+        if any(node.forgotten and node.identity not in gone for node in tree.path(end)):
+            return True
+        request = TurnsRequest(seqs=self._quoted, limit=len(self._quoted) + 1)
+        return (end != ROOT and end not in tree) or (
+            bool(self._quoted) and len(store.turns(request)) < len(set(self._quoted))
         )
 
     def settle(self, written: Written | None) -> tuple[str, ...]:
         """The ids of the reply's turns."""
         ids = written.ids if written is not None and written.ids is not None else ()
-        self._tell(ids)
+        self._tell(ids, self._withheld)
         return ids
+
+
+def _without_words(write: Write, tree: Tree) -> Write:
+    """What a reply changes when its words are not kept: its place, which keeps them out later, and the call.
+
+    Of a session that was forgotten as a whole the call is gone too.
+    """
+    left = any(not node.forgotten for node in tree.latest_first())
+    return replace(
+        write,
+        turns=(),
+        forgotten=tuple((turn.parent, turn.identity) for turn in write.turns if turn.identity not in tree),
+        call=replace(write.call, end=None) if write.call is not None and left else None,
+    )
 
 
 def replied(

@@ -12,11 +12,11 @@ from convmem.arguments import checked_count
 from convmem.errors import ConvmemError, InputError
 from convmem.journal import Forest, Job
 from convmem.past import checked_messages
-from convmem.protocols import NewTurn, SessionRef, SessionsRequest, TurnsRequest, Write
+from convmem.protocols import NewTurn, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.scope import UNSET, Unset, make_scope
 from convmem.session.tree import SETTLED, Tree
 from convmem.types import State
-from convmem.wire.identity import ROOT, identity, meaning_digest
+from convmem.wire.identity import DIGEST_BYTES, ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
 
 if TYPE_CHECKING:
@@ -72,10 +72,13 @@ def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | 
     for row in store.sessions(SessionsRequest(owner=owner)):
         if session is not None and row.name != session:
             continue
-        for turn in pages(store, TurnsRequest(ref=SessionRef(row.user, row.name), limit=_PAGE)):
+        ref = SessionRef(row.user, row.name)
+        tree = Tree(store.nodes(NodesRequest(ref)).nodes)
+        for turn in pages(store, TurnsRequest(ref=ref, limit=_PAGE)):
+            parent, over = (turn.parent, ()) if turn.parent is not None else _over(tree, turn)
             line: dict[str, Any] = {
                 "id": turn.id,
-                "parent": turn.parent,
+                "parent": parent,
                 "user": turn.user,
                 "session": turn.session,
                 "at": turn.at.isoformat(),
@@ -83,7 +86,19 @@ def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | 
             }
             if turn.choice:
                 line["choice"] = turn.choice
+            if over:
+                line["forgotten"] = [place.hex() for place in over]
             yield dumps({**line, "message": turn.payload})
+
+
+def _over(tree: Tree, turn: Turn) -> tuple[str | None, tuple[bytes, ...]]:
+    """The id of the last turn before this one that is still there, and the forgotten places between."""
+    over: list[bytes] = []
+    for node in reversed(tree.path(bytes.fromhex(turn.branch))[:-1]):
+        if not node.forgotten:
+            return f"t{node.seq}", tuple(reversed(over))
+        over.append(node.identity)
+    return None, tuple(reversed(over))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +110,7 @@ class _Line:
     state: State
     choice: int
     message: Message
+    forgotten: tuple[bytes, ...]
 
 
 def _parsed(text: object, n: int) -> _Line | None:
@@ -125,7 +141,10 @@ def _read(row: dict[str, Any]) -> _Line | None:
     if not isinstance(row["id"], str) or not isinstance(row["parent"], str | None):
         raise InputError("the id or the parent is no string")
     ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
-    return _Line(row["id"], row["parent"], ref, at, row["state"], choice, message)
+    forgotten = tuple(bytes.fromhex(place) for place in row.get("forgotten", ()))
+    if any(len(place) != DIGEST_BYTES for place in forgotten):
+        raise InputError("a forgotten place is no identity")
+    return _Line(row["id"], row["parent"], ref, at, row["state"], choice, message, forgotten)
 
 
 def take_in(engine: Engine, given: Iterable[str]) -> int:
@@ -154,9 +173,13 @@ def take_in(engine: Engine, given: Iterable[str]) -> int:
 def _import_batch(engine: Engine, batch: Sequence[_Line], identities: dict[str, bytes]) -> None:
     key = engine.store.key
     turns: list[NewTurn] = []
+    graves: list[tuple[bytes, bytes]] = []
     for line in batch:
         meaning = meaning_digest(key, line.message)
         parent = ROOT if line.parent is None else identities.get(line.parent, ROOT)
+        for place in line.forgotten:
+            graves.append((parent, place))
+            parent = place
         position = identities[line.id] = identity(key, parent, meaning)
         turns.append(
             NewTurn(
@@ -169,7 +192,7 @@ def _import_batch(engine: Engine, batch: Sequence[_Line], identities: dict[str, 
                 saying=line.choice,
             )
         )
-    write = Write(ref=batch[0].ref, turns=tuple(turns))
+    write = Write(ref=batch[0].ref, turns=tuple(turns), forgotten=tuple(graves))
     engine.run(lambda: _ImportJob(write))
 
 
@@ -188,11 +211,14 @@ class _ImportJob(Job[int]):
 
     def plan(self, forest: Forest) -> Write | None:
         """As it is; what was forgotten here stays forgotten."""
-        _, tree = forest.tree(self._write.ref)
+        generation, tree = forest.tree(self._write.ref)
         kept = tuple(
             t for t in self._write.turns if not ((known := tree.get(t.identity)) and known.forgotten)
         )
-        return dataclasses.replace(self._write, turns=kept) if kept else None
+        graves = tuple((parent, place) for parent, place in self._write.forgotten if place not in tree)
+        if not kept:
+            return None
+        return dataclasses.replace(self._write, expect=generation, turns=kept, forgotten=graves)
 
     def settle(self, written: Written | None) -> int:
         """How many turns were written or there already."""

@@ -98,6 +98,8 @@ class Write:
         turns: appended in this order.
         states: new states by identity; turns that are not there are passed over.
         call: the provider call it belongs to.
+        forgotten: places to keep as those of forgotten turns, each a parent and an identity: what comes there
+            is not journaled. A store that cannot forget passes them over.
     """
 
     ref: SessionRef
@@ -105,6 +107,7 @@ class Write:
     turns: tuple[NewTurn, ...] = ()
     states: tuple[tuple[bytes, State], ...] = ()
     call: CallRow | None = None
+    forgotten: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from convmem.types import Receipt
 
@@ -24,6 +24,14 @@ class Accounted(Protocol):
         ...
 
 
+class Quoting(Accounted, Protocol):
+    """A call whose receipt tells what was quoted."""
+
+    def unquote(self, ids: Collection[str]) -> None:
+        """These turns were forgotten."""
+        ...
+
+
 # The last call in this context, by the id of its Receipts.
 _LAST: ContextVar[Mapping[int, Accounted]] = ContextVar("convmem_last")
 
@@ -33,11 +41,21 @@ class Receipts:
 
     def __init__(self) -> None:
         self._by_id: dict[int, tuple[weakref.ref[object], Accounted]] = {}
+        self._calls: weakref.WeakSet[Quoting] = weakref.WeakSet()
         self._lock = threading.Lock()
 
-    def begin(self, call: Accounted) -> None:
+    def begin(self, call: Quoting) -> None:
         """A call was made in this context."""
+        with self._lock:
+            self._calls.add(call)
         _LAST.set({**_LAST.get({}), id(self): call})
+
+    def forget(self, ids: Collection[str]) -> None:
+        """These turns were forgotten: no receipt that may still be asked for tells their words."""
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.unquote(ids)
 
     def last(self) -> Accounted | None:
         """The last call made in this context."""

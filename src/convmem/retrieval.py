@@ -57,8 +57,10 @@ class _RetrievedJob(Job[None]):
         known = store.response(self._request) if isinstance(store, Responses) else None
         if known is None or known.end is None or known.state == "answered":
             return None
-        self._call = known.id, known.ref
         _, tree = forest.tree(known.ref)
+        if (end := tree.get(known.end)) is not None and end.forgotten:
+            return None  # what it answers was forgotten
+        self._call = known.id, known.ref
         asked = (node.identity for node in reversed(tree.path(known.end)))
         row = CallRow(id=known.id, at=known.at, state=self._reply.state)
         return replied(

@@ -133,7 +133,8 @@ class Apps(RuleBasedStateMachine):
                 Reply(tuple(replies), complete=complete),
                 at=NOW,
                 error=None,
-                written=lambda _: None,
+                quoted=(),
+                written=lambda *_: None,
             )
         )
         if replies:

@@ -157,6 +157,9 @@ class InMemoryStore:
             state = states.get(row.new.identity)
             if state is not None and state != row.state:
                 row.state, row.generation = state, self._generation
+        for parent, identity in write.forgotten:
+            node = Node(0, identity, parent, b"", "", None)
+            kept.tombstones.setdefault((parent, identity, 0), (self._generation, node))
         if write.call is not None:
             self._calls[write.call.id] = _filled(self._calls.get(write.call.id), write.call)
             kept.calls.add(write.call.id)

@@ -226,6 +226,10 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
             "UPDATE turns SET state = ?, generation = ? WHERE session = ? AND identity = ? AND state <> ?",
             (state, generation, session, identity, state),
         )
+    db.executemany(
+        "INSERT OR IGNORE INTO tombstones (session, parent, identity, generation) VALUES (?, ?, ?, ?)",
+        [(session, parent, identity, generation) for parent, identity in write.forgotten],
+    )
     if write.call is not None:
         _call(db, owner, session, write.call)
     return Written(ids, generation)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmem.abilities import ForgetRequest, Forgotten
-from convmem.protocols import FindRequest, NodesRequest, SessionRef, SessionsRequest, TurnsRequest
+from convmem.protocols import FindRequest, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.session.tree import Node, Tree
 from convmem.testing._abilities.base import OSAKA, forgetful, owner_of, seqs
 from convmem.testing._store.base import (
@@ -88,6 +88,18 @@ class Forgetting(StoreTests):
             same([node.forgotten for node in path], [False, True, False], "which of them is forgotten")
             add(store, ALICE, said("d", after=b))
             same(turns(store, ALICE)[-1].parent, None, "the parent of a turn said after a forgotten one")
+
+    def test_a_place_that_is_kept_as_forgotten(self) -> None:
+        """By a write, without words: it is a tombstone like those that `forget` leaves; one is enough."""
+        with self.opened() as store:
+            a, b, c = line("a", "b", "c")
+            for _ in range(2):
+                store.write([Write(ref=ALICE, turns=(a, c), forgotten=((b.parent, b.identity),))])
+            found = nodes(store, ALICE)
+            same([n for n in found if n.forgotten], [_grave(b)], "graves")
+            path = Tree(found).path(c.identity)
+            same([node.identity for node in path], [a.identity, b.identity, c.identity], "the way over it")
+            same(contents(store, ALICE), ["a", "c"], "turns beside it")
 
     def test_one_of_several_sayings(self) -> None:
         """The others stay, and are the parent of what follows."""
