@@ -45,7 +45,7 @@ def counter(folder: Path) -> tuple[Callable[[str], int], str]:
     if not table_is_here(_ENCODING) or TABLES.counter(_ENCODING, wait=True) is None:
         return (
             estimate,
-            "estimate: tiktoken has no table of o200k (set TIKTOKEN_CACHE_DIR or install convmem[bench])",
+            "estimate: tiktoken has no table of o200k (set TIKTOKEN_CACHE_DIR or pip install bpe-openai)",
         )
     encoding: Any = import_module("tiktoken").get_encoding(_ENCODING)
 
