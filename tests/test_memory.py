@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convmem
+from convmem.context.tables import TABLES
 from convmem.errors import ClosedError, InputError, ScopeError
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.fakes import FakeEmbedder
@@ -264,6 +265,30 @@ def test_turns_are_somebodys(memory):
     assert len(memory.turns(user="alice")) == 2
     assert memory.turns(user=None) == memory.turns(session="s") == memory.turns(user=None, session="s")
     assert len(memory.turns(session="s")) == 2
+
+
+def test_the_first_call_has_nothing_left_to_load():
+    script = """
+import sys
+import convmem
+with convmem.Memory(":memory:", embedder="none") as memory:
+    opened = set(sys.modules)
+    memory.record([{"role": "user", "content": "the boiler code is 4471"}], user="u", session="a")
+    memory.prepare([{"role": "user", "content": "boiler 漢字?"}], user="u", session="b")
+    assert {"numpy", "snowballstemmer.english_stemmer"} <= opened
+    print([n for n in set(sys.modules) - opened if n.startswith(("convmem", "snow", "opencc", "numpy"))])
+"""
+    done = subprocess.run(  # noqa: S603 (our own interpreter)
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_tables_of_tokens_begin_to_load_with_the_memory(monkeypatch):
+    asked = []
+    monkeypatch.setattr(TABLES, "counter", lambda encoding, **_: asked.append(encoding))
+    with convmem.Memory(":memory:", embedder="none"):
+        assert asked == ["o200k_base"]
 
 
 def test_closed_is_closed(memory):

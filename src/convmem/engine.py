@@ -115,6 +115,7 @@ class Engine:
         self.policy = policy
         self.embed_s = _EMBED_SHARE * deadline_ms / 1_000
         self.ratios = LearnedRatios()
+        self.ratios.warm()
         self.recaller = Recaller(
             store,
             embedder,

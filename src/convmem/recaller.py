@@ -88,7 +88,9 @@ class Recaller:
         tell: Hook,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
+        # So are the stemmer and the table of characters, which this reads.
         import_module("convmem.recall")
+        import_module("convmem.recall.analyze").fingerprint()
 
         self._store = store
         self._embedder: CachedEmbedder | None = None

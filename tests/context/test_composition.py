@@ -80,6 +80,23 @@ def test_an_earlier_session_is_recalled_in_front_of_the_newest_words(world):
     assert turns[0].text == "what is my locker code?", "what was injected is never journaled"
 
 
+@pytest.mark.parametrize("embedder", ["none", FakeEmbedder()])
+def test_the_same_question_in_many_sessions_still_finds_the_fact(provider, embedder):
+    fact, question = "The boiler code is 4471.", "What is the code of the boiler in the cellar?"
+    with (
+        convmem.Memory(InMemoryStore(), embedder=embedder, deadline_ms=60_000) as memory,
+        openai.OpenAI(base_url=provider.base_url, api_key="x", max_retries=0) as bare,
+    ):
+        memory.record([{"role": "user", "content": fact}], user="alice", session="a")
+        for n in range(14):
+            memory.flush()
+            provider.script(Reply("I do not know that."))
+            ask(memory.wrap(bare, user="alice", session=f"s{n}"), question)
+            quoted = [turn.text for turn in memory.last_receipt().recalled]
+            assert fact in quoted
+            assert question not in quoted
+
+
 def test_the_receipt_says_who_spoke(world):
     memory, bare, _ = world
     said = [

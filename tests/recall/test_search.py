@@ -47,6 +47,14 @@ def test_what_is_visible_is_not_recalled_again():
     assert again
 
 
+def test_the_same_words_asked_before_are_not_recalled_but_a_search_finds_them():
+    question = FRIENDS.texts[ids(FRIENDS, "Where did the van break down?")[0]]
+    assert question in [FRIENDS.texts[id_] for id_ in ids(FRIENDS, question, small_talk=True)]
+    asked = [FRIENDS.texts[id_] for id_ in ids(FRIENDS, question)]
+    assert asked
+    assert question not in asked
+
+
 def test_search_can_stay_within_sessions():
     partition = FRIENDS.partition()
     hits = search(partition, Query("cello van whales lemon", within={"talk2"})).hits

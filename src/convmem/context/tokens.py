@@ -55,6 +55,10 @@ class LearnedRatios:
         self._seen: dict[str, tuple[float, ...]] = {}
         self._lock = threading.Lock()
 
+    def warm(self) -> None:
+        """Begin to load the table of the newer models where it is on disk, so that no call has to."""
+        self._tables.counter("o200k_base")
+
     def counter(self, model: str | None) -> Callable[[str], int]:
         """What counts the tokens of a text for this model, from now until the next reply.
 

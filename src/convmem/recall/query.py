@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from convmem.recall import abstain, dates, fuse, intent, rounds, updates
-from convmem.recall.analyze import count_terms, mostly_wide, words
+from convmem.recall.analyze import count_terms, digest, mostly_wide, words
 from convmem.recall.entry import ROLES
 from convmem.recall.partition import ASSISTANT, USER, Partition
 from convmem.recall.settings import Settings
@@ -204,6 +204,9 @@ def _about_now(partition: Partition, query: Query) -> bool:
 def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
     used = partition.distinct_terms >= settings.shortest
     used[[partition.row[id_] for id_ in query.exclude if id_ in partition.row]] = False
+    if not query.small_talk:
+        # The same words asked before tell nothing, and a few of them crowd out what does.
+        used &= partition.turns.digest != np.uint64(digest(query.text))
     if query.within is not None:
         wanted = {number for number, name in enumerate(partition.sessions) if name in query.within}
         used &= np.isin(partition.turns.session, np.fromiter(wanted, dtype=np.int32, count=len(wanted)))
