@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
+import convmem
 from convmem.cli import main
 
 
@@ -16,6 +17,8 @@ def run(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for name in ("CONVMEM_DB", "CONVMEM_USER"):
         monkeypatch.delenv(name, raising=False)
+    # What is said must not depend on the machine's load.
+    monkeypatch.setitem(convmem.Memory.__init__.__kwdefaults__, "deadline_ms", 30_000)
 
     def running(*args):
         with pytest.raises(SystemExit) as ended:
