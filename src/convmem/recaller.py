@@ -9,6 +9,7 @@ from concurrent.futures import Future, wait
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from convmem.context.quoting import one_line
 from convmem.errors import StoreError
 from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.indexer import Indexer
@@ -251,7 +252,7 @@ class Recaller:
 
 
 def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)
-    who = f"{hit.speaker or hit.role} {hit.id}"
+    who = f"{one_line(hit.speaker or '') or hit.role} {hit.id}"
     if "edited away" in hit.why:
         return f"{who} (edited away)"
     return f"{who} (older)" if "superseded" in hit.why else who

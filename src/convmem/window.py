@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
+from convmem.context.quoting import neutral
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
 from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
@@ -308,12 +309,15 @@ class Windowing:
         pins = self._newest_pins(self.pins, room)
         budget = tokens - summary_fence(self.count, pins, chinese=chinese)
         if budget > 0:
-            request = CompressRequest(self._journaled(_flat(gone)), before.text, budget, self.count)
+            request = CompressRequest(self._journaled(_flat(gone)), before.text, budget, self._as_sent)
             try:
                 text = self.composer.compressor.compress(request)
             except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
                 text, notes = before.text, (f"the summary failed ({error}); the one before it stays",)
         return Summary(text, pins, chinese), notes
+
+    def _as_sent(self, summary: str) -> int:
+        return self.count(neutral(summary))
 
     def _journaled(self, items: tuple[Item, ...]) -> tuple[Turn, ...]:
         rows: list[Turn] = []

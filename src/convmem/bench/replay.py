@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import convmem
 from convmem.abilities import OwnerRef
 from convmem.bench.counting import MODEL
+from convmem.context.quoting import quoted
 from convmem.indexer import spoken
 from convmem.recaller import Question as Search
 
@@ -211,10 +212,12 @@ class Replay:
         shares: dict[str, float] = {}
         for recalled in prepared.receipt.recalled:
             turn = self._turn_of[recalled.id]
-            if not recalled.trimmed and recalled.text in text:
+            if not recalled.trimmed and quoted(recalled.text) in text:
                 whole.add(turn.id)
             elif recalled.trimmed:
-                shown = sum(len(passage) for passage in recalled.text.split(_ELLIPSIS) if passage in text)
+                shown = sum(
+                    len(passage) for passage in recalled.text.split(_ELLIPSIS) if quoted(passage) in text
+                )
                 shares[turn.id] = max(shares.get(turn.id, 0.0), shown / len(turn.text))
         more = _added(earlier, sent) + summary + end
         return Context(text, whole, shares, prepared.receipt.ms.get("recall"), more)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
+from convmem.context.quoting import neutral, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SEPARATOR",
     "in_front",
-    "neutral",
     "recall_block",
     "recall_fence",
     "speaks_chinese",
@@ -25,7 +26,6 @@ __all__ = [
 SEPARATOR = 2
 """Tokens between a block and the words after it, at most."""
 
-_TAGS = re.compile(r"<(?=\s*/?\s*(?:memory|summary)\b)", re.IGNORECASE)
 _CJK = re.compile(r"[㐀-鿿豈-﫿]")
 
 # Said once in each block, in the language of the conversation: what it is, and what it is not.
@@ -41,11 +41,6 @@ _PINNED = {False: "Always keep in mind:", True: "请始终记住："}
 def speaks_chinese(text: str) -> bool:
     """Whether a text is Chinese rather than English: a third of its letters are Chinese characters."""
     return 3 * len(_CJK.findall(text)) >= len(re.findall(r"\w", text)) > 0
-
-
-def neutral(text: str) -> str:
-    """Quoted text that cannot end the fence around it, or open another."""
-    return _TAGS.sub("‹", text)
 
 
 def recall_block(text: str, pins: Sequence[str], *, today: date, chinese: bool) -> str:
@@ -75,7 +70,7 @@ def summary_fence(count: Callable[[str], int], pins: Sequence[str], *, chinese: 
 
 
 def _pinned(pins: Sequence[str], *, chinese: bool) -> list[str]:
-    return [_PINNED[chinese], *(f"- {neutral(pin)}" for pin in pins)] if pins else []
+    return [_PINNED[chinese], *(quoted(f"- {pin}") for pin in pins)] if pins else []
 
 
 def _fenced(tag: str, note: str, lines: Sequence[str]) -> str:

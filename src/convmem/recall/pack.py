@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from convmem.context.quoting import neutral, quoted
 from convmem.recall.passages import LONGEST, WHOLE, sentences
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Excerpt:
         label: Who said it: the speaker's name, else the role.
         date: ISO date in the zone that was asked for; empty when unknown.
         session, score, why: As in the hit.
-        tokens: Its own line, without headers.
+        tokens: Its own line as it is sent, without headers.
     """
 
     id: str
@@ -74,9 +75,10 @@ class Packed:
 
 
 def render(excerpts: Iterable[Excerpt]) -> str:
-    """Return excerpts as plain lines.
+    """Return excerpts as plain lines, neutral in a fence.
 
-    Rules with their date, then a date header for each session with its lines, as in ``Alice: ...``.
+    Rules with their date, then a date header for each session with its lines, as in ``Alice: ...``. Where a
+    text goes on in another line, that begins with a space.
     """
     lines: list[str] = []
     shown: tuple[str, str] | None = None
@@ -92,7 +94,7 @@ def render(excerpts: Iterable[Excerpt]) -> str:
             shown = (excerpt.session, excerpt.date)
             lines.append(_header(excerpt.date))
         lines.append(_line(excerpt.label, excerpt.text))
-    return "\n".join(lines)
+    return neutral("\n".join(lines))  # also what reads like a tag only across two of them
 
 
 def _header(date: str) -> str:
@@ -100,7 +102,7 @@ def _header(date: str) -> str:
 
 
 def _line(label: str, text: str) -> str:
-    return f"{label}: {text}"
+    return quoted(f"{label}: {text}")
 
 
 def pack(
@@ -183,7 +185,7 @@ class _Filling:
         """Take a turn if it fits: in full when that costs `whole` tokens at most, else trimmed."""
         spans = self._shortly(hit, text) if hit.most else best_spans(hit, text)
         excerpt = self._excerpt(hit, text, spans, rule=False)
-        if excerpt.trimmed and whole and not hit.most:
+        if excerpt.trimmed and whole and not hit.most and self.count(text) <= whole:
             full = self._excerpt(hit, text, [(0, len(text))], rule=False)
             excerpt = full if full.tokens <= whole else excerpt
         place = (excerpt.session, excerpt.date)
@@ -280,4 +282,8 @@ def _in_order(picked: Sequence[tuple[Moment, Excerpt]]) -> tuple[Excerpt, ...]:
 
 
 def _date(at: float, tz: tzinfo) -> str:
-    return "" if math.isnan(at) else datetime.fromtimestamp(at, tz).date().isoformat()
+    """Empty for what no calendar has, such as the year 10000 that a zone makes of the last hour of 9999."""
+    try:
+        return datetime.fromtimestamp(at, tz).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
