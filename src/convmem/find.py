@@ -27,6 +27,9 @@ def find_session(
 ) -> SessionRef | None:
     """The session whose chain these turns continue: two turns or more of it, or None.
 
+    Of several the one that knows most of them; of those one that ends where the history goes on, since two
+    chats may begin alike; of those the last written.
+
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
     history that is sent whole and ends where the session ends continues it, so that nothing of the session
     is in the answer that the caller did not send.
@@ -36,17 +39,23 @@ def find_session(
     identities = chain(key, ROOT, [turn.meaning for turn in turns])[1:]
     replies = [turn.meaning for turn in turns if turn.role == "assistant"] if user is not None else []
     request = FindRequest(user, tuple(identities[-_LOOKED_UP:]), tuple(replies[-1:]))
-    best: tuple[int, SessionRef | None] = (_LEAST_KNOWN - 1, None)
+    best: SessionRef | None = None
+    most = (_LEAST_KNOWN - 1, True)
     for ref in forest.store.find(request):
         _, tree = forest.tree(ref)
         place = align(key, tree, turns)
-        if place.known > best[0] and (user is not None or _vouched(place)):
-            best = (place.known, ref)
-    return best[1]
+        fit = (place.known, _at_end(place))
+        if fit > most and (user is not None or _vouched(place)):
+            best, most = ref, fit
+    return best
+
+
+def _at_end(place: Alignment) -> bool:
+    return place.kind in {"continue", "repeat"}
 
 
 def _vouched(place: Alignment) -> bool:
-    return place.base == ROOT and place.kind in {"continue", "repeat"}
+    return place.base == ROOT and _at_end(place)
 
 
 def find_held(

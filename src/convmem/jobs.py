@@ -9,16 +9,17 @@ from convmem.errors import JournalError
 from convmem.find import find_held, find_session
 from convmem.journal import Forest, Job, NotYetError
 from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
+from convmem.seen import Seen
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.identity import ROOT, identity, meaning_digest
-from convmem.wire.message import encodable
+from convmem.wire.message import encodable, plainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from convmem.protocols import Store, Written
-    from convmem.seen import Seen, SeenMessages
+    from convmem.seen import SeenMessages
     from convmem.session.tree import Node, Tree
     from convmem.types import Message, Mode, State
     from convmem.wire.chat import ChatRequest, Reply
@@ -92,6 +93,7 @@ class BeginJob(Job[Placement]):
         self.dead = False
         self._store = store
         self._seen = seen
+        self._turns = call.request.turns
         self._own: tuple[Seen, ...] = ()
         self._found: SessionRef | None = None
         self._aligned: tuple[SessionRef, Tree, Alignment] | None = None
@@ -111,7 +113,7 @@ class BeginJob(Job[Placement]):
     def plan(self, forest: Forest) -> Write | None:
         """Append what the session does not know."""
         call, key = self.call, self._store.key
-        turns = call.request.turns
+        turns = self._turns
         self._own = self._own or tuple(map(self._seen.of, turns))
         incoming = [seen.incoming for seen in self._own]
         if call.request.held is not None:
@@ -178,6 +180,15 @@ class BeginJob(Job[Placement]):
     def lost(self) -> None:
         """The call will never be journaled, so neither will its reply."""
         self.dead = True
+
+    def plainer(self) -> bool:
+        """Of messages that cannot be journaled, their text; what is sent stays the caller's."""
+        given, self._turns = self._turns, tuple(map(plainer, self._turns))
+        self._own = tuple(
+            Seen(message, self._seen.of(told).incoming)
+            for message, told in zip(self.call.request.turns, self._turns, strict=True)
+        )
+        return any(old is not new for old, new in zip(given, self._turns, strict=True))
 
 
 def _new_turns(
@@ -297,6 +308,12 @@ class EndJob(Job[tuple[str, ...]]):
             bool(self._quoted) and len(store.turns(request)) < len(set(self._quoted))
         )
 
+    def plainer(self) -> bool:
+        """Of choices that cannot be journaled, their text."""
+        given, told = self._reply.choices, tuple(map(plainer, self._reply.choices))
+        self._reply = replace(self._reply, choices=told)
+        return any(old is not new for old, new in zip(given, told, strict=True))
+
     def settle(self, written: Written | None) -> tuple[str, ...]:
         """The ids of the reply's turns."""
         ids = written.ids if written is not None and written.ids is not None else ()
@@ -365,7 +382,8 @@ def _choices(
         position = identity(key, end, meaning)
         node = tree.get(position)
         if node is not None and not node.forgotten:
-            known.append((position, reply.state))
+            if node.state != "answered":  # a reply that came whole once stays whole
+                known.append((position, reply.state))
             continue
         new.append(
             NewTurn(

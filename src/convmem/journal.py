@@ -16,7 +16,14 @@ from collections import OrderedDict, deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from convmem.errors import ClosedError, JournalError, StoreError, StoreLockedError, StoreUnavailableError
+from convmem.errors import (
+    ClosedError,
+    ConvmemError,
+    JournalError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from convmem.protocols import NodesRequest
 from convmem.session.tree import Tree
 
@@ -112,6 +119,10 @@ class Job(ABC, Generic[T]):
 
     def lost(self) -> None:
         """It will never be written."""
+
+    def plainer(self) -> bool:
+        """Make what it writes plainer, after an unexpected error; False when it is as plain as can be."""
+        return False
 
     def finish(self, written: Written | None) -> None:
         """The write is committed."""
@@ -352,11 +363,19 @@ class Journal:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 (one job's defect must not end the thread)
-            job.fail(error)
+            self._defect(job, error)
             return None
         if write is None:
             job.finish(None)
         return write
+
+    def _defect(self, job: Job[Any], error: Exception) -> None:
+        """An unexpected error: the job is tried once more, plainer, or fails; loudly, as nobody may wait."""
+        if not isinstance(error, ConvmemError):
+            log.error("what is to be journaled cannot be written as it is", exc_info=error)
+            if job.plainer():
+                return
+        job.fail(error)
 
     def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> None:
         """Write what is planned, less the jobs whose session has moved on."""
@@ -371,7 +390,7 @@ class Journal:
                 return
             if isinstance(error, StoreError):
                 raise
-            planned[0][0].fail(error)
+            self._defect(planned[0][0], error)
             return
         for (job, _), written in zip(planned, results, strict=True):
             if written.ids is not None:

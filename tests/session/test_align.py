@@ -102,6 +102,11 @@ def test_old_history_with_a_forgotten_turn_is_recognized_around_the_gap():
     assert placed(known, "d") == ("continue", 0, end_of("aAbBcCd"))
 
 
+def test_words_whose_answer_was_forgotten_were_answered():
+    known = tree("aAbB", forgotten="aAbB")
+    assert placed(known, "b") == ("continue", 0, end_of("aAbb"))
+
+
 def test_the_past_is_recorded_once_and_continued():
     known = tree("aAbB")
     assert placed(known, "aAbB", recording=True) == ("repeat", 4, end_of("aAbB"))

@@ -80,6 +80,17 @@ def test_without_a_session_a_history_finds_its_own(bare, memory):
     assert "no session was named" in memory.last_receipt().notes[0]
 
 
+def test_two_chats_of_one_user_that_begin_alike_stay_apart(bare, memory):
+    client = memory.wrap(bare, user="alice")
+    dogs, cats = [], []
+    for history, text in ((dogs, "hi"), (dogs, "dogs"), (cats, "hi"), (dogs, "more dogs"), (cats, "cats")):
+        history.append({"role": "user", "content": text})
+        reply = client.chat.completions.create(model="m", messages=history)
+        history.append({"role": "assistant", "content": reply.choices[0].message.content})
+    said = sorted(texts(memory, user="alice", session=row.name)[::2] for row in memory.sessions())
+    assert said == [["hi", "cats"], ["hi", "dogs", "more dogs"]]
+
+
 def test_without_a_user_two_people_who_begin_alike_stay_apart(bare, memory, provider):
     client = memory.wrap(bare)
     began = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "echo: hi"}]

@@ -120,14 +120,19 @@ def _bare_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes:
     for tip in tree.tips(since=head.seq if head is not None else 0):
         path = tree.path(tip.identity, limit=len(meanings))
         for n in range(len(path), 0, -1):
-            if all(map(_open, path[-n:])) and _ends_with(key, path, meanings[:n]):
+            if all(_open(tree, node) for node in path[-n:]) and _ends_with(key, path, meanings[:n]):
                 return path[-n].parent
     return head.identity if head is not None else ROOT
 
 
-def _open(node: Node) -> bool:
-    """Whether nobody answered this turn: sent without success, or recorded as a user's last word."""
-    return not node.forgotten and (not node.settled or node.role == "user")
+def _open(tree: Tree, node: Node) -> bool:
+    """Whether nobody answered this turn: sent without success, or recorded as a user's last word.
+
+    An answer that was forgotten was given all the same.
+    """
+    if node.forgotten or not node.settled:
+        return not node.forgotten
+    return node.role == "user" and not any(child.forgotten for child in tree.children(node.identity))
 
 
 def _history_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes | None:

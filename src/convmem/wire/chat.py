@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.wire.message import ITEMS, SETTINGS_ROLES, dumps, encodable, is_foreign, part_text, plain
+from convmem.wire.message import (
+    ITEMS,
+    SETTINGS_ROLES,
+    dumps,
+    encodable,
+    is_foreign,
+    part_text,
+    plain,
+    text_of,
+)
 from convmem.wire.pieces import Pieces
 
 if TYPE_CHECKING:
@@ -197,14 +206,17 @@ def stream_reply() -> ReplyStream:
 def reply_of(completion: object) -> Reply:
     """Read a chat completion: a mapping or an SDK object. What cannot be read of it is passed over."""
     dump = getattr(completion, "model_dump", None)
-    data: object = dump(mode="json", exclude_unset=True) if callable(dump) else completion
+    try:
+        data: object = dump(mode="json", exclude_unset=True) if callable(dump) else completion
+    except ValueError:  # nested deeper than pydantic can say
+        data = _words(completion)
     if not isinstance(data, Mapping):
         return Reply(complete=False)
     fields = cast("Mapping[str, Any]", data)
     choices: object = fields.get("choices")
     given = cast("list[object]", choices) if isinstance(choices, list) else []
     rows = [cast("dict[str, object]", row) for row in given if isinstance(row, dict)]
-    messages = [_read(row.get("message")) for row in sorted(rows, key=_index)]
+    messages = [_read_message(row.get("message")) for row in sorted(rows, key=_index)]
     kept = tuple({"role": "assistant", **m} for m in messages if m is not None)
     response_id: object = fields.get("id")
     return Reply(
@@ -213,6 +225,13 @@ def reply_of(completion: object) -> Reply:
         response_id=response_id if isinstance(response_id, str) else None,
         complete=bool(kept),
     )
+
+
+def _words(completion: object) -> dict[str, Any]:
+    """What was said, of a completion that cannot be dumped."""
+    choices: list[Any] = list(getattr(completion, "choices", ()))
+    rows = [{"index": choice.index, "message": {"content": choice.message.content}} for choice in choices]
+    return {"id": getattr(completion, "id", None), "choices": rows}
 
 
 def _index(row: Mapping[str, object]) -> int:
@@ -226,6 +245,14 @@ def _read(value: object) -> dict[str, Any] | None:
         return plain(cast("object", value)) if isinstance(value, Mapping) else None
     except InputError:
         return None
+
+
+def _read_message(value: object) -> dict[str, Any] | None:
+    """A message as plain JSON; its text alone when there is something in it that cannot be kept."""
+    message = _read(value)
+    if message is None and isinstance(value, Mapping):
+        return {"content": text_of(cast("Mapping[str, Any]", value))}
+    return message
 
 
 def _usage(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -286,8 +313,14 @@ class ReplyStream:
 _REPLACED = frozenset({"role", "id", "type", "index", "name"})
 
 
-def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
+_DEEPEST = 50
+"""What is nested deeper in a delta is left out: no reply's words are there, and Python would go no deeper."""
+
+
+def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
     """Merge a delta: strings continue (as lists of pieces), lists go by `index`, the rest replaces."""
+    if depth > _DEEPEST:
+        return
     for key, value in delta.items():
         if value is None:
             into.setdefault(key, None)
@@ -302,14 +335,14 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
             held = into.get(key)
             if not isinstance(held, dict):
                 held = into[key] = {}
-            _merge(cast("dict[str, Any]", held), cast("dict[str, Any]", value))
+            _merge(cast("dict[str, Any]", held), cast("dict[str, Any]", value), depth + 1)
         elif isinstance(value, list):
-            _merge_list(into, key, cast("list[object]", value))
+            _merge_list(into, key, cast("list[object]", value), depth + 1)
         else:
             into[key] = value
 
 
-def _merge_list(into: dict[str, Any], key: str, items: list[object]) -> None:
+def _merge_list(into: dict[str, Any], key: str, items: list[object], depth: int) -> None:
     held = into.get(key)
     if not isinstance(held, _Indexed):
         held = into[key] = _Indexed()
@@ -320,7 +353,7 @@ def _merge_list(into: dict[str, Any], key: str, items: list[object]) -> None:
         fields = cast("dict[str, Any]", item)
         index: object = fields.get("index")
         slot = held.slot(index, fields.get("id")) if isinstance(index, int) else len(held)
-        _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"})
+        _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"}, depth)
 
 
 class _Indexed(dict[int, Any]):

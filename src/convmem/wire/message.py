@@ -21,6 +21,7 @@ __all__ = [
     "meaning_of",
     "part_text",
     "plain",
+    "plainer",
     "text_of",
 ]
 
@@ -184,13 +185,34 @@ def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _meant_arguments(arguments: object) -> object:
-    """Arguments as JSON when they are, so that a re-serialized object means the same."""
+    """Arguments as JSON when they are, so that a re-serialized object means the same.
+
+    What is nested too deep (a model that ran away with "[[[[…") means what it says, letter by letter.
+    """
     if not isinstance(arguments, str):
         return arguments
     try:
-        return json.loads(arguments)
-    except ValueError:
+        meant = json.loads(arguments)
+    except (ValueError, RecursionError):
         return arguments
+    brackets = arguments.count("[") + arguments.count("{")
+    return arguments if brackets > _DEEPEST and not _is_flat(meant) else meant
+
+
+def _is_flat(value: object) -> bool:
+    """Whether a JSON value is nested at most `_DEEPEST` deep; level by level, without recursion."""
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [item for held in level for item in _items(held)]
+        if not level:
+            return True
+    return False
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _meant_call(call: object) -> object:
@@ -255,3 +277,13 @@ def meaning_of(message: Mapping[str, Any]) -> bytes:
         if isinstance(calls, Sequence) and calls:
             meant.append({"tool_calls": [_meant_call(call) for call in cast("Sequence[object]", calls)]})
     return json.dumps(meant, sort_keys=True, separators=(",", ":"), default=repr).encode()
+
+
+def plainer(message: dict[str, Any]) -> dict[str, Any]:
+    """The message; its role and text alone when it cannot be written down or its meaning cannot be told."""
+    try:
+        meaning_of(message)
+        dumps(message).encode()
+    except Exception:  # noqa: BLE001 (whatever it is: the words are kept)
+        return {"role": str(message.get("role")), "content": text_of(message)}
+    return message

@@ -229,7 +229,7 @@ class _Request:
             self._engine.streams.add(parsed.tee)
             self._engine.receipts.put(parsed, self._recipient)
         elif hasattr(parsed, "model_dump"):
-            self._reply = self._shape.reply_of(parsed)
+            self._reply = self._read(parsed)
         return self._parse(parsed) if callable(self._parse) else parsed
 
     def raised(self, error: BaseException, stopped: Callable[[Reply, BaseException], None]) -> None:
@@ -250,8 +250,16 @@ class _Request:
             self._unwatch = body.leave
             return None
         try:
-            return self._shape.reply_of(json.loads(http.content))
-        except ValueError:
+            return self._read(json.loads(http.content))
+        except (ValueError, RecursionError):
+            return Reply(complete=False)
+
+    def _read(self, reply: object) -> Reply:
+        """The reply; whatever is odd about it, the caller gets it."""
+        try:
+            return self._shape.reply_of(reply)
+        except Exception as error:  # noqa: BLE001 (an edge: what memory cannot read is no trouble of the caller's)
+            emit(self._engine.hooks, DegradedEvent(detail=f"the reply cannot be read: {error}"))
             return Reply(complete=False)
 
 
