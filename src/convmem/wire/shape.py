@@ -23,6 +23,11 @@ class ReplyParts(Protocol):
         """Take the data of one event, parsed."""
         ...
 
+    @property
+    def finished(self) -> bool:
+        """Whether the provider said that the reply is whole, or says so within `reply`."""
+        ...
+
     def reply(self, *, complete: bool) -> Reply:
         """The reply as far as it came."""
         ...

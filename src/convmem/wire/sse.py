@@ -14,7 +14,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
 
 
 class EventData:
-    """Gives each event's data once the event is whole, but not the closing `[DONE]`."""
+    """Gives each event's data once the event is whole, the closing `[DONE]` too."""
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
@@ -33,5 +33,4 @@ class EventData:
             elif not line and self._data:
                 data = "\n".join(self._data)
                 self._data.clear()
-                if not data.startswith("[DONE]"):
-                    yield data
+                yield data

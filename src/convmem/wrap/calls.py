@@ -225,8 +225,9 @@ class _Request:
         if isinstance(parsed, self._stream_cls):
             if self._unwatch is not None:
                 self._unwatch()
-            parsed.tee = Tee(self._shape, self._recipient)
-            self._engine.streams.add(parsed.tee)
+            tee = Tee(self._shape, self._recipient)
+            parsed.watch(tee)
+            self._engine.streams.add(tee)
             self._engine.receipts.put(parsed, self._recipient)
         elif hasattr(parsed, "model_dump"):
             self._reply = self._read(parsed)

@@ -6,7 +6,7 @@ it has. Nothing is buffered or delayed but the last step: the reply is committed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from openai import AsyncStream, Stream
 
@@ -25,25 +25,46 @@ class MemoryStream(Stream[ItemT]):
 
     tee: Tee | None = None
 
+    def watch(self, tee: Tee) -> None:
+        """Tell the tee of all that comes; also when the response is closed, as the SDK's helpers do."""
+        self.tee = tee
+        close = self.response.close
+
+        def close_watched() -> None:
+            try:
+                close()
+            finally:
+                if not tee.reading:
+                    tee.stop()
+
+        cast("dict[str, object]", vars(self.response))["close"] = close_watched
+
     def _iter_events(self) -> Iterator[Any]:
         for event in super()._iter_events():
-            if self.tee is not None and not event.data.startswith("[DONE]"):
+            if self.tee is not None:
                 self.tee.take(event.data)
             yield event
 
     def __stream__(self) -> Iterator[ItemT]:
-        try:
+        tee = self.tee
+        if tee is None:
             yield from super().__stream__()
+            return
+        tee.reading = True
+        try:
+            for item in super().__stream__():
+                tee.reading = False
+                try:
+                    yield item
+                finally:
+                    tee.reading = True
         except GeneratorExit:
-            if self.tee is not None:
-                self.tee.stop_soon()
+            tee.stop_soon()
             raise
         except BaseException as error:
-            if self.tee is not None:
-                self.tee.stop(error)
+            tee.stop(error)
             raise
-        if self.tee is not None:
-            self.tee.complete()
+        tee.complete()
 
     def close(self) -> None:
         """Close the response; what arrived is journaled as partial, unless the stream had ended."""
@@ -59,22 +80,44 @@ class AsyncMemoryStream(AsyncStream[ItemT]):
 
     tee: Tee | None = None
 
+    def watch(self, tee: Tee) -> None:
+        """Tell the tee of all that comes; also when the response is closed, as the SDK's helpers do."""
+        self.tee = tee
+        close = self.response.aclose
+
+        async def close_watched() -> None:
+            try:
+                await close()
+            finally:
+                if not tee.reading:
+                    await tee.astop()
+
+        cast("dict[str, object]", vars(self.response))["aclose"] = close_watched
+
     async def _iter_events(self) -> AsyncIterator[Any]:
         async for event in super()._iter_events():
-            if self.tee is not None and not event.data.startswith("[DONE]"):
+            if self.tee is not None:
                 self.tee.take(event.data)
             yield event
 
     async def __stream__(self) -> AsyncIterator[ItemT]:
-        try:
+        tee = self.tee
+        if tee is None:
             async for item in super().__stream__():
                 yield item
+            return
+        tee.reading = True
+        try:
+            async for item in super().__stream__():
+                tee.reading = False
+                try:
+                    yield item
+                finally:
+                    tee.reading = True
         except BaseException as error:
-            if self.tee is not None:
-                self.tee.stop_soon(None if isinstance(error, GeneratorExit) else error)
+            tee.stop_soon(None if isinstance(error, GeneratorExit) else error)
             raise
-        if self.tee is not None:
-            await self.tee.acomplete()
+        await tee.acomplete()
 
     async def close(self) -> None:
         """Close the response; what arrived is journaled as partial, unless the stream had ended."""
