@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -33,10 +32,11 @@ from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
 from convmem.wire.dialects import resolve_dialects
 from convmem.wrap.openai import wrap_client
+from convmem.zone import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
     from types import TracebackType
     from typing import Self
 
@@ -79,7 +79,8 @@ class Memory:
         dialects: a TOML file with what your providers ask of messages that are put back; its rows come
             before those of convmem, see docs/providers.md.
         prices: a TOML file with prices of yours, likewise; see docs/costs.md.
-        tz: the zone in which dates are meant and shown; this machine's when left out.
+        tz: the zone in which dates are meant and shown; when left out this machine's with all its rules, so
+            that a summer night has its own date in winter too.
 
     Raises:
         StoreError: the store cannot be opened; it is left as it was.
@@ -122,7 +123,7 @@ class Memory:
             compressor=compressor if compressor is not None else Extractive(),
             dialects=spoken,
             prices=priced,
-            tz=tz if tz is not None else datetime.now().astimezone().tzinfo or UTC,
+            tz=tz if tz is not None else LOCAL,
         )
         self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
         self._engine.owner = self

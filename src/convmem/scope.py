@@ -1,4 +1,4 @@
-"""Whose memory a call uses: headers of the call, then the context, then the wrap."""
+"""Whose memory a call uses: headers of the call, the context, headers of the client, then the wrap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convmem.types import Mode
 
-__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "resolve"]
+__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "read_headers", "resolve"]
 
 
 class Unset(Enum):
@@ -101,14 +101,8 @@ def enter(memory: object, scope: Scope) -> Generator[None]:
         _ENTERED.reset(token)
 
 
-def resolve(
-    headers: Mapping[str, object] | None, context: Scope, wrapped: Scope
-) -> tuple[Scope, dict[str, object] | None]:
-    """The scope of a call, the most specific first, and the headers without ours.
-
-    Returns:
-        The scope, and the headers to send on: None when there were none of ours, so that the caller's own
-        stay as they are.
+def read_headers(headers: Mapping[str, object] | None) -> tuple[Scope, dict[str, object] | None]:
+    """The scope that headers name, and the headers without ours: None when there were none of ours.
 
     Raises:
         ScopeError: an empty or unknown value in one of our headers, or one that we do not have.
@@ -126,8 +120,24 @@ def resolve(
         else:
             given[field] = value
     if not given:
-        return context.over(wrapped), None
+        return Scope(), None
     scope = make_scope(
         user=given.get("user", UNSET), session=given.get("session", UNSET), mode=given.get("mode", UNSET)
     )
+    return scope, kept
+
+
+def resolve(
+    headers: Mapping[str, object] | None, context: Scope, wrapped: Scope
+) -> tuple[Scope, dict[str, object] | None]:
+    """The scope of a call, the most specific first, and the headers without ours.
+
+    Returns:
+        The scope, and the headers to send on: None when there were none of ours, so that the caller's own
+        stay as they are.
+
+    Raises:
+        ScopeError: as `read_headers`.
+    """
+    scope, kept = read_headers(headers)
     return scope.over(context).over(wrapped), kept

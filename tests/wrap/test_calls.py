@@ -39,6 +39,29 @@ def test_headers_win_over_the_context_and_the_context_over_the_wrap(bare, memory
     assert not [name for name in provider.requests[-1].headers if name.startswith("x-convmem")]
 
 
+def test_headers_of_the_client_win_over_the_wrap_and_are_not_sent(provider, memory):
+    headers = {"X-Convmem-User": "client", "x-other": "1"}
+    with openai.OpenAI(base_url=provider.base_url, api_key="x", default_headers=headers) as bare:
+        client = memory.wrap(bare, user="wrap", session="s")
+        say(client)
+        say(client.with_options(default_headers={"x-convmem-session": "t"}))
+        say(client.with_options(set_default_headers={"x-other": "1"}))
+        say(memory.wrap(client, session="again"))
+        say(client, extra_headers={"x-convmem-user": "call"})
+        with memory.scope(user="context"):
+            say(client)
+        say(client.with_options(default_headers={"x-convmem-mode": "off"}))
+        client.models.list()
+        with pytest.raises(ScopeError, match="x-convmem-mod"):
+            client.with_options(default_headers={"x-convmem-mod": "off"})
+        assert dict(bare._custom_headers) == headers, "the client is as it was"
+    seen = [(row.user, row.name, row.turns) for row in memory.sessions()]
+    whose = ["client s", "client t", "wrap s", "client again", "call s", "context s"]
+    assert [f"{user} {name}" for user, name, turns in seen if turns == 2] == whose
+    assert all(request.headers["x-other"] == "1" for request in provider.requests)
+    assert not [name for r in provider.requests for name in r.headers if name.startswith("x-convmem")]
+
+
 @pytest.mark.parametrize("header", ["x-convmem-user", "x-convmem-session", "x-convmem-mode"])
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_header_is_an_error_and_nothing_is_sent(client, provider, header, value):

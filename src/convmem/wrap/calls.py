@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from convmem.errors import InputError
 from convmem.hooks import DegradedEvent, emit
+from convmem.scope import Scope
 from convmem.wire import responses
 from convmem.wire.chat import Reply
 from convmem.wire.shape import retrieved_id, shape_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from convmem.engine import Engine
     from convmem.exchange import Exchange
     from convmem.policy import Policy
-    from convmem.scope import Scope
     from convmem.wire.shape import Shape
     from convmem.wrap.recipient import Recipient
 
@@ -38,11 +38,19 @@ _CONVERSATIONS = "/conversations"
 
 
 class Binding(NamedTuple):
-    """Which memory a twin is bound to, and with which scope."""
+    """Which memory a twin is bound to, and with which scope.
+
+    Attributes:
+        engine: behind the memory.
+        scope: as the wrap named it.
+        policy: the wrap's, or None for the memory's.
+        headers: the scope that headers of the client name, which go before the wrap.
+    """
 
     engine: Engine
     scope: Scope
     policy: Policy | None
+    headers: Scope = Scope()
 
 
 def sync_post(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
@@ -126,7 +134,7 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
 
 def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
     """What memory does with a post; None when it goes straight through. Takes our headers out of `given`."""
-    engine, _, policy = cast("Binding", vars(client)[BINDING])
+    engine, _, policy, _ = cast("Binding", vars(client)[BINDING])
     scope = _scope(client, given)
     shape = shape_of(path)
     if shape is None or scope.mode == "off":
@@ -157,11 +165,11 @@ def _again(engine: Engine, path: str, given: dict[str, Any], scope: Scope) -> _O
 
 def _scope(client: object, given: dict[str, Any]) -> Scope:
     """The scope of this call; takes our headers out of `given`."""
-    engine, wrapped, _ = cast("Binding", vars(client)[BINDING])
+    engine, wrapped, _, said = cast("Binding", vars(client)[BINDING])
     options: Mapping[str, Any] = given.get("options") or {}
     headers = options.get("headers")
     scope, kept = engine.resolve(
-        cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None, wrapped
+        cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None, said.over(wrapped)
     )
     if kept is not None:
         given["options"] = {**options, "headers": kept}

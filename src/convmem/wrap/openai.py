@@ -14,16 +14,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from convmem.errors import WrapError
+from convmem.scope import Scope, read_headers
 from convmem.wrap.calls import BINDING, Binding, async_get, async_post, sync_get, sync_post
 
 if TYPE_CHECKING:
     from convmem.engine import Engine
     from convmem.policy import Policy
-    from convmem.scope import Scope
 
 __all__ = ["wrap_client"]
 
 ClientT = TypeVar("ClientT")
+
+_HEADERS = "_custom_headers"
+"""Where the SDK keeps `default_headers`."""
 
 _OWN = frozenset({BINDING, "post", "get", "copy", "with_options"})
 
@@ -33,9 +36,11 @@ def wrap_client(client: ClientT, engine: Engine, scope: Scope, policy: Policy | 
 
     Raises:
         WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.
+        ScopeError: one of our headers among its default headers is empty or unknown.
     """
     _check(client)
-    return _twin(client, Binding(engine, scope, policy))
+    bound = cast("Binding | None", vars(client).get(BINDING))
+    return _twin(client, Binding(engine, scope, policy, bound.headers if bound is not None else Scope()))
 
 
 def _check(client: object) -> None:
@@ -97,11 +102,17 @@ def _twin(client: ClientT, binding: Binding) -> ClientT:
         if isinstance(value, types.MethodType) and value.__self__ is client:
             value = types.MethodType(value.__func__, twin)  # noqa: PLW2901 (bound to the twin instead)
         vars(twin)[name] = value
+    said, kept = read_headers(vars(twin).get(_HEADERS))
+    if kept is not None:  # no provider is sent them
+        vars(twin)[_HEADERS] = kept
+        binding = binding._replace(headers=said.over(binding.headers))
     is_async = isinstance(client, sys.modules["openai"].AsyncOpenAI)
     post, get = (async_post, async_get) if is_async else (sync_post, sync_get)
 
     def copy(**options: Any) -> ClientT:  # noqa: ANN401 (the SDK's own, passed through)
-        return _twin(cast("ClientT", cast("Any", cls).copy(twin, **options)), binding)
+        anew = options.get("set_default_headers") is not None
+        bound = binding._replace(headers=Scope()) if anew else binding
+        return _twin(cast("ClientT", cast("Any", cls).copy(twin, **options)), bound)
 
     own = {"post": types.MethodType(post, twin), "get": types.MethodType(get, twin)}
     vars(twin).update({BINDING: binding, **own, "copy": copy, "with_options": copy})
