@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import convmem
+from convmem.context.quoting import quoted
 from convmem.demo.data import questions
 from convmem.demo.stage import Stage
 from convmem.testing.fakes import FakeEmbedder
@@ -87,7 +88,7 @@ def test_each_question_shows_both_requests_and_where_the_evidence_stands(played)
         newest = remembered["messages"][-1]["content"]
         assert newest.endswith(known[asked["id"]].text)
         # A line that goes on stands indented, so that nobody's words look like a line of memory's.
-        assert all(quote["text"].replace("\n", "\n ") in newest for quote in remembered["recalled"])
+        assert all(quoted(quote["text"]) in newest for quote in remembered["recalled"])
         assert asked["found"] == any(quote["evidence"] for quote in remembered["recalled"])
         assert (
             sum(v for k, v in remembered["tokens"].items() if k != "total") == remembered["tokens"]["total"]
