@@ -185,11 +185,11 @@ def _least(
     # Words cannot agree with vectors where nearly all turns are in another language.
     same_language = partition.turns.wide[used] == mostly_wide(query.text)
     comparable = int(np.count_nonzero(same_language)) >= settings.few
-    if (
-        scores.dense is not None and comparable
-    ):  # what was said before the message is no reason to quote to it
+    asks = intent.is_question(query.text)
+    if not asks and comparable and scores.dense is not None:
+        # What was said before the message is no reason to quote to it.
         scores = scores._replace(dense=_dense(partition, replace(query, exclude=()), settings))
-    return abstain.least(scores, used, asks=intent.is_question(query.text), comparable=comparable)
+    return abstain.least(scores, used, asks=asks, comparable=comparable)
 
 
 def _about_now(partition: Partition, query: Query) -> bool:
