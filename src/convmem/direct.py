@@ -70,17 +70,20 @@ def prepare(
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
-    embedding = engine.recaller.embed_soon(text_of(asked), owner) if asked is not None else None
+    waiting = engine.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
     placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
     placed = time.perf_counter()
     composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
-    composed = composition.run(embedding)
+    composed = composition.run(waiting)
+    if composed is None:
+        composed = composition.recall(waiting.wait())
     receipt = Receipt(
         call=call.id,
         user=user,
         session=placement.ref.session,
         mode="read",
         model=model,
+        complete=composition.complete,
         ms={"journal": (placed - started) * 1_000, **composed.ms},
         notes=tuple(composed.notes),
         **composed.receipt_fields(),
@@ -98,7 +101,7 @@ def search(
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
     owner = OwnerRef(user, session if user is None else None)
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
-    vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon(query, owner), None)
+    vectors, _ = engine.recaller.vectors_of(engine.recaller.ask_soon(query, owner).wait().vectors)
     loaded = engine.recaller.load(owner)
     question = Question(
         owner=owner,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convmem.types import Message, Mode, State
     from convmem.wire.chat import ChatRequest, Reply
 
-__all__ = ["BeginJob", "Call", "EndJob", "Placement", "replied"]
+__all__ = ["BeginJob", "Call", "EndJob", "Placement", "looked_up", "replied"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +189,17 @@ class BeginJob(Job[Placement]):
             for message, told in zip(self.call.request.turns, self._turns, strict=True)
         )
         return any(old is not new for old, new in zip(given, self._turns, strict=True))
+
+
+def looked_up(call: Call, store: Store, seen: SeenMessages) -> Placement:
+    """Where a call stands in what is committed, found without the writer thread; nothing is journaled.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    job = BeginJob(replace(call, mode="read"), store, seen, written=lambda _: None)
+    job.plan(Forest(store))
+    return job.settle(None)
 
 
 def _new_turns(

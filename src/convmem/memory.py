@@ -16,6 +16,7 @@ from convmem.arguments import (
     checked_milliseconds,
     checked_model,
     checked_pin,
+    checked_seconds,
     checked_text,
     checked_user,
 )
@@ -66,8 +67,13 @@ class Memory:
         on_error: `"pass_through"`: when a call cannot be journaled in time it goes out all the same, its
             receipt says so, and the turn is written when it can be. `"raise"`: it does not go out, and
             `JournalError` is raised.
-        deadline_ms: how long a call may wait for memory in all: five sixths of it at most before the provider
-            and the rest after it. What is not ready by then is left out, and the receipt says so.
+        deadline_ms: how long a call may wait for what is recalled from other conversations, once its own
+            conversation is there. Words are ranked at once, vectors count when they come in time; what is not
+            ready by then is left out, and the receipt says so.
+        store_timeout_s: how long a call may wait for the store: before the provider, to journal its turns and
+            to read its own conversation, and again after it, for the reply. When the store has not answered
+            by then, the call goes out with what can be read (`receipt.complete`), or raises with `on_error`
+            `"raise"`; until the store answers again, the calls after it wait 0.3 s.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
         hooks: called with each `Event`.
         clock: the time as an aware datetime; for tests and simulations.
@@ -95,7 +101,8 @@ class Memory:
         embedder: str | Embedder | None = "auto",
         compressor: Compressor | None = None,
         on_error: OnError = "pass_through",
-        deadline_ms: float = 300,
+        deadline_ms: float = 1_000,
+        store_timeout_s: float = 10,
         durability: Literal["normal", "full"] = "normal",
         dialects: str | Path | None = None,
         prices: str | Path | None = None,
@@ -106,6 +113,7 @@ class Memory:
         if on_error not in {"pass_through", "raise"}:
             raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
         deadline_ms = checked_milliseconds("deadline_ms", deadline_ms)
+        store_timeout_s = checked_seconds("store_timeout_s", store_timeout_s)
         watching = checked_hooks(hooks)
         chosen = resolve_policy(policy)
         spoken, priced = resolve_dialects(dialects), resolve_prices(prices)
@@ -116,6 +124,7 @@ class Memory:
             owns_store=isinstance(store, str | Path),
             on_error=on_error,
             deadline_ms=deadline_ms,
+            store_timeout_s=store_timeout_s,
             hooks=watching,
             clock=clock,
             policy=chosen,
@@ -161,6 +170,7 @@ class Memory:
             session=session if session is not None else UNSET,
             mode=mode,
         )
+        self._engine.expect(user)
         return wrap_client(
             client, self._engine, scope, resolve_policy(policy) if policy is not None else None
         )
@@ -181,6 +191,8 @@ class Memory:
         Raises:
             ScopeError: a user, session or mode that cannot be one.
         """
+        if isinstance(user, str):
+            self._engine.expect(user)
         with enter(self._engine, make_scope(user=user, session=session, mode=mode)):
             yield
 

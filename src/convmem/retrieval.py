@@ -91,16 +91,14 @@ class Retrieval:
         self.receipt: Receipt | None = None
 
     def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Journal the reply, at most for the deadline; nothing while the provider is still at it."""
+        """Journal the reply, waiting for the store; nothing while the provider is still at it."""
         if (job := self._submitted(reply)) is not None:
-            seconds = self._engine.deadline_s
-            self._done(outcome(job.outcome, seconds, seconds), reply, job, response)
+            self._done(outcome(job.outcome, self._engine.patience_s), reply, job, response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         if (job := self._submitted(reply)) is not None:
-            seconds = self._engine.deadline_s
-            self._done(await aoutcome(job.outcome, seconds, seconds), reply, job, response)
+            self._done(await aoutcome(job.outcome, self._engine.patience_s), reply, job, response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """It did not arrive whole: what is known of it stays as it was."""

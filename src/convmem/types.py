@@ -340,6 +340,8 @@ class Receipt:
         mode: what memory was asked to do.
         model: the model asked.
         journaled: every turn of this call that has happened so far is committed.
+        complete: the call went out with the whole of its own conversation, as the policy would have it. False
+            when the store could not be read in time, or the provider refused what memory had put back.
         state: what became of the call.
         turns: ids of the turns this call journaled: the caller's, then the reply.
         restored: earlier messages that memory put back in front of what the caller sent.
@@ -365,6 +367,7 @@ class Receipt:
     mode: Mode = "on"
     model: str | None = None
     journaled: bool = False
+    complete: bool = True
     state: State = "pending"
     turns: tuple[str, ...] = ()
     restored: int = 0
@@ -400,7 +403,8 @@ class Receipt:
             f"  sent ~{tokens.total} tokens: system {tokens.system}, summary {tokens.summary},",
             f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}"
             + (f", pins {tokens.pins}" if tokens.pins else ""),
-            f"  {self.restored} messages put back, {self.dropped} left out",
+            f"  {self.restored} messages put back, {self.dropped} left out"
+            + ("" if self.complete else "; its own conversation is NOT complete"),
             *(
                 f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why) or 'there was room'};"
                 f" {r.tokens} tokens)"

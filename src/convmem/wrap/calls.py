@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from convmem.errors import InputError
@@ -15,6 +16,7 @@ from convmem.hooks import DegradedEvent, emit
 from convmem.scope import Scope
 from convmem.wire import responses
 from convmem.wire.chat import Reply
+from convmem.wire.refusal import read_refusal
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wrap.bodies import watch
 from convmem.wrap.tee import Tee
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from convmem.engine import Engine
     from convmem.exchange import Exchange
     from convmem.policy import Policy
+    from convmem.wire.refusal import Refusal
     from convmem.wire.shape import Shape
     from convmem.wrap.recipient import Recipient
 
@@ -107,7 +110,14 @@ def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Op
 
     request = _Request(client, opened, MemoryStream)
     try:
-        response = inner(client, path, **request.given)
+        try:
+            response = inner(client, path, **request.given)
+        except Exception as error:
+            refusal, exchange = _refusal(error, opened), opened.exchange
+            if refusal is None or exchange is None or not exchange.refused(refusal):
+                raise
+            request = _Request(client, opened, MemoryStream)
+            response = inner(client, path, **request.given)
     except BaseException as error:
         request.raised(error, opened.recipient.stopped)
         raise
@@ -122,7 +132,14 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
 
     request = _Request(client, opened, AsyncMemoryStream)
     try:
-        response = await inner(client, path, **request.given)
+        try:
+            response = await inner(client, path, **request.given)
+        except Exception as error:
+            refusal, exchange = _refusal(error, opened), opened.exchange
+            if refusal is None or exchange is None or not await exchange.arefused(refusal):
+                raise
+            request = _Request(client, opened, AsyncMemoryStream)
+            response = await inner(client, path, **request.given)
     except BaseException as error:
         request.raised(error, opened.recipient.stop_soon)
         raise
@@ -130,6 +147,19 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
     if reply is not None:
         await opened.recipient.aanswered(reply, response=response)
     return response
+
+
+def _refusal(error: Exception, opened: _Opened) -> Refusal | None:
+    """What a provider says is wrong with the request, where memory may have had a part in it."""
+    status: object = getattr(error, "status_code", None)
+    body: object = getattr(error, "body", None)
+    exchange = opened.exchange
+    if not isinstance(status, int) or exchange is None or exchange.messages is None:
+        return None
+    refusal = read_refusal(status, body if body is not None else str(error))
+    if refusal is not None and opened.shape is responses:
+        return replace(refusal, message=None)  # items are not counted as messages are
+    return refusal
 
 
 def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
