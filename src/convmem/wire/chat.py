@@ -28,6 +28,7 @@ __all__ = [
     "Held",
     "Reply",
     "ReplyStream",
+    "chat_only",
     "name_of",
     "output_limit",
     "parse",
@@ -180,22 +181,46 @@ def _message(item: object, i: int) -> Message:
     return fields
 
 
-def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:  # noqa: ARG001 (what other shapes need)
-    """The body with these messages instead of its own."""
-    return {**body, "messages": [_chat_only(message) for message in messages]}
+def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:
+    """The body with these messages instead of its own.
+
+    Args:
+        body: as the caller made it.
+        messages: settings and turns: those put back, then the caller's own.
+        dropped: how many of the caller's turns, from the first, are left out.
+    """
+    given: Sequence[object] = body["messages"]
+    n = 0
+    while n < len(given) and _role(given[n]) in SETTINGS_ROLES:
+        n += 1
+    own = len(given) - n - dropped
+    back = messages[n : len(messages) - own]
+    return {**body, "messages": [*messages[:n], *map(chat_only, back), *messages[len(messages) - own :]]}
 
 
-def _chat_only(message: Message) -> Message:
-    """The message without what only other shapes have: their items, and parts that chat has no word for."""
+def _role(item: object) -> object:
+    return cast("Message", item).get("role") if isinstance(item, Mapping) else getattr(item, "role", None)
+
+
+def chat_only(message: Message) -> Message:
+    """A message that is put back, without what only other shapes have: their items, parts unknown to chat.
+
+    A tool's result is text in chat.
+    """
     content: object = message.get("content")
     parts = cast("list[object]", content) if isinstance(content, list) else []
-    if ITEMS not in message and not any(map(is_foreign, parts)):
+    is_strange = _is_no_text if message.get("role") == "tool" else is_foreign
+    if ITEMS not in message and not any(map(is_strange, parts)):
         return message
     said = {key: value for key, value in message.items() if key != ITEMS}
     if parts:
-        told = ({"type": "text", "text": part_text(part)} if is_foreign(part) else part for part in parts)
+        told = ({"type": "text", "text": part_text(part)} if is_strange(part) else part for part in parts)
         said["content"] = list(told)
     return said
+
+
+def _is_no_text(part: object) -> bool:
+    return not isinstance(part, Mapping) or cast("Mapping[str, object]", part).get("type") != "text"
 
 
 def stream_reply() -> ReplyStream:
