@@ -51,7 +51,7 @@ def role_of(role: object, *, where: str) -> str:
         InputError: it means none.
     """
     if not isinstance(role, str) or not role.strip():
-        raise InputError(f'{where} has no `role`; give "user" or "assistant"')
+        raise InputError(f'{where} has no role; give "user" or "assistant"')
     known = known_role(role)
     if known is None:
         raise InputError(
