@@ -232,7 +232,8 @@ def reply_of(completion: object) -> Reply:
     """Read a chat completion: a mapping or an SDK object. What cannot be read of it is passed over."""
     dump = getattr(completion, "model_dump", None)
     try:
-        data: object = dump(mode="json", exclude_unset=True) if callable(dump) else completion
+        # A provider's own kinds of content are no reason for a warning in the caller's log.
+        data: object = dump(mode="json", exclude_unset=True, warnings=False) if callable(dump) else completion
     except ValueError:  # nested deeper than pydantic can say
         data = _words(completion)
     if not isinstance(data, Mapping):
@@ -343,7 +344,11 @@ class ReplyStream:
 
 
 # Deltas of these keys replace what stood there; strings of any other key continue it.
-_REPLACED = frozenset({"role", "id", "type", "index", "name"})
+_REPLACED = frozenset({"role", "id", "type", "index", "name", "format"})
+
+_CONTENT = "content"
+_GO_ON = frozenset({"text", "thinking"})
+"""Content parts that come in pieces without an index: Mistral's thoughts, and the text after them."""
 
 
 _DEEPEST = 50
@@ -362,6 +367,8 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
                 into[key] = value
             elif isinstance(into.get(key), Pieces):
                 into[key].append(value)
+            elif key == _CONTENT and isinstance(into.get(key), _Indexed):
+                _merge_list(into, key, _text_parts(value), depth + 1)
             else:
                 into[key] = Pieces(value)
         elif isinstance(value, dict):
@@ -378,15 +385,22 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
 def _merge_list(into: dict[str, Any], key: str, items: list[object], depth: int) -> None:
     held = into.get(key)
     if not isinstance(held, _Indexed):
+        before = _text_parts(str(held)) if key == _CONTENT and isinstance(held, Pieces) else []
         held = into[key] = _Indexed()
+        items = [*before, *items]
     for item in items:
         if not isinstance(item, dict):
             held[len(held)] = item
             continue
         fields = cast("dict[str, Any]", item)
         index: object = fields.get("index")
-        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else len(held)
+        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else held.next_slot(fields)
         _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"}, depth)
+
+
+def _text_parts(text: str) -> list[object]:
+    """A text as content parts."""
+    return [{"type": "text", "text": text}] if text else []
 
 
 class _Indexed(dict[int, Any]):
@@ -407,6 +421,13 @@ class _Indexed(dict[int, Any]):
             slot = max(self) + 1
         self._latest[index] = slot
         return slot
+
+    def next_slot(self, item: Mapping[str, Any]) -> int:
+        """Where an item without an index belongs: behind the others, or in the last when that goes on."""
+        last: object = self[max(self)] if self else None
+        kind = item.get("type")
+        goes_on = kind in _GO_ON and isinstance(last, dict) and cast("Message", last).get("type") == kind
+        return max(self) if goes_on else len(self)
 
 
 def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
