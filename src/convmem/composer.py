@@ -195,7 +195,7 @@ class Composer:
         self,
         which: EpochRef,
         sent: Iterable[tuple[bytes, Message]],
-        usual: Callable[[Message], Message],
+        usual: Callable[[Message], Message | None],
         *,
         tools: bool,
     ) -> None:

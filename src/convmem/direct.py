@@ -20,7 +20,7 @@ from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question
 from convmem.scope import UNSET, Unset
 from convmem.types import ForgetReport, Hit, Prepared, Receipt
-from convmem.wire.chat import ChatRequest, split
+from convmem.wire.chat import ChatRequest, rebuilt, split
 from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def prepare(
         **composed.receipt_fields(),
     )
     # Copies: the caller may change what it is given.
-    given = messages if composed.messages is None else composed.messages
+    given = messages
+    if composed.messages is not None:
+        given = rebuilt({"messages": messages}, composed.messages, dropped=composed.dropped)["messages"]
     return Prepared([plain(message) for message in given], receipt)
 
 

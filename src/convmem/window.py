@@ -23,7 +23,6 @@ from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
 from convmem.policy import Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
-from convmem.session.rounds import legal
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
@@ -302,22 +301,24 @@ class Windowing:
     def _rounds(self, epoch: Epoch | None) -> list[list[Item]]:
         """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
         own = self._own()
-        items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
+        items = self._legal([*self._earlier(epoch, sum(item.tokens for item in own)), *own])
         split: list[list[Item]] = []
         for item in items:
             if not split or item.message.get("role") == "user":
                 split.append([])
             split[-1].append(item)
         refused = self.composer.refused(self.which)
-        if any(item.identity in refused for item in items):
-            self._complete = False
-        # A round that was broken off among tool calls, or that this provider refused, cannot be sent; the
-        # caller's own are the caller's.
+        if not any(item.identity in refused for item in items):
+            return split
+        self._complete = False
+        return [r for r in split if r[-1].own or not any(item.identity in refused for item in r)]
+
+    def _legal(self, items: list[Item]) -> list[Item]:
+        """Items that may go out beside each other: no calls without results, nor results without calls."""
+        kept = self.dialect.kept([(item.message, item.own) for item in items])
         return [
-            r
-            for r in split
-            if r[-1].own
-            or (legal([item.message for item in r]) and not any(item.identity in refused for item in r))
+            items[i] if message is items[i].message else self._item(items[i].identity, message)
+            for i, message in kept
         ]
 
     def _own(self) -> tuple[Item, ...]:
@@ -339,23 +340,34 @@ class Windowing:
             nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
             messages = self.composer.messages(self.ref, [node.identity for node in piece])
             self._complete = self._complete and len(messages) == len(piece)
-            read = [
+            back = (
                 self._put_back(node.identity, messages[node.identity])
                 for node in piece
                 if node.identity in messages
-            ]
+            )
+            read = [item for item in back if item is not None]
             items = [*read, *items]
             left -= sum(item.tokens for item in read)
         return items
 
-    def _put_back(self, identity: bytes, message: Message) -> Item:
-        """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
-        form = self.composer.form(self.which, identity, tools=bool(self.request.tools))
-        seen = self.composer.seen.of(form or self.sendable(message))
+    def _put_back(self, identity: bytes, message: Message) -> Item | None:
+        """A journaled message as the caller sent it to this provider before, or as this provider takes it.
+
+        None when it may not go back at all: a reply that was cut before its first word.
+        """
+        tools = bool(self.request.tools)
+        form = self.composer.form(self.which, identity, tools=tools)
+        if form is None or not self.dialect.takes(form, tools=tools):
+            form = self.sendable(message)
+        return self._item(identity, form) if form is not None else None
+
+    def _item(self, identity: bytes, message: Message) -> Item:
+        """A message that is put back."""
+        seen = self.composer.seen.of(message)
         return Item(identity, seen.message, False, seen.tokens(self.count))
 
-    def sendable(self, message: Message) -> Message:
-        """A journaled message as this provider takes it."""
+    def sendable(self, message: Message) -> Message | None:
+        """A journaled message as this provider takes it; None when it is left out."""
         return self.dialect.sendable(message, tools=bool(self.request.tools))
 
     # Cutting.
