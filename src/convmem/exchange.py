@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.abilities import OwnerRef
+from convmem.accounts import noted
 from convmem.composition import Composition
 from convmem.context.tokens import count_messages
 from convmem.errors import ClosedError, JournalError
@@ -53,6 +54,7 @@ T = TypeVar("T")
 
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
+_NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
 
 
 class Exchange:
@@ -77,8 +79,16 @@ class Exchange:
         self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
-            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
+            call=call.id,
+            at=call.at,
+            user=call.user,
+            session=call.session,
+            mode=call.mode,
+            model=call.request.model,
+            host=call.host,
         )
+        if not call.request.turns:
+            self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
 
@@ -137,7 +147,7 @@ class Exchange:
     def _composition(self) -> Composition | None:
         """What composes the request; None when it goes out as the caller made it."""
         placement = self._begun.placement
-        if placement is None or self._call.mode == "write":
+        if placement is None or self._call.mode == "write" or not self._call.request.turns:
             return None
         if not placement.known:
             detail = f"{self._call.request.held} is not known, so nothing is added to the call"
@@ -162,7 +172,7 @@ class Exchange:
         except Exception as failed:  # noqa: BLE001 (not even the window can be put together)
             error = failed
         if composed is None:
-            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
+            self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
             return
         if composed.messages is not None:
             self.messages = _copies(composed.messages)
@@ -240,7 +250,7 @@ class Exchange:
             self._journaled(placement.ids)
             return
         try:
-            self._degraded(f"the call goes out unjournaled: {error}", error)
+            self._degraded(noted(f"the call goes out unjournaled: {error}", error), error)
         except JournalError as raised:
             self.stop_soon(Reply(complete=False), raised)
             raise
@@ -333,6 +343,7 @@ class Exchange:
             at=self._engine.clock(),
             error=error,
             quoted=[turn.id for turn in self.receipt.recalled],
+            receipt=self._kept,
             written=self._reply_written,
         )
         if not reply.waiting:
@@ -347,6 +358,13 @@ class Exchange:
             self._emit(AnsweredEvent, state=reply.state, usage=reply.usage, **about)
         else:
             self._emit(FailedEvent, **about)
+
+    def _kept(self, withheld: bool) -> Receipt:  # noqa: FBT001 (a callback)
+        """The receipt as it is kept with the reply; on the writer thread."""
+        with self._lock:
+            if withheld:
+                return self.receipt.with_(notes=(*self.receipt.notes, _WITHHELD))
+            return self.receipt.with_(journaled=True)
 
     def _reply_written(self, ids: tuple[str, ...], withheld: bool) -> None:  # noqa: FBT001 (a callback)
         """On the writer thread, in time or late."""
@@ -370,7 +388,7 @@ class Exchange:
         with self._lock:
             self._gave_up.add("end")
         try:
-            self._degraded(f"the reply is not journaled: {error}", error, raises=raises)
+            self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
         except JournalError as raised:
             raised.response = response
             raise
@@ -404,7 +422,7 @@ def _without(error: BaseException) -> str:
     """Why a call goes without recall."""
     late = isinstance(error, TimeoutError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
-    return f"{why}: the call goes without it"
+    return noted(f"{why}: the call goes without it", error)
 
 
 def outcome(future: Future[Any], seconds: float, deadline_s: float) -> BaseException | None:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
+from convmem.accounts import noted
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
 from convmem.context.quoting import neutral
@@ -296,7 +297,7 @@ class Windowing:
         if not begun.made.done() or begun.start != cut.start:
             return None, (_NOT_READY,)
         if (error := begun.made.exception()) is not None:
-            return None, (f"the window could not be cut ({error}); it is tried again",)
+            return None, (noted(f"the window could not be cut ({error}); it is tried again", error),)
         return begun.made.result()
 
     def _summarized(
@@ -313,7 +314,8 @@ class Windowing:
             try:
                 text = self.composer.compressor.compress(request)
             except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
-                text, notes = before.text, (f"the summary failed ({error}); the one before it stays",)
+                note = noted(f"the summary failed ({error}); the one before it stays", error)
+                text, notes = before.text, (note,)
         return Summary(text, pins, chinese), notes
 
     def _as_sent(self, summary: str) -> int:
