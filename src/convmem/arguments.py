@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +25,7 @@ __all__ = [
     "checked_pin",
     "checked_seconds",
     "checked_text",
+    "checked_time",
     "checked_user",
 ]
 
@@ -79,6 +81,19 @@ def checked_count(name: str, value: object, *, least: int, of: str) -> int:
         raise InputError(f"{name} is a number of {of}, not {type(value).__name__}")
     if value < least:
         raise InputError(f"{name} is a number of {of}, {least} or more")
+    return value
+
+
+def checked_time(name: str, value: object) -> datetime:
+    """A time with its zone.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, datetime):
+        raise InputError(f"{name} is an aware datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise InputError(f"{name} has no time zone; say which, e.g. .replace(tzinfo=UTC)")
     return value
 
 

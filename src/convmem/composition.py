@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from convmem.accounts import noted
 from convmem.composer import Block, Composed
 from convmem.context.prefix import Sent
 from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
@@ -219,7 +220,8 @@ class Composition:
         try:
             return self._recalled(window, window.newest, asked)
         except Exception as error:  # noqa: BLE001 (trouble with recall never breaks the chat)
-            self._notes.append(f"recall failed ({type(error).__name__}: {error}); the call goes without it")
+            note = f"recall failed ({type(error).__name__}: {error}); the call goes without it"
+            self._notes.append(noted(note, error))
             return _NOTHING
         finally:
             self._ms["recall"] = (time.perf_counter() - started) * 1_000

@@ -10,7 +10,8 @@ import unicodedata
 import uuid
 from typing import TYPE_CHECKING, Literal
 
-from convmem.abilities import Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.abilities import Accounts, Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.accounts import receipt_of
 from convmem.composition import Composition
 from convmem.cost.ledger import summed
 from convmem.errors import InputError, StoreError
@@ -26,13 +27,13 @@ from convmem.wire.message import plain, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from convmem.abilities import Pin
+    from convmem.abilities import Pin, ReceiptsRequest
     from convmem.engine import Engine
     from convmem.policy import Policy
     from convmem.protocols import CallRow
     from convmem.types import Ledger, Message, Turn
 
-__all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search", "unpin"]
+__all__ = ["forget", "ledger", "pin", "pins", "prepare", "receipts", "residue", "search", "unpin"]
 
 _WAIT_FOR_WORDS_S = 5.0
 
@@ -79,6 +80,7 @@ def prepare(
         composed = composition.recall(waiting.wait())
     receipt = Receipt(
         call=call.id,
+        at=call.at,
         user=user,
         session=placement.ref.session,
         mode="read",
@@ -197,6 +199,13 @@ def residue(engine: Engine, report: ForgetReport) -> int:
         return len(report.turn_ids)
     owner = OwnerRef(report.user, report.session if report.user is None else None)
     return engine.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
+
+
+def receipts(engine: Engine, request: ReceiptsRequest) -> list[Receipt]:
+    """The receipts that the store keeps."""
+    if not isinstance(engine.store, Accounts):
+        raise StoreError(f"{type(engine.store).__name__} keeps no receipts")
+    return [receipt_of(row, engine.prices) for row in engine.store.receipts(request)]
 
 
 def ledger(engine: Engine, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:

@@ -18,6 +18,7 @@ from convmem.exchange import Exchange
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.jobs import Call
 from convmem.journal import Journal
+from convmem.passage import Passage
 from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
@@ -183,6 +184,30 @@ class Engine:
     def expect(self, user: str | None) -> None:
         """A user's calls will come: load what the first of them needs, off the call."""
         self.recaller.warm(OwnerRef(user) if user is not None else None)
+
+    def passage(self, scope: Scope, *, model: str | None, host: str | None, why: str) -> Passage:
+        """A call about to go straight through in this context.
+
+        Args:
+            scope: whose it is, and what memory may do.
+            model: the model asked, as far as that can be read.
+            host: where it goes.
+            why: why it goes straight through, for its receipt.
+        """
+        passage = Passage(
+            self,
+            call=uuid.uuid4().hex,
+            at=self.clock(),
+            user=None if scope.user is UNSET else scope.user,
+            session=None if scope.session is UNSET else scope.session,
+            fresh_session=f"session-{uuid.uuid4().hex[:12]}",
+            mode="on" if scope.mode is UNSET else scope.mode,
+            model=model,
+            host=host,
+            why=why,
+        )
+        self.receipts.begin(passage)
+        return passage
 
     def retrieval(self, response_id: str, scope: Scope) -> Retrieval:
         """A response about to be asked for again."""

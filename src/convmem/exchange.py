@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from convmem.abilities import OwnerRef
+from convmem.accounts import noted
 from convmem.composition import Composition
 from convmem.context.tokens import count_messages
 from convmem.errors import ClosedError, JournalError
@@ -73,6 +74,7 @@ _GLANCE_S = 1.0
 
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
+_NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
 
 
 class Exchange:
@@ -100,8 +102,16 @@ class Exchange:
         self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
-            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
+            call=call.id,
+            at=call.at,
+            user=call.user,
+            session=call.session,
+            mode=call.mode,
+            model=call.request.model,
+            host=call.host,
         )
+        if not call.request.turns:
+            self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
 
@@ -124,12 +134,13 @@ class Exchange:
         try:
             error = yield written, self._engine.patience_s
             placement, whole = self._has_begun(error), True
-            if placement is None and self._call.mode != "write":
-                placement, whole = yield from self._glance()
-            if placement is not None and self._call.mode != "write":
-                yield from self._composing(placement)
-            if not whole or (placement is None and self._call.mode != "write"):
-                self._update(complete=False)
+            if self._call.mode != "write" and self._call.request.turns:
+                if placement is None:
+                    placement, whole = yield from self._glance()
+                if placement is not None:
+                    yield from self._composing(placement)
+                if placement is None or not whole:
+                    self._update(complete=False)
         except JournalError:
             raise
         except BaseException as stopped:
@@ -157,7 +168,7 @@ class Exchange:
         reading = engine.pool.submit(lambda: looked_up(call, engine.store, engine.seen))
         error = yield reading, _GLANCE_S
         if error is not None:
-            self._degraded(f"the conversation cannot be read: {error}", error, serious=False)
+            self._degraded(noted(f"the conversation cannot be read: {error}", error), error, serious=False)
             return None, False
         placement = reading.result()
         return placement, not engine.journal.holds(placement.ref, besides=self._begun)
@@ -256,7 +267,7 @@ class Exchange:
             error = failed
         if composed is None:
             self._update(complete=False)
-            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
+            self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
             return
         self.messages = _copies(composed.messages) if composed.messages is not None else None
         self._update(**composed.receipt_fields())
@@ -382,7 +393,7 @@ class Exchange:
         if isinstance(error, TimeoutError):
             self._engine.journal.overdue = True
         try:
-            self._degraded(f"the call goes out unjournaled: {error}", error)
+            self._degraded(noted(f"the call goes out unjournaled: {error}", error), error)
         except JournalError as raised:
             self.stop_soon(Reply(complete=False), raised)
             raise
@@ -442,7 +453,7 @@ class Exchange:
         if isinstance(error, TimeoutError):
             self._engine.journal.overdue = True
         try:
-            self._degraded(f"the reply is not journaled: {error}", error, raises=raises)
+            self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
         except JournalError as raised:
             raised.response = response
             raise
@@ -482,6 +493,7 @@ class Exchange:
             at=self._engine.clock(),
             error=error,
             quoted=[turn.id for turn in self.receipt.recalled],
+            receipt=self._kept,
             written=self._reply_written,
         )
         if not reply.waiting:
@@ -499,6 +511,13 @@ class Exchange:
             self._emit(AnsweredEvent, state=reply.state, usage=reply.usage, **about)
         else:
             self._emit(FailedEvent, **about)
+
+    def _kept(self, withheld: bool) -> Receipt:  # noqa: FBT001 (a callback)
+        """The receipt as it is kept with the reply; on the writer thread."""
+        with self._lock:
+            if withheld:
+                return self.receipt.with_(notes=(*self.receipt.notes, _WITHHELD))
+            return self.receipt.with_(journaled=True)
 
     def _reply_written(self, ids: tuple[str, ...], withheld: bool) -> None:  # noqa: FBT001 (a callback)
         """On the writer thread, in time or late."""
@@ -542,7 +561,7 @@ def _without(error: BaseException) -> str:
     """Why a call goes without recall."""
     late = isinstance(error, TimeoutError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
-    return f"{why}: the call goes without it"
+    return noted(f"{why}: the call goes without it", error)
 
 
 def _left(until: float) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from convmem import direct, health, portable
+from convmem.abilities import ReceiptsRequest
 from convmem.arguments import (
     checked_count,
     checked_hooks,
@@ -18,6 +19,7 @@ from convmem.arguments import (
     checked_pin,
     checked_seconds,
     checked_text,
+    checked_time,
     checked_user,
 )
 from convmem.compress.extractive import Extractive
@@ -199,7 +201,9 @@ class Memory:
     def last_receipt(self) -> Receipt | None:
         """The receipt of the last call made in this thread or task; None when it made none.
 
-        Each task has its own context: after `asyncio.gather` or `wait_for`, ask `receipt_for(response)`.
+        Each task has its own context: after `asyncio.gather` or `wait_for`, or where a framework made the
+        call in a task or thread of its own, ask `receipt_for(response)`, or `receipts(...)`, which reads the
+        store.
         """
         exchange = self._engine.receipts.last()
         return exchange.receipt if exchange is not None else None
@@ -208,6 +212,47 @@ class Memory:
         """The receipt of the call that returned this response or stream; None when it was none of ours."""
         exchange = self._engine.receipts.get(response)
         return exchange.receipt if exchange is not None else None
+
+    def receipts(
+        self,
+        *,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        session: str | None = None,
+        since: datetime | None = None,
+        call: str | None = None,
+        limit: int = 100,
+    ) -> list[Receipt]:
+        """The receipts that the store keeps, the newest call first, whatever process made the calls.
+
+        A receipt is kept with the reply: a call that is under way has none here yet, and one that died with
+        its process never. What is kept has no words: of turns that were quoted it has ids, scores, reasons
+        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave nothing
+        in the store, and calls made before the store kept receipts have none.
+
+        Args:
+            user: of one user's calls (None: of sessions without one); else of all.
+            session: of one session; needs `user`, be it None.
+            since: only of calls made at this time or later, an aware datetime.
+            call: only of the call with this id, as events name it.
+            limit: the most receipts.
+
+        Raises:
+            InputError: a session without a word on its user, a time without a zone.
+            StoreError: the store keeps no receipts, or cannot be read.
+        """
+        make_scope(user=user, session=session)
+        if session is not None and user is UNSET:
+            raise InputError(
+                "a session's name is unique per user only; give user= (None for none) with session="
+            )
+        request = ReceiptsRequest(
+            owner=True if user is UNSET else user,
+            session=session,
+            since=checked_time("since", since) if since is not None else None,
+            call=checked_text("call", call, "give the id of a call") if call is not None else None,
+            limit=checked_count("limit", limit, least=1, of="receipts"),
+        )
+        return direct.receipts(self._engine, request)
 
     # Without a wrapper.
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from convmem.accounts import noted
 from convmem.context.quoting import one_line
 from convmem.errors import StoreError
 from convmem.hooks import DegradedEvent, HealedEvent
@@ -302,7 +303,8 @@ class Recaller:
         if not embedding.done():
             return None, self._troubled(f"{self._late}: recalled by words alone")
         if (error := embedding.exception()) is not None:
-            return None, self._troubled(f"the embedder failed ({error}): recalled by words alone")
+            note = f"the embedder failed ({error}): recalled by words alone"
+            return None, self._troubled(noted(note, error))
         with self._lock:
             healed, self._in_trouble = self._in_trouble, False
         if healed:

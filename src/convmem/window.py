@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
+from convmem.accounts import noted
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
@@ -390,7 +391,7 @@ class Windowing:
                 return begun.made.result()
             summary, notes = composer.stand_in(self.which, begun, self._cutting(leaving, Extractive()))
         except Exception as error:  # noqa: BLE001 (trouble with a cut never breaks the chat)
-            return None, (f"the window could not be cut ({error}); it is tried again",)
+            return None, (noted(f"the window could not be cut ({error}); it is tried again", error),)
         return summary, (*notes, _STOOD_IN)
 
     def _cutting(self, leaving: _Leaving, compressor: Compressor) -> Cut:
@@ -410,7 +411,7 @@ class Windowing:
                 text = compressor.compress(request)
             except Exception as error:  # noqa: BLE001 (a compressor that fails leaves it to the one that cannot)
                 text = Extractive().compress(request)
-                notes = (f"the compressor failed ({error}): sentences were extracted instead",)
+                notes = (noted(f"the compressor failed ({error}): sentences were extracted instead", error),)
         return Summary(text, pins, chinese), notes
 
     def _as_sent(self, summary: str) -> int:
