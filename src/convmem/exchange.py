@@ -69,6 +69,8 @@ _RANK_PATIENCE = 4.0
 """So many more deadlines a call waits while turns are ranked, which waits for nothing but a processor."""
 _COMPRESSOR_SHARE = 0.5
 """Of recall's deadline, how long the call that comes upon a cut waits for a compressor."""
+_LOOK_S = 0.1
+"""How often a call that waits for the writer looks whether that has a prospect."""
 _GLANCE_S = 1.0
 """Seconds in which the conversation is read where the journal is stuck, however long that took before."""
 
@@ -132,7 +134,7 @@ class Exchange:
         self._started = time.monotonic()
         written = self._begin()
         try:
-            error = yield written, self._engine.patience_s
+            error = yield from self._stored(written)
             placement, whole = self._has_begun(error), True
             if self._call.mode != "write" and self._call.request.turns:
                 if placement is None:
@@ -156,6 +158,14 @@ class Exchange:
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
             self._asked = self._engine.recaller.ask_soon(text, owner)
         return self._submit(self._begun)
+
+    def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
+        """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
+        until = time.monotonic() + self._engine.patience_s
+        error = yield job, min(_LOOK_S, _left(until))
+        while isinstance(error, TimeoutError) and not self._engine.journal.held and _left(until):
+            error = yield job, min(_LOOK_S, _left(until))
+        return error
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
         """Find the call's place by reading alone, where the journal cannot be written in time.
@@ -444,7 +454,7 @@ class Exchange:
         if ending is None:
             return
         started = time.monotonic()
-        error = yield ending, self._engine.patience_s
+        error = yield from self._stored(ending)
         self._update(ms={**self.receipt.ms, "reply": (time.monotonic() - started) * 1_000})
         if error is None:
             return
