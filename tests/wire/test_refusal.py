@@ -15,8 +15,8 @@ from convmem.wire.refusal import Refusal, read_refusal
 TOO_LONG = [
     (
         (
-            "This model's maximum context length is 65536 tokens. However, you requested 65600 tokens (61504 "
-            "in the messages, 4096 in the completion). Please reduce the length of the messages or completion."
+            "This model's maximum context length is 65536 tokens. However, you requested 65600 tokens "
+            "(61504 in the messages, 4096 in the completion). Please reduce the length of the messages."
         ),
         65_536,
     ),
