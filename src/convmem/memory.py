@@ -214,8 +214,8 @@ class Memory:
 
         A receipt is kept with the reply: a call that is under way has none here yet, and one that died with
         its process never. What is kept has no words: of turns that were quoted it has ids, scores, reasons
-        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave nothing
-        in the store, and calls made before the store kept receipts have none.
+        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave
+        nothing in the store, and calls made before the store kept receipts have none.
 
         Args:
             user: of one user's calls (None: of sessions without one); else of all.
