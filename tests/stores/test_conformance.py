@@ -12,10 +12,12 @@ from convmem.protocols import CallRow
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.abilities import (
+    AccountsConformance,
     CallsConformance,
     ChecksConformance,
     EpochsConformance,
     ForgetsConformance,
+    LimitsConformance,
     PinsConformance,
     ResponsesConformance,
     ViewsConformance,
@@ -29,6 +31,8 @@ class _Everything(
     EpochsConformance,
     PinsConformance,
     CallsConformance,
+    AccountsConformance,
+    LimitsConformance,
     ResponsesConformance,
     ForgetsConformance,
 ):
