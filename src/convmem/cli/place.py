@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from convmem.arguments import checked_file
 from convmem.errors import ConvmemError, InputError
 from convmem.memory import Memory
 
@@ -43,7 +44,7 @@ def file_of(db: Path | None, *, make: bool = False) -> Path:
     Raises:
         InputError: it is not there.
     """
-    file = db if db is not None else default_file()
+    file = checked_file("--db", db) if db is not None else default_file()
     if make:
         if db is None:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,8 @@ class SQLiteStore(SQLiteAbilities):
     """A journal in a SQLite file, shared by any number of threads and processes.
 
     Args:
-        path: the file, made when it is missing (its folder is not), or `":memory:"`.
+        path: the file, made when it is missing (its folder is not), or `":memory:"`. A leading `~` is the
+            user's home.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
         busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
@@ -57,7 +58,7 @@ class SQLiteStore(SQLiteAbilities):
     ) -> None:
         name = os.fspath(path)
         # Absolute, because the file is opened again after a fork, and daemons change their folder.
-        self._path = name if name == ":memory:" else os.path.abspath(name)  # noqa: PTH100 (keeps links as given)
+        self._path = name if name == ":memory:" else os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111 (keeps links as given; no error for a user that is not there)
         self._db = Connections(
             Opening(path=self._path, durability=durability, busy_ms=busy_ms, open_ms=open_ms)
         )
