@@ -30,6 +30,7 @@ from convmem.hooks import (
     emit,
 )
 from convmem.jobs import BeginJob, EndJob
+from convmem.scope import missed
 from convmem.types import Receipt, Tokens
 from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
@@ -81,6 +82,8 @@ class Exchange:
         )
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
+        if (lost := missed(engine, call.user, call.session, call.mode)) is not None:
+            self._note(lost)
 
     # Before the provider call.
 

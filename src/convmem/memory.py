@@ -188,6 +188,11 @@ class Memory:
         More specific than the arguments of `wrap`, less than the headers of a call. What is not given
         stays as it was; None takes a user or session away.
 
+        A scope holds in its block, and goes with tasks and `asyncio.to_thread`. Work for an executor or a
+        thread takes it along by `pool.submit(contextvars.copy_context().run, work)`, or is handed a client
+        that is bound by `wrap(client, user=…)`. The receipt of a call that lacks what scopes name elsewhere
+        says so.
+
         Raises:
             ScopeError: a user, session or mode that cannot be one.
         """
