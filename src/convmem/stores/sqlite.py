@@ -11,10 +11,11 @@ from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.stores.connections import Connections
 from convmem.stores.contents import keep
-from convmem.stores.media import digest_of, take_out
+from convmem.stores.media import take_out
 from convmem.stores.opening import Opening, damaged
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_abilities import SQLiteAbilities, owner_row
+from convmem.stores.sqlite_settings import keep_settings
 from convmem.types import Session, Stats
 from convmem.wire.message import dumps
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         TurnsRequest,
         Write,
     )
-    from convmem.types import Message, Turn
+    from convmem.types import Turn
 
 __all__ = ["SQLiteStore"]
 
@@ -295,7 +296,7 @@ def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, t
 
 
 def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> None:
-    settings = _settings(db, owner, call.settings) if call.settings else None
+    settings = keep_settings(db, owner, session, call.settings) if call.settings else None
     db.execute(
         "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
         " state = excluded.state, model = coalesce(excluded.model, model),"
@@ -317,15 +318,3 @@ def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> No
             call.error,
         ),
     )
-
-
-def _settings(db: sqlite3.Connection, owner: int, messages: tuple[Message, ...]) -> int:
-    payload = dumps(messages)
-    digest = digest_of(payload.encode())
-    row = db.execute("SELECT id FROM settings WHERE owner = ? AND digest = ?", (owner, digest)).fetchone()
-    if row is None:
-        row = db.execute(
-            "INSERT INTO settings (owner, digest, payload) VALUES (?, ?, ?) RETURNING id",
-            (owner, digest, keep(db, payload)),
-        ).fetchone()
-    return int(row[0])
