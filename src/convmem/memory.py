@@ -443,8 +443,9 @@ class Memory:
         Args:
             session: of this conversation; without one, of all of the user's.
             user: the owner of the memory; None, or only a session: those without one.
-            branches: also what was edited away, answered otherwise, refused or not answered yet; else the
-                conversation as it stands.
+            branches: also what was edited away or answered otherwise, and what was refused before something
+                else was answered; else the conversation as it stands. Messages at its end that were refused
+                or are not answered yet are part of it: `turn.state` tells them.
 
         Raises:
             InputError: nobody's turns; `export` gives everybody's.

@@ -159,8 +159,9 @@ def test_system_texts_whose_base_is_lost_are_lost_and_no_others(tmp_path):
     assert told(path) == before
     with sqlite3.connect(path) as db:
         db.execute(
-            "DELETE FROM contents WHERE id ="
-            " (SELECT s.payload FROM settings s JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload WHERE o.user = 'alice' AND typeof(c.body) = 'text')"
+            "DELETE FROM contents WHERE id = (SELECT s.payload FROM settings s"
+            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload"
+            " WHERE o.user = 'alice' AND typeof(c.body) = 'text')"
         )
     db.close()
     assert convmem.repair(path).turns == 12

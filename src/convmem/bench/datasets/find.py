@@ -20,6 +20,8 @@ __all__ = ["Source", "find"]
 _HEAD = 4_096
 _FORMATS = "LoCoMo or LongMemEval files (.json), folders of BEAM, folders with questions.jsonl"
 
+_OWN = "Your own memory is measured by questions and the turns that answer them; docs/benchmark.md has the layout"
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -52,6 +54,8 @@ def find(path: Path, names: Sequence[str] = ()) -> list[Source]:
         raise InputError(f"There is no {path}")
     if (alone := _source(path)) is not None:
         return [alone]
+    if not path.is_dir():
+        raise InputError(f"{path} is no data set; known are {_FORMATS}. {_OWN}")
     found = {source.name: source for place in sorted(path.iterdir()) if (source := _source(place))}
     if not found:
         raise InputError(f"{path} holds no data set; known are {_FORMATS}")
