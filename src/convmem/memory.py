@@ -542,7 +542,8 @@ class Memory:
         """Journal what open streams brought so far, write what is queued, and let go of the store.
 
         A store object that was handed in stays open: it is its owner's. Twice is fine. Clients that were
-        wrapped go on working, without memory. Views that are not made yet are made by the next open.
+        wrapped go on working, without memory. A Memory that nobody holds any more, nor a client of its, is
+        closed some time later. Views that are not made yet are made by the next open.
         """
         self._engine.close(None)
 

@@ -20,7 +20,7 @@ __all__ = ["Source", "find"]
 _HEAD = 4_096
 _FORMATS = "LoCoMo or LongMemEval files (.json), folders of BEAM, folders with questions.jsonl"
 
-_OWN = "Your own memory is measured by questions and the turns that answer them; docs/benchmark.md has the layout"
+_OWN = "Your own memory is measured by questions and the turns that answer them: see docs/benchmark.md"
 
 
 @dataclass(frozen=True, slots=True)
