@@ -91,7 +91,7 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _dropped, _closing
+    global _dropped, _closing  # noqa: PLW0603 (there is one of each in a process)
     _dropped = queue.SimpleQueue[Callable[[], None]]()  # the thread that used the others is the parent's
     _closing = threading.Lock()
     for thing in list(_OPEN):

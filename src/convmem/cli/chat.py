@@ -114,9 +114,7 @@ def chat(
         memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy, prices=prices))
         stack.enter_context(screen.noting())
         if user is None and (others := _others(memory)):
-            screen.note(
-                f"nothing is remembered of {ME}; this memory is of {others}: --user NAME talks as them"
-            )
+            screen.note(f"nothing is kept of {ME} yet; this memory is of {others}: --user NAME talks as them")
         talk = _conversation(
             memory, client, model=model, user=user or ME, session=session, go_on=go_on, system=system
         )
