@@ -49,8 +49,8 @@ def web_chat(memory: convmem.AsyncMemory, openai: AsyncOpenAI) -> FastAPI:
 
     @app.get("/chats/{session}")
     async def turns(user: User, session: str) -> list[dict]:
-        found = await memory.turns(user=user, session=session, branches=True)  # refused messages too
-        return [{"role": turn.role, "text": turn.text} for turn in found]
+        found = await memory.turns(user=user, session=session)
+        return [{"role": turn.role, "text": turn.text, "state": turn.state} for turn in found]
 
     @app.post("/chats/{session}")
     async def say(user: User, session: str, text: Annotated[str, Body(embed=True)]) -> StreamingResponse:

@@ -52,7 +52,7 @@ async function openChat() {
   const said = await (await ask(`chats/${chat}`)).json();
   if (chat !== opened()) return; // another one was opened meanwhile
   turns.replaceChildren();
-  for (const turn of said) show(turn.role, turn.text);
+  for (const turn of said) show(turn.state === "failed" ? `${turn.role} refused` : turn.role, turn.text);
 }
 
 form.addEventListener("submit", async (event) => {

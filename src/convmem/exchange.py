@@ -37,6 +37,7 @@ from convmem.hooks import (
 )
 from convmem.jobs import BeginJob, EndJob, looked_up
 from convmem.recaller import Asked
+from convmem.scope import missed
 from convmem.types import Receipt, Tokens
 from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
@@ -116,6 +117,8 @@ class Exchange:
             self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
+        if (lost := missed(engine, call.user, call.session, call.mode)) is not None:
+            self._note(lost)
 
     # Before the provider call.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from convmem.arguments import checked_method
 from convmem.context.limits import UNKNOWN_MODEL_TOKENS
 from convmem.errors import InputError
 
@@ -241,11 +242,17 @@ def resolve_policy(spec: str | Path | Policy) -> Policy:
         raise InputError(f"{found.__name__} is a class; pass a policy made from it")
     if not isinstance(found, Policy) or not callable(found.plan):
         raise InputError(f"A policy has a method plan(request) -> Plan; {type(found).__name__} has none")
+    checked_method("policy", found, "plan", arguments=1, give="a policy has a method plan(request) -> Plan")
     return found
 
 
 def _read(path: Path) -> WindowPolicy:
     try:
-        return WindowPolicy.from_toml(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:  # a path with NUL, bytes that are no UTF-8, InputError
-        raise InputError(f"No policy could be read from {str(path)!r}: {error}") from error
+        return WindowPolicy.from_toml(path.expanduser().read_text(encoding="utf-8-sig"))
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # NUL, bytes that are no UTF-8, InputError, ~ of nobody
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"No policy could be read from {str(path)!r:.100}: {why}") from error

@@ -77,6 +77,7 @@ def opening(store: Store) -> None:
     Memory(store, hooks=[noted, print, hooks.LoggingHook(), hooks.with_content(noted)])
     Memory(store, clock=lambda: datetime.now(UTC))
     Memory("chat.db", policy="lean", embedder="none", tz=UTC)
+    Memory("~/chat.db", tz="Asia/Shanghai")
     Memory("chat.db", dialects="dialects.toml", prices=Path("prices.toml"))
     with Memory(":memory:") as memory:
         assert_type(memory, Memory)

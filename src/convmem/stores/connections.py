@@ -128,7 +128,8 @@ class Connections:
 
     def _written(self) -> tuple[int, int] | None:
         """What changes whenever any process writes: time and size of the write-ahead log; None without
-        one."""
+        one.
+        """
         try:
             log = Path(f"{self._writer.opening.path}-wal").stat()
         except OSError:
