@@ -135,6 +135,7 @@ class Recaller:
         embedder = self._embedder
         if embedder is None or time.monotonic() < self._slow_until:
             return None
+        self.indexer.want_cohort()
         short = text[:_QUERY_CHARACTERS]
         return self._pool.submit(lambda: embedder.embed([self._asking(short, owner)], "query"))
 
@@ -208,6 +209,7 @@ class Recaller:
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
+            cohort=self.indexer.cohort,
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)
