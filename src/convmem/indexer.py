@@ -281,6 +281,9 @@ class Indexer:
 
             self._cohort_maker = CohortMaker(embedder)
         maker, taken = self._cohort_maker, 0
-        while not (self._closing or maker.done or taken == steps):
-            maker.step()
-            taken += 1
+        try:
+            while not (self._closing or maker.done or taken == steps):
+                maker.step()
+                taken += 1
+        except Exception as error:  # noqa: BLE001 (only a measure is missing: turns must get their vectors)
+            log.debug("everyday sentences cannot be embedded; they are tried again", exc_info=error)

@@ -91,8 +91,6 @@ SENTENCES: Final = tuple(_ENGLISH.splitlines()), tuple(_CHINESE.splitlines())
 _EACH: Final = len(SENTENCES[0])
 _CHANCE: Final = 0.9
 """Of the everyday sentences, the share that comes no nearer to any other than what counts as chance."""
-_FEWEST: Final = 16
-"""Below so many turns chance counts as with these: maxima of a handful do not follow the law for many."""
 _CANDIDATES: Final = 512
 """Turns, the nearest first, that are looked at from their side too; the best one is among them."""
 _FLAT: Final = 1e-6
@@ -149,7 +147,8 @@ class Cohort:
 
         A turn is as near as it is from both sides: above what the message reaches with everyday sentences, and
         above what the turn reaches with everyday messages (some turns are near to everything). Maxima of n
-        draws grow as the square root of ln n, and chance with them.
+        draws grow as the square root of ln n, and chance with them; with fewer turns than it was read
+        off, it stays: maxima of a handful follow no such law, and one odd pair would pass.
 
         Args:
             vectors: the message's, [k, dim].
@@ -162,7 +161,7 @@ class Cohort:
         message = np.atleast_2d(np.asarray(vectors, dtype=np.float32)).mean(axis=0)
         message = message / max(float(np.linalg.norm(message)), 1e-9)
         cosines = (matrix @ message).astype(np.float64)
-        many = np.sqrt(np.log(max(len(matrix), _FEWEST)) / np.log(_EACH - 1))
+        many = np.sqrt(np.log(max(len(matrix), _EACH - 1)) / np.log(_EACH - 1))
         best = 0.0
         for language in range(2):
             rows = np.flatnonzero(turns_wide == bool(language))

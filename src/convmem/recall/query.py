@@ -195,10 +195,12 @@ def _least(
         return -np.inf
     # Words cannot agree with vectors where nearly all turns are in another language.
     same_language = partition.turns.wide[used] == mostly_wide(query.text)
-    comparable = int(np.count_nonzero(same_language)) >= settings.few
-    few = np.count_nonzero(used) < settings.few
+    rows = int(np.count_nonzero(used))
+    few = rows < settings.few
+    comparable = int(np.count_nonzero(same_language)) >= (rows / 2 if few else settings.few)
     asks = intent.is_question(query.text)
-    if not asks and comparable and not few and scores.dense is not None:
+    near = _near(partition, query, used)
+    if not asks and near is None and comparable and not few and scores.dense is not None:
         # What was said before the message is no reason to quote to it.
         scores = scores._replace(dense=_dense(partition, replace(query, exclude=()), settings))
     named = partition.kind == "people" and bool(partition.named(query.text))
@@ -206,9 +208,9 @@ def _least(
     signs = abstain.Signs(
         asks=asks,
         comparable=comparable,
-        few=bool(few),
+        few=few,
         shared=shared.shared(partition, told, used, one_will_do=asks),
-        near=_near(partition, query, used),
+        near=near,
         pointed=named or (dated and _about_then(query.text)),
     )
     return abstain.least(scores, used, signs)

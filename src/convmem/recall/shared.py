@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from convmem.recall.analyze import count_terms, mostly_wide, words
+from convmem.recall.analyze import count_terms, fold, mostly_wide, words
+from convmem.recall.intent import is_small_talk
 
 if TYPE_CHECKING:
     from convmem.recall.fuse import Mask
@@ -22,6 +24,15 @@ terms (each and the pair), the same is five at least.
 _HALF: Final = 0.5
 _WIDE_SCALE: Final = 1.5
 """Three terms a word weigh as much as one when sums of them are divided by a root: about the root of three."""
+
+
+_CLAUSE: Final = re.compile(r"[,，、.。!！?？;；:：\n]+")
+_ASKED_FOR: Final = re.compile(
+    r"\b(?:(?:can|could|would|will) you )?(?:please )?(?:tell|remind|show) me(?: again| once more| please)?\b"
+    r"|\bdo you (?:still )?(?:remember|know|recall)\b|\bi(?: was|'m)? wonder(?:ing)?\b|\bi (?:want|'d like) to know\b"
+    r"|(?:请|麻烦你?|能不能|可以)?再?(?:告诉|提醒)(?:我|一下)+(?:一遍|一次|一下)?|(?:你|还|是否)*记得|我想(?:问|知道)(?:一下)?|请问"
+)
+"""How people ask, which says nothing about what they ask for. Folded."""
 
 
 class Shared(NamedTuple):
@@ -53,7 +64,7 @@ def shared(partition: Partition, text: str, used: Mask, *, one_will_do: bool) ->
         one_will_do: a message of a single word may be known by it. A question may ("and the dentist?"); of
             what asks nothing a single word says little.
     """
-    terms, _ = count_terms(words(text[:_JUDGED]))
+    terms, _ = count_terms(words(_bare(text[:_JUDGED])))
     which, where = partition.postings.find(terms)
     passages = partition.postings.passages[where]
     kept = used[partition.turn_of_passage[passages]]
@@ -76,3 +87,9 @@ def shared(partition: Partition, text: str, used: Mask, *, one_will_do: bool) ->
         known=bool(((counts >= fewest) & (share >= _HALF)).any()),
         weight=float(weight) / (_WIDE_SCALE if wide else 1.0),
     )
+
+
+def _bare(text: str) -> str:
+    """A message without greetings, thanks, and the words of asking; as it is where that leaves nothing."""
+    clauses = (clause for clause in _CLAUSE.split(fold(text)) if not is_small_talk(clause))
+    return _ASKED_FOR.sub(" ", "\n".join(clauses)).strip() or text
