@@ -3,15 +3,15 @@
     python benchmarks/relevance.py --embedder none
     python benchmarks/relevance.py --embedder local --cache vectors --turns 15,60,300
 
-Memories of a user and an assistant are made of the sentences in `benchmarks/relevant/`: a share of their rounds goes on
-about one subject, and some of these hold a fact. Each fact is asked for in its own words (as it is, after a
-greeting, as a request, without a question mark) and in others; so are turns of which each word stands in many
-("alike"). It counts as found when the whole turn stands in what `Memory.prepare` puts in front of the question under
-the policy `balanced`. The same memories then hear small talk, statements that have nothing to do with them, and
-statements about the subject.
+Memories of a user and an assistant are made of the sentences in `benchmarks/relevant/`: a share of their
+rounds goes on about one subject, and some of these hold a fact. Each fact is asked for in its own words
+(as it is, after a greeting, as a request, without a question mark) and in others; so are turns of which
+each word stands in many ("alike"). It counts as found when the whole turn stands in what `Memory.prepare`
+puts in front of the question under the policy `balanced`. The same memories then hear small talk,
+statements that have nothing to do with them, and statements about the subject.
 
-Statements and small talk with an odd number in their list are held out: no threshold was chosen with them at hand.
-Nothing leaves this machine. Vectors are kept in the folder given with `--cache`.
+Statements and small talk with an odd number in their list are held out: no threshold was chosen with them
+at hand. Nothing leaves this machine. Vectors are kept in the folder given with `--cache`.
 """
 
 from __future__ import annotations
@@ -144,42 +144,49 @@ def put(form: str, question: str) -> str:
 
 
 def ask(memory: convmem.Memory, lived: Lived, cell: Cell, *, vectors: bool) -> None:
-    """Put the questions and the statements."""
-    data = texts(lived.language)
-
-    def added(text: str) -> tuple[str, bool]:
-        prepared = memory.prepare([{"role": "user", "content": text}], user=lived.user, session="now")
-        return str(prepared.messages[-1]["content"]).removesuffix(text), bool(prepared.receipt.recalled)
+    """Put the questions, and to the first memory of a subject the statements."""
+    forms = texts(lived.language)["forms"]
 
     def question(what: str, text: str, fact: str) -> None:
-        block, _ = added(text)
+        block, _ = added(memory, lived, text)
         cell.add(what, hit=fact in block)
         if fact not in block:
             cell.missed.append(f"{what} [{lived.user}]: {text}{'' if block else ' (nothing quoted)'}")
 
     for number, (fact, plain, otherwise) in lived.facts:
-        form = data["forms"][number % len(data["forms"])]
         question("asked", plain, fact)
-        question("asked", put(form, plain), fact)
+        question("asked", put(forms[number % len(forms)], plain), fact)
         if vectors:
             question("otherwise", otherwise, fact)
-    if not lived.first:
-        return
-    for text, asked in lived.alike:
-        question("alike", asked, text)
+    if lived.first:
+        for text, asked in lived.alike:
+            question("alike", asked, text)
+        state(memory, lived, cell)
+
+
+def state(memory: convmem.Memory, lived: Lived, cell: Cell) -> None:
+    """Say what must get nothing, and what goes on with the subject."""
+    quiet = texts(lived.language)["quiet"]
     for what in ("small_talk", "unrelated"):
-        for number, text in enumerate(data["quiet"][what]):
-            block, quoted = added(text)
+        for number, text in enumerate(quiet[what]):
+            block, quoted = added(memory, lived, text)
             name = f"{what}, held out" if number % 2 else what
             cell.add(name, hit=not quoted and not block)
             if quoted:
                 cell.missed.append(f"{name} [{lived.user}]: {text}")
     for text in lived.subject["related"]:
-        cell.add("related", hit=added(text)[1])
+        cell.add("related", hit=added(memory, lived, text)[1])
+
+
+def added(memory: convmem.Memory, lived: Lived, text: str) -> tuple[str, bool]:
+    """What is put in front of a message, and whether any of it is quoted."""
+    prepared = memory.prepare([{"role": "user", "content": text}], user=lived.user, session="now")
+    return str(prepared.messages[-1]["content"]).removesuffix(text), bool(prepared.receipt.recalled)
 
 
 SHOWN = (
-    "asked", "otherwise", "alike", "small_talk", "small_talk, held out", "unrelated", "unrelated, held out", "related",
+    "asked", "otherwise", "alike",
+    "small_talk", "small_talk, held out", "unrelated", "unrelated, held out", "related",
 )  # fmt: skip
 
 

@@ -285,5 +285,5 @@ class Indexer:
             while not (self._closing or maker.done or taken == steps):
                 maker.step()
                 taken += 1
-        except Exception as error:  # noqa: BLE001 (only a measure is missing: turns must get their vectors)
+        except Exception as error:
             log.debug("everyday sentences cannot be embedded; they are tried again", exc_info=error)

@@ -1,4 +1,4 @@
-"""What is quoted does not depend on how much of the memory is about it; what has nothing to do with it is not."""
+"""What answers is quoted, whatever share of the memory is about it; to strangers nothing is."""
 
 from __future__ import annotations
 
@@ -20,20 +20,29 @@ EVERYDAY = [text for language in SENTENCES for text in language]
 ENGLISH_OTHER = [
     "The cellar smells of paint.", "My aunt breeds rabbits in Lund.", "The tram was full of skiers.",
     "I mended the blue curtain.", "Our dentist retired last spring.", "The choir sings on Thursdays.",
-    "I burnt the pancakes again.", "A heron stood on the roof.", "The lawyer wants a stamp.", "My boots leak.",
+    "I burnt the pancakes again.", "A heron stood on the roof.", "The lawyer wants a stamp.",
+    "My boots leak.",
 ]  # fmt: skip
 CHINESE_OTHER = [
-    "地窖里有股油漆味。", "姑妈在乡下养兔子。", "电车上全是滑雪的人。", "我补好了蓝窗帘。", "牙医去年春天退休了。",
+    "地窖里有股油漆味。", "姑妈在乡下养兔子。", "电车上全是滑雪的人。",
+    "我补好了蓝窗帘。", "牙医去年春天退休了。",
     "合唱团每周四排练。", "我又把煎饼烤糊了。", "屋顶上站着一只苍鹭。", "律师要盖个章。", "我的靴子漏水。",
 ]  # fmt: skip
 ALIKE = {
-    "english": ([f"The ferry to Elba costs {n} euros on day {n}." for n in range(31, 71)], "What does the ferry to Elba cost?"),
-    "chinese": ([f"去涠洲岛的轮渡第{n}天要{n}块钱。" for n in range(31, 71)], "去涠洲岛的轮渡要多少钱？"),
+    "english": (
+        [f"The ferry to Elba costs {n} euros on day {n}." for n in range(31, 71)],
+        "What does the ferry to Elba cost?",
+    ),
+    "chinese": (
+        [f"去涠洲岛的轮渡第{n}天要{n}块钱。" for n in range(31, 71)],
+        "去涠洲岛的轮渡要多少钱？",
+    ),
 }  # fmt: skip
 UNRELATED = [
     "The comet passes every seventy years.", "Write a limerick about a lazy wizard.", "Whales sleep upright.",
     "Turn this into plural: goose, mouse, tooth.", "The parliament elected a speaker.", "My niece juggles.",
-    "彗星每七十年经过一次。", "写一首打油诗，讲一个懒巫师。", "鲸鱼竖着睡觉。", "把这些词排成字母顺序。", "议会选出了议长。", "侄女会抛球杂耍。",
+    "彗星每七十年经过一次。", "写一首打油诗，讲一个懒巫师。", "鲸鱼竖着睡觉。",
+    "把这些词排成字母顺序。", "议会选出了议长。", "侄女会抛球杂耍。",
 ]  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class CohortMaker:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to embed. The cohort is None then for vectors that tell nothing apart."""
+        """Whether all are embedded; the cohort is None even then where the vectors tell nothing apart."""
         return not self._left
 
     def step(self) -> None:

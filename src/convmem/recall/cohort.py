@@ -1,8 +1,9 @@
 """What a message is like when it has nothing to do with a text: cosines with everyday sentences.
 
-A cosine alone says little: those of e5 lie near .8 for any two texts, those of others near .1. How far a turn lies
-above what unrelated sentences of its language reach with the same message means the same for every
-embedder, whatever the memory is about (the score normalisation of speaker verification: Z-norm, with a cohort).
+A cosine alone says little: those of e5 lie near .8 for any two texts, those of others near .1. How far a turn
+lies above what unrelated sentences of its language reach with the same message means the same for every
+embedder, whatever the memory is about. This is the score normalisation of speaker verification: Z-norm on the
+side of the message, T-norm on that of the turn, with a fixed cohort (Auckenthaler et al. 2000).
 """
 
 from __future__ import annotations
@@ -86,11 +87,13 @@ _CHINESE: Final = """\
 面试前我很紧张，后来倒挺顺利。"""
 
 SENTENCES: Final = tuple(_ENGLISH.splitlines()), tuple(_CHINESE.splitlines())
-"""Thirty-two in English, the same in Chinese: of everything a little, said by either side, of usual length."""
+"""Thirty-two in English, the same in Chinese: a little of everything, said by either side."""
 
 _EACH: Final = len(SENTENCES[0])
 _CHANCE: Final = 0.9
-"""Of the everyday sentences, the share that comes no nearer to any other than what counts as chance."""
+"""Of the everyday sentences, the share that comes no nearer to any other than what counts as chance: of 32
+values the highest few are pairs that do have something to do with each other.
+"""
 _CANDIDATES: Final = 512
 """Turns, the nearest first, that are looked at from their side too; the best one is among them."""
 _FLAT: Final = 1e-6
@@ -118,9 +121,9 @@ class Cohort:
     def of(passages: NDArray[Any], queries: NDArray[Any]) -> Cohort | None:
         """Take the vectors of all `SENTENCES`, English first; None when they tell nothing apart.
 
-        What counts as chance is read off the sentences themselves, so that it holds for any embedder: each in
-        turn is the message, the others are a memory that has nothing to do with it (and the cohort by which it
-        is judged). Nine of ten such messages stay below `chance`.
+        What counts as chance is read off the sentences themselves, so that it holds for any embedder: each
+        in turn is the message, the others are a memory that has nothing to do with it (and the cohort by
+        which it is judged). Nine of ten such messages stay below `chance`.
         """
         sides = [np.asarray(rows, dtype=np.float32).reshape(2, _EACH, -1) for rows in (passages, queries)]
         if not all(np.isfinite(side).all() for side in sides):
@@ -145,10 +148,10 @@ class Cohort:
     ) -> float:
         """How near the nearest turn is to a message: 1 is what the best of as many unrelated ones reaches.
 
-        A turn is as near as it is from both sides: above what the message reaches with everyday sentences, and
-        above what the turn reaches with everyday messages (some turns are near to everything). Maxima of n
-        draws grow as the square root of ln n, and chance with them; with fewer turns than it was read
-        off, it stays: maxima of a handful follow no such law, and one odd pair would pass.
+        A turn is as near as it is from both sides: above what the message reaches with everyday sentences,
+        and above what the turn reaches with everyday messages (some turns are near to everything). Maxima of
+        n draws grow as the square root of ln n, and chance with them; with fewer turns than it was read off,
+        it stays: maxima of a handful follow no such law, and one odd pair would pass.
 
         Args:
             vectors: the message's, [k, dim].
@@ -182,7 +185,7 @@ class Cohort:
 def _left_out(cosines: NDArray[np.float32]) -> Floats | None:
     """For each sentence how near the nearest of the others comes; None where all are alike.
 
-    A sentence and its own place among the turns, which in the other language is its translation, are left out.
+    A sentence's own place among the turns, where its translation stands in the other language, is left out.
     """
     apart = cosines.astype(np.float64)
     np.fill_diagonal(apart, np.nan)

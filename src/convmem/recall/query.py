@@ -198,7 +198,7 @@ def _least(
     rows = int(np.count_nonzero(used))
     few = rows < settings.few
     comparable = int(np.count_nonzero(same_language)) >= (rows / 2 if few else settings.few)
-    asks = intent.is_question(query.text)
+    asks = intent.is_question(query.text) or intent.question_share(query.text[:_JUDGED]) > _ASKED
     near = _near(partition, query, used)
     if not asks and near is None and comparable and not few and scores.dense is not None:
         # What was said before the message is no reason to quote to it.
@@ -214,6 +214,12 @@ def _least(
         pointed=named or (dated and _about_then(query.text)),
     )
     return abstain.least(scores, used, signs)
+
+
+_ASKED: Final = 0.1
+"""Share of a message's characters in questions from which it asks something, wherever the question stands."""
+_JUDGED: Final = 4_000
+"""Characters of a message in which a question is looked for."""
 
 
 def _near(partition: Partition, query: Query, used: Mask) -> float | None:

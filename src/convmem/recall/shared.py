@@ -23,13 +23,16 @@ terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
 _WIDE_SCALE: Final = 1.5
-"""Three terms a word weigh as much as one when sums of them are divided by a root: about the root of three."""
+"""By which weights in Chinese are divided: where a word makes three terms, the sum over a root grows with the
+root of three, less what single characters share by accident.
+"""
 
 
 _CLAUSE: Final = re.compile(r"[,，、.。!！?？;；:：\n]+")
 _ASKED_FOR: Final = re.compile(
     r"\b(?:(?:can|could|would|will) you )?(?:please )?(?:tell|remind|show) me(?: again| once more| please)?\b"
-    r"|\bdo you (?:still )?(?:remember|know|recall)\b|\bi(?: was|'m)? wonder(?:ing)?\b|\bi (?:want|'d like) to know\b"
+    r"|\bdo you (?:still )?(?:remember|know|recall)\b|\bi(?: was|'m)? wonder(?:ing)?\b"
+    r"|\bi (?:want|'d like) to know\b"
     r"|(?:请|麻烦你?|能不能|可以)?再?(?:告诉|提醒)(?:我|一下)+(?:一遍|一次|一下)?|(?:你|还|是否)*记得|我想(?:问|知道)(?:一下)?|请问"
 )
 """How people ask, which says nothing about what they ask for. Folded."""
