@@ -236,6 +236,7 @@ class Recaller:
         embedder = self._embedder
         if embedder is None:
             return None
+        self.indexer.want_cohort()
         with self._lock:
             if self._embedding and self.expected_s > self._deadline_s:
                 return None
@@ -349,6 +350,7 @@ class Recaller:
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
+            cohort=self.indexer.cohort,
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)
