@@ -149,7 +149,9 @@ class Dialect:
         null_fields: whether other fields of OpenAI's messages may be there when they are null, as in the
             dump of a reply.
         part_fields: the fields a content part may have besides its type and its payload.
-        part_types: the types of content parts that only this provider has, by role.
+        user_parts: the types of content parts that a user's message may have.
+        assistant_parts: the types that an assistant's may have.
+        sees: patterns of the models that take pictures; others take text alone.
         ignores_unknown: whether other fields are passed over instead of refused.
         beside_calls: what may stand for content beside tool calls when there is none.
         empty_assistant: whether an assistant message with neither text nor calls is taken.
@@ -171,6 +173,7 @@ class Dialect:
         call_fields: the fields a tool call may have.
         call_ids: how ids of tool calls are made, from the number of the request and of the call in it.
         call_id_pattern: what ids of tool calls must look like.
+        calls_need_tools: whether a request with calls in its messages must offer tools.
         json_arguments: whether the arguments of a call must be JSON.
         signed_calls: whether the first tool call of a message is signed, and the signature is asked for
             until the next user message, as Gemini 3 does.
@@ -196,7 +199,9 @@ class Dialect:
     message_fields: Mapping[str, frozenset[str]] = field(default_factory=lambda: MESSAGE_FIELDS)
     null_fields: bool = False
     part_fields: frozenset[str] = _PART_FIELDS
-    part_types: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    user_parts: frozenset[str] = frozenset({"file", "image_url", "input_audio", "text"})
+    assistant_parts: frozenset[str] = frozenset({"refusal", "text"})
+    sees: tuple[str, ...] = ("*",)
     ignores_unknown: bool = False
     beside_calls: frozenset[ContentForm] = frozenset({"absent", "empty", "null"})
     empty_assistant: bool = False
@@ -218,6 +223,7 @@ class Dialect:
     call_fields: frozenset[str] = frozenset({"custom", "function", "id", "type"})
     call_ids: str = "call_{request:06d}_{call}"
     call_id_pattern: str | None = None
+    calls_need_tools: bool = False
     json_arguments: bool = False
     signed_calls: bool = False
     whole_calls: bool = False

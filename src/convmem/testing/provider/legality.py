@@ -6,6 +6,7 @@ everything else; `wording.py` tells a problem as a vendor would.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from convmem.testing.provider.message_legality import message_problems
@@ -53,7 +54,10 @@ def chat_problems(body: Mapping[str, object], dialect: Dialect, rule: ReasoningR
         what = f"expected at most {dialect.message_limit} messages, got {len(messages)}"
         facts = {"limit": dialect.message_limit, "count": len(messages)}
         return [*found, Problem("messages", what, "too-many", facts)]
+    model = str(body.get("model", "")).lower().rpartition("/")[2]
+    sees = any(fnmatchcase(model, pattern) for pattern in dialect.sees)
+    user_parts = dialect.user_parts if sees else frozenset({"text"})
     for index, message in enumerate(messages):
-        found.extend(message_problems(message, index, dialect, rule))
+        found.extend(message_problems(message, index, dialect, rule, user_parts))
     found.extend(order_problems(body, messages, dialect, rule))
     return found

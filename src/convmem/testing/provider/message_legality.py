@@ -19,15 +19,13 @@ __all__ = ["is_empty_assistant", "message_problems"]
 
 _NAME_PATTERN = re.compile(r"[^\s<|\\/>]+")
 _TEXT_ONLY = frozenset({"text"})
-_PART_TYPES = {
-    "assistant": frozenset({"refusal", "text"}),
-    "user": frozenset({"file", "image_url", "input_audio", "text"}),
-}
 _SAYING = ("tool_calls", "refusal", "audio", "function_call", "prefix", "partial")
 _OPENAI_FIELDS = frozenset[str]().union(*MESSAGE_FIELDS.values())
 
 
-def message_problems(message: object, index: int, dialect: Dialect, rule: ReasoningRule) -> Iterator[Problem]:
+def message_problems(
+    message: object, index: int, dialect: Dialect, rule: ReasoningRule, user_parts: frozenset[str]
+) -> Iterator[Problem]:
     """Find what is wrong with the message at `index`.
 
     Args:
@@ -35,6 +33,7 @@ def message_problems(message: object, index: int, dialect: Dialect, rule: Reason
         index: its place among the messages.
         dialect: whose rules to apply.
         rule: what the provider does with reasoning sent back to it.
+        user_parts: the types of content parts that the model takes of a user.
     """
     at = f"messages[{index}]"
     if not is_object(message):
@@ -57,7 +56,7 @@ def message_problems(message: object, index: int, dialect: Dialect, rule: Reason
         what = "expected a string or a non-empty array of content parts, got nothing"
         yield Problem(f"{at}.content", what, "content-missing", {"index": index, "role": role})
     else:
-        yield from _content_problems(message["content"], index, role, dialect)
+        yield from _content_problems(message["content"], index, role, dialect, user_parts)
     call_id = message.get("tool_call_id")
     if role == "tool" and (not isinstance(call_id, str) or not call_id):
         yield Problem(f"{at}.tool_call_id", "expected a non-empty string")
@@ -185,7 +184,13 @@ def _call_detail_problems(detail: object, at: str, payload: str) -> Iterator[Pro
         yield Problem(f"{at}.{payload}", "expected a string")
 
 
-def _content_problems(content: object, index: int, role: str, dialect: Dialect) -> Iterator[Problem]:
+def _content_problems(
+    content: object,
+    index: int,
+    role: str,
+    dialect: Dialect,
+    user_parts: frozenset[str] = _TEXT_ONLY,
+) -> Iterator[Problem]:
     at = f"messages[{index}].content"
     facts: dict[str, object] = {"index": index, "role": role}
     if isinstance(content, str):
@@ -202,7 +207,7 @@ def _content_problems(content: object, index: int, role: str, dialect: Dialect) 
     if role in dialect.text_roles:
         yield Problem(at, f"expected a string for the role {role}", "content-list", facts)
         return
-    allowed = _PART_TYPES.get(role, _TEXT_ONLY) | dialect.part_types.get(role, frozenset())
+    allowed = {"assistant": dialect.assistant_parts, "user": user_parts}.get(role, _TEXT_ONLY)
     for number, part in enumerate(content):
         yield from _part_problems(part, f"{at}[{number}]", allowed, {**facts, "part": number}, dialect)
 
@@ -212,7 +217,9 @@ def _part_problems(
 ) -> Iterator[Problem]:
     kind = part.get("type") if is_object(part) else None
     if not is_object(part) or not isinstance(kind, str) or kind not in allowed:
-        yield Problem(f"{at}.type", f"expected one of {', '.join(sorted(allowed))}, got {kind!r:.60}")
+        known = ", ".join(sorted(allowed))
+        what = f"expected one of {known}, got {kind!r:.60}"
+        yield Problem(f"{at}.type", what, "part-type", {**facts, "kind": kind, "kinds": known})
         return
     if not _PART_PAYLOADS[kind](part.get(kind)):
         yield Problem(f"{at}.{kind}", "missing or of the wrong type")

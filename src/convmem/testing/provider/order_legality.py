@@ -39,6 +39,11 @@ def order_problems(
     yield from _tool_problems(placed)
     yield from _position_problems(placed, dialect)
     yield from _end_problems(placed, dialect)
+    if dialect.calls_need_tools and not body.get("tools"):
+        called = next((index for index, message in placed if message.get("tool_calls")), None)
+        if called is not None:
+            what = "a request with tool_calls in its messages must offer tools"
+            yield Problem(f"messages[{called}].tool_calls", what, "tools-missing")
     newest = max((index for index, message in placed if message.get("role") == "user"), default=-1)
     if not thinking_is_off(body, dialect):
         if rule in {"require", "require-in-loop"} and body.get("tools"):
@@ -129,7 +134,8 @@ def _position_problems(
         elif leading:
             leading = False
             if dialect.user_first and role != "user":
-                yield Problem(at, "the first message must be a user's", "user-first", facts)
+                what = f"{TEMPLATE} the first message must be a user's"
+                yield Problem(at, what, "user-first", facts)
         if dialect.alternating and index and role in {"assistant", "user"} and before == role:
             what = f"{TEMPLATE} successive user or assistant messages are not supported"
             yield Problem(at, what, "alternating", facts)

@@ -293,9 +293,8 @@ def _reasoning_problems(items: Sequence[Mapping[str, object]], kept: Keeper) -> 
         kind, item_id = str(item.get("type", "message")), item.get("id")
         at = f"input[{index}]"
         if kind == "reasoning":
-            after = items[index + 1] if index + 1 < len(items) else {}
             facts = {"id": item_id}
-            if not _is_said(after):
+            if not any(map(_is_said, items[index + 1 : index + 2])):
                 what = "reasoning without what was said after it"
                 yield Problem(at, what, "reasoning-alone", facts)
             if isinstance(item_id, str):
@@ -311,5 +310,5 @@ def _reasoning_problems(items: Sequence[Mapping[str, object]], kept: Keeper) -> 
 
 def _is_said(item: Mapping[str, object]) -> bool:
     """Whether an item is the model's, and not somebody else's turn."""
-    kind = str(item.get("type", "message" if item else ""))
+    kind = str(item.get("type", "message"))
     return item.get("role") == "assistant" if kind == "message" else kind.endswith(("_call", "reasoning"))

@@ -30,6 +30,8 @@ def _fields(*assistant: str, named: tuple[str, ...] = _ROLES) -> dict[str, froze
     return {role: fields if role in named else fields - {"name"} for role, fields in made.items()}
 
 
+_SEEN = frozenset({"image_url", "text"})
+
 _DEEPSEEK = Dialect(
     name="deepseek",
     request_fields=REQUEST_FIELDS | {"thinking", "user_id"},
@@ -37,6 +39,8 @@ _DEEPSEEK = Dialect(
     null_fields=True,
     beside_calls=frozenset({"empty"}),
     text_roles=frozenset({"assistant", "tool"}),
+    user_parts=_SEEN,
+    sees=("deepseek-flash*", "deepseek-v4-flash*", "deepseek-v4.1-flash*"),
     reasoning="require",
     leading_system=True,
     last="prefix",
@@ -61,6 +65,7 @@ _TEMPLATE = Dialect(
     reasoning="accept",
     reasoning_field="reasoning",
     leading_system=True,
+    user_first=True,
     alternating=True,
     null_tool_calls=True,
     call_ids="chatcmpl-tool-{request:06d}{call}",
@@ -82,6 +87,8 @@ _HOSTED = Dialect(
     message_fields=_fields(),
     beside_calls=frozenset({"empty"}),
     text_roles=frozenset({"assistant", "tool"}),
+    user_parts=_SEEN,
+    assistant_parts=frozenset({"text"}),
     reasoning="accept",
     leading_system=True,
     pattern_names=False,
@@ -89,10 +96,10 @@ _HOSTED = Dialect(
 )
 
 _TABLE = (
-    Dialect(name="openai", empty_assistant=True, message_limit=2_048),
+    Dialect(name="openai", empty_assistant=True, message_limit=2_048, call_id_pattern=".{1,40}"),
     _DEEPSEEK,
-    replace(_DEEPSEEK, name="deepseek-v3.2", reasoning="require-in-loop"),
-    replace(_DEEPSEEK, name="deepseek-r1", reasoning="refuse", alternating=True),
+    replace(_DEEPSEEK, name="deepseek-v3.2", reasoning="require-in-loop", sees=()),
+    replace(_DEEPSEEK, name="deepseek-r1", reasoning="refuse", user_first=True, alternating=True, sees=()),
     _TEMPLATE,
     replace(
         _TEMPLATE,
@@ -184,11 +191,12 @@ _TABLE = (
         name="mistral",
         request_fields=REQUEST_FIELDS | {"prompt_mode", "random_seed", "safe_prompt"},
         message_fields=_fields("prefix", named=("tool",)),
-        part_types={"assistant": frozenset({"thinking"})},
+        assistant_parts=frozenset({"text", "thinking"}),
         beside_calls=frozenset({"absent", "empty"}),
         text_roles=frozenset(),
         reasoning="refuse",
         reasoning_form="parts",
+        user_first=True,
         assistant_after_tool=True,
         last="prefix",
         call_ids="{request:07d}{call:02d}",
@@ -208,6 +216,8 @@ _TABLE = (
         alternating=True,
         last="never-assistant",
         call_ids="toolu_{request:06d}{call}",
+        call_id_pattern="[0-9A-Za-z_-]{1,64}",
+        calls_need_tools=True,
         json_arguments=True,
         errors="anthropic",
     ),
@@ -215,6 +225,7 @@ _TABLE = (
         _HOSTED,
         name="openrouter",
         request_fields=REQUEST_FIELDS | {"models", "plugins", "provider", "reasoning", "transforms"},
+        user_parts=_SEEN | {"file", "input_audio"},
         part_fields=_MARKED,
         text_roles=frozenset(),
         reasoning_field="reasoning",
@@ -283,7 +294,10 @@ def dialect_of(model: object) -> DialectName:
     if not isinstance(model, str):
         return "openai"
     name = model.lower().rpartition("/")[2]
-    return next((dialect for pattern, dialect in _MODELS if fnmatchcase(name, pattern)), "openai")
+    for pattern, dialect in _MODELS:
+        if fnmatchcase(name, pattern):
+            return dialect
+    return "openai"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,13 @@ _OPENAI: _Wordings = {
         "with length {count} instead.",
         error={"code": "array_above_max_length"},
     ),
+    "part-type": Refusal(
+        "Invalid value: '{kind}'. Supported values are: {kinds}.", error={"code": "invalid_value"}
+    ),
+    "call-id": Refusal(
+        "Invalid '{at}': string too long. Expected a string with maximum length 40, but got a longer one.",
+        error={"code": "string_above_max_length"},
+    ),
     "call-unanswered": Refusal(
         "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
         "'tool_call_id'. The following tool_call_ids did not have response messages: {id}"
@@ -87,6 +94,7 @@ _DEEPSEEK: _Wordings = {
     "content-absent": Refusal(f"{_DESERIALIZE}: missing field `content`"),
     "content-missing": Refusal(f"{_DESERIALIZE}: missing field `content`"),
     "content-null": Refusal(f"{_DESERIALIZE}: invalid type: null, expected a string"),
+    "part-type": Refusal(f"{_DESERIALIZE}: unknown variant `{{kind}}`, expected `text`"),
     "content-list": Refusal(f"{_DESERIALIZE}: invalid type: sequence, expected a string"),
     "role": Refusal(
         f"{_DESERIALIZE}.role: unknown variant `{{role}}`, expected one of `system`, `user`, `assistant`, "
@@ -100,6 +108,10 @@ _DEEPSEEK: _Wordings = {
         "deepseek-reasoner does not support successive user or assistant messages (messages[{place}] and "
         "messages[{index}] in your input). You should interleave the user/assistant messages in the message "
         "sequence."
+    ),
+    "user-first": Refusal(
+        "The first message (except the system message) of deepseek-reasoner must be a user message, but an "
+        "assistant message detected."
     ),
     "last": Refusal(
         "The last message of deepseek-reasoner must be a user message, or an assistant message with prefix "
@@ -165,6 +177,8 @@ _ANTHROPIC: _Wordings = {
         'messages: roles must alternate between "user" and "assistant", but found multiple "{role}" roles in '
         "a row"
     ),
+    "call-id": Refusal("messages.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$': {id}"),
+    "tools-missing": Refusal("Requests which include `tool_use` or `tool_result` blocks must define tools"),
     "user-first": Refusal('messages: first message must use the "user" role'),
     "last": Refusal(
         "This model does not support assistant message prefill. The conversation must end with a user "
