@@ -17,7 +17,7 @@ TWO_CALLS = Reply(tool_calls=[ToolCall("f", {"a": "b" * 20}), ToolCall("f", {"c"
 
 
 def table() -> tuple[list[str], dict[str, dict[str, str]]]:
-    """The names of the dialects, and the cells by row and dialect; several tables, each with some dialects."""
+    """The names of the dialects, and the cells by row and dialect, of all the tables."""
     text = DOCUMENT.read_text(encoding="utf-8").partition("<!-- the tests read these tables -->")[2]
     text = text.partition("\n## ")[0]
     names: list[str] = []
@@ -69,7 +69,7 @@ CALL_ID = "abc123def"  # what every one of them takes
 
 
 def asked(provider, **fields) -> list[dict]:
-    """A round with a tool call that is legal in the provider's dialect, but for `fields` of the call's turn."""
+    """A round with a tool call, legal in the provider's dialect but for `fields` of the call's turn."""
     dialect = DIALECTS[provider.dialect]
     one = call(CALL_ID)
     if dialect.signed_calls:

@@ -26,12 +26,12 @@ __all__ = ["ceiling_tokens", "overflow", "request_tokens"]
 # letters of other alphabets, a character of any other script.
 _PIECE = re.compile(
     r"(?P<word> ?[A-Z]?[a-z]+)|(?P<capitals> ?[A-Z]+)|(?P<blank>\s+)|(?P<letters> ?[\u00c0-\u08ff]+)"
-    r"|(?P<rare>[\U00010000-\U0010ffff])|.",
+    r"|(?P<han>[\u3040-\u9fff]+)|(?P<rare>[\U00010000-\U0010ffff])|.",
     re.DOTALL,
 )
 # How many characters of each are one token where tokens are short. Tables know nearly every English word of
 # five letters, and few compounds.
-_PER_TOKEN = {"word": 5, "capitals": 1.5, "blank": 16, "letters": 2}
+_PER_TOKEN = {"word": 5, "capitals": 1.5, "blank": 16, "letters": 2, "han": 0.95}
 _COMPOUND, _PER_COMPOUND_TOKEN = 12, 3.5
 _RARE = 3  # emoji and rare Han: most of their four bytes
 _PER_MESSAGE = 4
