@@ -58,6 +58,8 @@ def lone_surrogate(value: object) -> bool:
         json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         return True
+    except RecursionError:  # deeper than can be written; what it holds is refused, or not looked at
+        return False
     return False
 
 
