@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tests.provider.asking import CALLS, HI, IMAGE, TOOLS, USER, call, chat, post, result, says, user
 
 from convmem.testing import LocalProvider
-from convmem.testing.provider import problems
+from convmem.testing.provider import DIALECTS, problems
+from convmem.testing.provider.legality import chat_problems
+from convmem.testing.provider.wording import refusal_of
 
 # Legality.
 
@@ -220,6 +222,26 @@ MUTATIONS = {
     "interrupted results": ("tool", lambda old: [USER, old]),
     "not an object": ("user", lambda _: [None]),
 }
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "text", "user", "assistant"])
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "text", "id"]), inner)
+    ),
+    max_leaves=4,
+)
+FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name", "prefix", "reasoning_content", "refusal")
+ODD = st.lists(ANYTHING | st.dictionaries(st.sampled_from(FIELDS), ANYTHING), min_size=1, max_size=3)
+
+
+@given(ODD, st.fixed_dictionaries({}, optional={"tools": ANYTHING, "response_format": ANYTHING}))
+def test_whatever_json_is_sent_is_judged_and_told(messages, options):
+    for dialect in DIALECTS.values():
+        found = chat_problems(chat(messages, **options), dialect, dialect.reasoning)
+        if found:
+            assert refusal_of(found, dialect).status in {400, 422, 500}
 
 
 @settings(deadline=None)

@@ -68,7 +68,7 @@ def is_empty_assistant(message: Mapping[str, object]) -> bool:
         return False
     content = message.get("content")
     if is_array(content):
-        kinds = {part.get("type") for part in content if is_object(part)}
+        kinds = {str(part.get("type")) for part in content if is_object(part)}
         texts = [part.get("text") for part in content if is_object(part)]
         return kinds <= {"text", "thinking"} and not any(texts)
     return not content

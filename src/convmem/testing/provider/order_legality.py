@@ -123,9 +123,10 @@ def _position_problems(
 ) -> Iterator[Problem]:
     """Messages that may only stand at the start, at the end, or behind certain others."""
     leading = True
-    before: object = None
+    before = ""
     for index, message in placed:
-        at, role = f"messages[{index}]", message.get("role")
+        at, given = f"messages[{index}]", message.get("role")
+        role = given if isinstance(given, str) else ""
         facts: dict[str, object] = {"index": index, "role": role, "before": before, "place": index - 1}
         if role in {"developer", "system"}:
             if dialect.leading_system and not leading:

@@ -165,7 +165,7 @@ def _format_problems(body: Mapping[str, object], dialect: Dialect) -> Iterator[P
     if not is_object(wanted):
         return
     kind = wanted.get("type")
-    if kind not in dialect.formats:
+    if not isinstance(kind, str) or kind not in dialect.formats:
         what = f"expected one of {', '.join(sorted(dialect.formats))}"
         yield Problem("response_format.type", what, "format", {"format": kind})
     if kind == "json_schema" and not is_object(wanted.get("json_schema")):
