@@ -140,7 +140,7 @@ def ask(client: Any, door: str, app: App, *, model: str, dialect: str, tools: bo
         options["response_format"] = {"type": "json_object"}
     given = {"model": model, "messages": app.messages(dialect), **options}
     if door == "chat":
-        return _of_message(client.chat.completions.create(**given).choices[0].message.to_dict())
+        return _of_message(client.chat.completions.create(**given).choices[0].message.to_dict(warnings=False))
     return _of_stream(client.chat.completions.create(**given, stream=True))
 
 
@@ -160,7 +160,7 @@ def _of_stream(chunks: Any) -> Said:
     made: dict[str, list[str]] = {}
     for chunk in chunks:
         for choice in chunk.choices:
-            delta = choice.delta.to_dict()
+            delta = choice.delta.to_dict(warnings=False)
             text, thought = _text(delta.get("content"))
             said.text += text + ((delta.get("audio") or {}).get("transcript") or "")
             said.thought += thought + (delta.get("reasoning_content") or delta.get("reasoning") or "")
