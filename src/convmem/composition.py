@@ -40,6 +40,10 @@ _CONTEXT_TURNS = 2
 _DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
 _LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
 _NOTHING = Block("", (), 0, None)
+_SEALED = (
+    "neither a user nor a session was named, and the history came back without some of its words, so nothing is"
+    " added to the call"
+)
 
 
 class Composition:
@@ -91,6 +95,8 @@ class Composition:
             embed_until: how long to wait for them, by the monotonic clock; None: as long as it takes.
             until: when the call goes out; likewise.
         """
+        if self._placement.sealed:
+            return self._sealed()
         started = time.perf_counter()
         window = self._windowing.decide(until)
         self._ms["compose"] = (time.perf_counter() - started) * 1_000
@@ -272,6 +278,12 @@ class Composition:
         if not self._request.json_mode or not dialect.breaks_json_mode(messages):
             return False
         return not dialect.breaks_json_mode([*self._request.settings, *self._request.turns])
+
+    def _sealed(self) -> Composed:
+        """The call as it was made: the journal has words of its turns that its caller did not send."""
+        new = sum(count_message(turn, self._count) for turn in self._request.turns)
+        tokens = Tokens(system=self._windowing.system, new=new)
+        return Composed(tokens=tokens, notes=[_SEALED], told=frozenset({_SEALED}))
 
     def _as_made(self, out: Composed) -> Composed:
         """The call goes out as it was made."""

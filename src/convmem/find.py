@@ -14,25 +14,30 @@ if TYPE_CHECKING:
 
     from convmem.journal import Forest
     from convmem.session.align import Alignment, Incoming
+    from convmem.types import Message
     from convmem.wire.chat import Held
 
 __all__ = ["find_held", "find_session"]
 
 _LOOKED_UP = 64
+_LOOKED_UP_ALONE = 4
+"""Turns, the last that had their answer, that are looked up by meaning where a history comes in other clothes."""
 _LEAST_KNOWN = 2
 
 
 def find_session(
-    forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming]
+    forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming], messages: Sequence[Message]
 ) -> SessionRef | None:
     """The session whose chain these turns continue: two turns or more of it, or None.
 
     Of several the one that knows most of them; of those one that ends where the history goes on, since two
-    chats may begin alike; of those the last written.
+    chats may begin alike; of those the last written. Where equality does not explain all that had its answer,
+    the history may have come in other clothes: then sessions that know its last turns are read.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
     history that is sent whole and ends where the session ends continues it, so that nothing of the session
-    is in the answer that the caller did not send.
+    is in the answer that the caller did not send. In other clothes it continues a session only when no other
+    one fits as well.
     """
     if len(turns) < _LEAST_KNOWN:
         return None
@@ -47,7 +52,39 @@ def find_session(
         fit = (place.known, _at_end(place))
         if fit > most and (user is not None or _vouched(place)):
             best, most = ref, fit
-    return best
+    answered = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role == "assistant"), 0)
+    if most[0] >= answered:
+        return best
+    return _find_redressed(forest, key, user, turns, messages, answered, most) or best
+
+
+def _find_redressed(
+    forest: Forest,
+    key: bytes,
+    user: str | None,
+    turns: Sequence[Incoming],
+    messages: Sequence[Message],
+    answered: int,
+    most: tuple[int, bool],
+) -> SessionRef | None:
+    """The session that knows more of these turns in other clothes than `most`."""
+    last = dict.fromkeys(turn.meaning for turn in turns[max(0, answered - _LOOKED_UP_ALONE) : answered])
+    refs = dict.fromkeys(forest.store.find(FindRequest(user, (), tuple(last))))
+    if (ended := forest.ended_with(user, messages[answered - 1])) is not None:
+        refs = {ended: None, **refs}
+    best: SessionRef | None = None
+    rivals = 0
+    for ref in refs:
+        _, tree = forest.tree(ref)
+        place = align(key, tree, turns, likeness=forest.likeness(ref, messages))
+        fit = (place.known, _at_end(place))
+        if fit < most or not (user is not None or _vouched(place)):
+            continue
+        if fit > most:
+            best, most, rivals = ref, fit, 0
+        elif best is not None:
+            rivals += place.hidden
+    return None if user is None and rivals else best
 
 
 def _at_end(place: Alignment) -> bool:
