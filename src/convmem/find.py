@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from convmem.journal import Forest
     from convmem.session.align import Alignment, Incoming
+    from convmem.session.tree import Tree
     from convmem.types import Message
     from convmem.wire.chat import Held
 
@@ -35,8 +36,8 @@ def find_session(
     the history may have come in other clothes: then sessions that know its last turns are read.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
-    history that is sent whole and ends where the session ends continues it, so that nothing of the session
-    is in the answer that the caller did not send. In other clothes it continues a session only when no other
+    history that is sent whole and ends where the session ends, but for half replies to it, continues it, so that
+    nothing of the session is in the answer that the caller did not send. In other clothes it continues a session only when no other
     one fits as well.
     """
     if len(turns) < _LEAST_KNOWN:
@@ -50,7 +51,7 @@ def find_session(
         _, tree = forest.tree(ref)
         place = align(key, tree, turns)
         fit = (place.known, _at_end(place))
-        if fit > most and (user is not None or _vouched(place)):
+        if fit > most and (user is not None or _vouched(tree, place)):
             best, most = ref, fit
     answered = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role == "assistant"), 0)
     if most[0] >= answered:
@@ -78,7 +79,7 @@ def _find_redressed(
         _, tree = forest.tree(ref)
         place = align(key, tree, turns, likeness=forest.likeness(ref, messages))
         fit = (place.known, _at_end(place))
-        if fit < most or not (user is not None or _vouched(place)):
+        if fit < most or not (user is not None or _vouched(tree, place)):
             continue
         if fit > most:
             best, most, rivals = ref, fit, 0
@@ -91,8 +92,13 @@ def _at_end(place: Alignment) -> bool:
     return place.kind in {"continue", "repeat"}
 
 
-def _vouched(place: Alignment) -> bool:
-    return place.base == ROOT and _at_end(place)
+def _vouched(tree: Tree, place: Alignment) -> bool:
+    """Whether the list was sent whole and ends where the session ends, but for half replies to it."""
+    if place.base != ROOT:
+        return False
+    replies = [child for child in tree.children(place.end) if child.settled] if place.identities else []
+    half = all(child.state == "partial" and not tree.children(child.identity) for child in replies)
+    return _at_end(place) or (place.kind == "regenerate" and half)
 
 
 def find_held(

@@ -352,11 +352,11 @@ def _dress_of_calls(known: Look, came: Look) -> Dress | None:
             return None
         if call_id and call_id in text:  # nobody but a program tells an id
             left = ""
-        for leaf in sorted((call_id, *told, *_keys(arguments)), key=len, reverse=True):
+        for leaf in sorted({call_id, *told, *_keys(arguments)}, key=len, reverse=True):
             for form in _forms(leaf):
-                left = left.replace(form, " ") if form else left
-    letters = _CALL_WORDS.sub(" ", re.sub(r"\\[nrt]|None|null", " ", left))
-    if any(character.isalnum() for character in letters):
+                left = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", " ", left) if form else left
+    letters = re.sub(r"\\[nrt]|None|null", " ", left)
+    if any(character.isalnum() for character in _CALL_WORDS.sub(" ", letters)):
         return None
     return Dress(sure=True, hidden=normal_text(known.text) not in normal_text(text))
 
@@ -405,7 +405,8 @@ def _keys(value: object) -> Iterator[str]:
 
 def _forms(text: str) -> tuple[str, ...]:
     """How a text may stand in a rendered call: as it is, as in JSON, as in Python."""
-    return text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]
+    forms = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])
+    return tuple(dict.fromkeys(forms))
 
 
 def _found(leaf: str, text: str) -> bool:
