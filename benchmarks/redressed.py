@@ -66,7 +66,10 @@ TOOLS = [
         "type": "function",
         "function": {
             "name": "lookup",
-            "parameters": {"type": "object", "properties": {"word": {"type": "string"}, "n": {"type": "integer"}}},
+            "parameters": {
+                "type": "object",
+                "properties": {"word": {"type": "string"}, "n": {"type": "integer"}},
+            },
         },
     }
 ]
@@ -140,7 +143,9 @@ def decorations(rng: random.Random) -> Callable[[], Decoration]:
     reminder = rng.choice(["Answer in one paragraph.", "Never mention prices.", "请用中文回答。"])
 
     def passages() -> str:
-        return "\n".join(f"[{i + 1}] Page {rng.randrange(900)}: {_text(rng, ANSWERED)}" for i in range(rng.randrange(1, 4)))
+        return "\n".join(
+            f"[{i + 1}] Page {rng.randrange(900)}: {_text(rng, ANSWERED)}" for i in range(rng.randrange(1, 4))
+        )
 
     def now() -> str:
         minutes = next(clock)
@@ -224,7 +229,9 @@ def redressed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
         front, end = app.decorates() if app.decorates is not None else ("", "")
         newest = {"role": "user", "content": f"{front}{words}{end}"}
         if rng.random() < app.breaks and (turn or who == "both"):
-            half = Fault.cut(Reply("Half of it is here, and then the line " * 3, chunk_size=5), after_chunks=6)
+            half = Fault.cut(
+                Reply("Half of it is here, and then the line " * 3, chunk_size=5), after_chunks=6
+            )
             same = room.ask(client, [*history, newest], half, stream=True)
             out.bytes_differ += not same
             said += 1  # the half reply, which stands on a branch of its own
@@ -238,7 +245,11 @@ def redressed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
             content = rng.choice([None, "Let me look that up."])
             out.bytes_differ += not room.ask(client, sent, Reply(content, tool_calls=[call]), tools=TOOLS)
             result = f"{word}: found {rng.randrange(999)} times"
-            told = {"id": call_id, "type": "function", "function": {"name": "lookup", "arguments": call.payload}}
+            told = {
+                "id": call_id,
+                "type": "function",
+                "function": {"name": "lookup", "arguments": call.payload},
+            }
             made = {"role": "assistant", "content": content, "tool_calls": [told]}
             results = {"role": "tool", "tool_call_id": call_id, "content": result}
             sent = [*sent, made, results]
@@ -247,7 +258,9 @@ def redressed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
                 pass  # it keeps nothing but what was said
             elif app.tells_calls:
                 text = "\n".join(filter(None, (content, as_text(rng, told))))
-                history.append({"role": "assistant", "content": text, **({"name": "main"} if app.named else {})})
+                history.append(
+                    {"role": "assistant", "content": text, **({"name": "main"} if app.named else {})}
+                )
                 history.append({"role": "user", "content": f"Observation:\n{result}"})
             else:
                 history += [{**made, "name": "main"} if app.named else made, results]

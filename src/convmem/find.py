@@ -23,6 +23,7 @@ __all__ = ["find_held", "find_session"]
 _LOOKED_UP = 64
 _LOOKED_UP_ALONE = 4
 """Turns, the last that had their answer, that are looked up by meaning where a history comes in other clothes."""
+_LOOKED_UP_REPLIES = 8
 _LEAST_KNOWN = 2
 
 
@@ -71,8 +72,10 @@ def _find_redressed(
     """The session that knows more of these turns in other clothes than `most`."""
     last = dict.fromkeys(turn.meaning for turn in turns[max(0, answered - _LOOKED_UP_ALONE) : answered])
     refs = dict.fromkeys(forest.store.find(FindRequest(user, (), tuple(last))))
-    if (ended := forest.ended_with(user, messages[answered - 1])) is not None:
-        refs = {ended: None, **refs}
+    # Another process may have answered since: then an earlier reply of this one's leads to the session.
+    replies = [i for i in range(answered - 1, -1, -1) if turns[i].role == "assistant"][:_LOOKED_UP_REPLIES]
+    ended = (forest.ended_with(user, messages[i]) for i in replies)
+    refs = {**{ref: None for ref in ended if ref is not None}, **refs}
     best: SessionRef | None = None
     rivals = 0
     for ref in refs:

@@ -11,7 +11,6 @@ from convmem.journal import Forest, Job, NotYetError
 from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
 from convmem.seen import Seen
 from convmem.session.align import Alignment, Incoming, align, place
-from convmem.session.tree import TOOLS
 from convmem.wire.identity import ROOT, identity, meaning_digest
 from convmem.wire.message import calls_of, encodable, plainer
 
@@ -105,7 +104,7 @@ class BeginJob(Job[Placement]):
         self._known = True
         self._redaction = 0
         self._settled_before: frozenset[bytes] = frozenset()
-        self._waiting_since = ROOT
+        self._awaited = False
 
     @property
     def ref(self) -> SessionRef | None:
@@ -177,8 +176,10 @@ class BeginJob(Job[Placement]):
         # What this call brought may be indexed before it is composed, and is no memory of anything older.
         seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
         before = tuple(tree.path(where.base))
-        self._settled_before = frozenset(child.identity for child in tree.children(where.end) if child.settled)
-        self._waiting_since = next((node.identity for node in before if node.state == "pending"), ROOT)
+        self._settled_before = frozenset(
+            child.identity for child in tree.children(where.end) if child.settled
+        )
+        self._awaited = any(node.state == "pending" for node in before)
         self.placement = Placement(
             ref,
             where,
@@ -203,28 +204,22 @@ class BeginJob(Job[Placement]):
         if self.placement is None:
             return ROOT
         end = self.placement.alignment.end
-        later = [child for child in tree.children(end) if self._came_meanwhile(tree, child)]
+        later = [child for child in tree.children(end) if self._came_meanwhile(child)]
         node = later[-1] if later else None
         while node is not None:
             end = node.identity
             node = next((c for c in reversed(tree.children(end)) if not c.forgotten), None)
         return end
 
-    def _came_meanwhile(self, tree: Tree, child: Node) -> bool:
+    def _came_meanwhile(self, child: Node) -> bool:
         """Whether a turn after the last one sent is the next message, or the late answer to an earlier one.
 
         An answer to the same message, by a call made twice at a time, is neither: the two are choices.
         """
         if child.forgotten or child.identity in self._settled_before:
             return False
-        if child.role == "user":
-            return True
-        if child.role != "assistant" or child.state != "answered":
-            return False
-        awaited = 0
-        for node in _since(tree, child, self._waiting_since):
-            awaited += (node.role == "user") - (node.role == "assistant" and not _called(tree, node))
-        return self._waiting_since != ROOT and awaited > 0
+        late = child.role == "assistant" and child.state == "answered" and self._awaited
+        return child.role == "user" or late
 
     def lost(self) -> None:
         """The call will never be journaled, so neither will its reply."""
@@ -238,17 +233,6 @@ class BeginJob(Job[Placement]):
             for message, told in zip(self.call.request.turns, self._turns, strict=True)
         )
         return any(old is not new for old, new in zip(given, self._turns, strict=True))
-
-
-def _since(tree: Tree, node: Node, first: bytes) -> list[Node]:
-    """The turns from that one on, up to `node`."""
-    path = tree.path(node.identity)
-    return next((path[i:] for i in range(len(path) - 1, -1, -1) if path[i].identity == first), path[-1:])
-
-
-def _called(tree: Tree, node: Node) -> bool:
-    """Whether a reply called tools that have answered."""
-    return any(child.role in TOOLS for child in tree.children(node.identity))
 
 
 def _new_turns(

@@ -142,7 +142,11 @@ class RecordJob(Job[tuple[str, ...]]):
                 NewTurn(
                     identity=position,
                     # What is known keeps its place and its words, in whatever clothes it came.
-                    parent=known.parent if known is not None else where.identities[i - 1] if i else where.base,
+                    parent=known.parent
+                    if known is not None
+                    else where.identities[i - 1]
+                    if i
+                    else where.base,
                     meaning=known.meaning if known is not None else incoming[i].meaning,
                     payload=self._turns[i],
                     state="answered",

@@ -150,13 +150,17 @@ class Likeness:
 
     def prepare(self, nodes: Iterable[Node]) -> None:
         """Read the words of these turns together: one read instead of one for each."""
-        missing = {node.identity: node for node in nodes if not node.forgotten and node.identity not in self._known}
+        missing = {
+            node.identity: node for node in nodes if not node.forgotten and node.identity not in self._known
+        }
         if not missing:
             return
         read = self._read(tuple(missing))
         for identity, node in missing.items():
             message = read.get(identity)
-            self._known[identity] = look_of(message, whole=node.state != "partial") if message is not None else None
+            self._known[identity] = (
+                look_of(message, whole=node.state != "partial") if message is not None else None
+            )
 
     def judge(self, node: Node, i: int) -> Dress | None:
         """How the message of that index is this turn; None when it is not."""
@@ -235,7 +239,11 @@ def _told(content: object) -> tuple[str, tuple[str, ...]]:
     media: list[str] = []
     for part in cast("Sequence[object]", content):
         fields = cast("Mapping[str, object]", part) if isinstance(part, Mapping) else {}
-        if isinstance(part, str) or isinstance(fields.get("text"), str) or isinstance(fields.get("refusal"), str):
+        if (
+            isinstance(part, str)
+            or isinstance(fields.get("text"), str)
+            or isinstance(fields.get("refusal"), str)
+        ):
             texts.append(part_text(part))
         else:
             said = json.dumps(part, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
@@ -435,7 +443,9 @@ def _alike_question(known: Look, came: Look, others: Sequence[str]) -> Dress | N
     # From here on the words differ. That is decoration that went, came or changed only where what is known
     # to answer the message follows it: whoever changes a question wants another answer.
     lost = _around(came.text, known.text)
-    if lost is not None and all(_decorates(piece, others, first=i == 0, gone=True) for i, piece in enumerate(lost)):
+    if lost is not None and all(
+        _decorates(piece, others, first=i == 0, gone=True) for i, piece in enumerate(lost)
+    ):
         return _dress(known, came, sure=False)
     added = _around(known.text, came.text)
     if added is not None and all(
@@ -463,10 +473,16 @@ def _decorates(piece: str, others: Sequence[str], *, first: bool, gone: bool) ->
     What went is decoration when a line of its own held it. What came is decoration only when it says so
     itself, or when another message has it as well: people add sentences to what they said before.
     """
-    if not piece.strip() or _DELIMITED.fullmatch(piece) is not None or _ANY_BLOCK.fullmatch(piece.strip()) is not None:
+    if (
+        not piece.strip()
+        or _DELIMITED.fullmatch(piece) is not None
+        or _ANY_BLOCK.fullmatch(piece.strip()) is not None
+    ):
         return True
     beside = f"{piece}x" if first else f"x{piece}"
-    if _undecorated(beside) == "x" or any(_shares(piece, other, first=first, whole=not gone) for other in others):
+    if _undecorated(beside) == "x" or any(
+        _shares(piece, other, first=first, whole=not gone) for other in others
+    ):
         return True
     if not gone:
         return False
