@@ -2,12 +2,12 @@
 
     .venv/.test/bin/python benchmarks/redressed.py --conversations 1000 --seed 1
 
-Conversations are drawn by seed, in English and Chinese, with short messages that come many times ("ok", 好的). Half
-of them are sent by apps that change what they send back: a name on the reply, other white space, no thoughts,
-tool calls as text, a reminder, a clock or retrieved passages on the newest message alone, a half reply and its
-retry. The other half are changed by their users: messages edited, at the end or with all that followed kept,
-replies asked for again, the same words said again. Each is sent by the user and session, the user alone, and
-nobody, through a wrapped client to the local provider, and once more through the bare client.
+Conversations are drawn by seed, in English and Chinese, with short messages that come many times ("ok",
+好的). Half of them are sent by apps that change what they send back: a name on the reply, other white space, no
+thoughts, tool calls as text, a reminder, a clock or retrieved passages on the newest message alone, a half
+reply and its retry. The other half are changed by their users: messages edited, at the end or with all that
+followed kept, replies asked for again, the same words said again. Each is sent by the user and session, the
+user alone, or nobody, through a wrapped client to the local provider, and once more through the bare client.
 
 Printed is how many conversations had a turn too many (branched), one too few (merged), more than one session,
 or a request of other bytes than the bare client's.
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Message = dict[str, Any]
+
+_TOGETHER = 50
+"""Conversations in one journal: more of them make each more crowded, and the counting slower."""
 
 SHORT = ["ok", "continue", "好的", "yes", "继续", "Thanks!", "and then?", "谢谢"]
 ASKED = [
@@ -92,7 +95,7 @@ class Outcome:
 
 
 class Room:
-    """A provider, a bare client and a memory that quotes nothing, for many conversations one after the other."""
+    """A provider, a bare client and a memory that quotes nothing, for many conversations in turn."""
 
     def __init__(self, provider: LocalProvider, memory: convmem.Memory, bare: openai.OpenAI) -> None:
         self.provider = provider
@@ -104,7 +107,9 @@ class Room:
         scope = {"both": {"user": name, "session": "s"}, "user": {"user": name}, "nobody": {}}[who]
         return self.memory.wrap(self.bare, policy="window", **scope)
 
-    def ask(self, client: openai.OpenAI, messages: list[Message], reply: Reply | Fault, **given: Any) -> bool:
+    def ask(
+        self, client: openai.OpenAI, messages: list[Message], reply: Reply | Fault, **given: object
+    ) -> bool:
         """Ask through a wrapped and the bare client; whether both requests had the same bytes."""
         for asked in (client, self.bare):
             self.provider.script(reply)
@@ -118,9 +123,14 @@ class Room:
         ours, plain = self.provider.requests[-2:]
         return ours.body == plain.body
 
-    def rows(self) -> list[Message]:
-        """All turns of the journal, of all branches."""
-        return [row for line in self.memory.export() if "message" in (row := json.loads(line))]
+    def rows(self, who: str, name: str) -> list[Message]:
+        """A conversation's turns, of all branches; nobody's are told by the first words of theirs."""
+        lines = self.memory.export() if who == "nobody" else self.memory.export(user=name)
+        rows = [row for line in lines if "message" in (row := json.loads(line))]
+        if who != "nobody":
+            return rows
+        mine = {row["session"] for row in rows if name in json.dumps(row["message"], ensure_ascii=False)}
+        return [row for row in rows if row["session"] in mine]
 
 
 def _text(rng: random.Random, texts: list[str]) -> str:
@@ -220,7 +230,6 @@ class App:
 def redressed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
     """A conversation of an app that changes what it sends back."""
     app, client, out = App.drawn(rng), room.wrapped(who, name), Outcome()
-    before = len(room.rows())
     history: list[Message] = []
     said = 0
     for turn in range(rng.randrange(2, 7)):
@@ -269,7 +278,7 @@ def redressed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
         out.bytes_differ += not room.ask(client, sent, Reply(thought + answer), tools=TOOLS)
         said += 1
         history.append(app.back(answer))
-    rows = room.rows()[before:]
+    rows = room.rows(who, name)
     _count(out, rows, said)
     return out
 
@@ -309,7 +318,6 @@ def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
         for i in range(len(history)):
             places.add(json.dumps(history[: i + 1], ensure_ascii=False))
 
-    before = len(room.rows())
     ask()
     for _ in range(rng.randrange(1, 6)):
         mine = [i for i, message in enumerate(history) if message["role"] == "user"]
@@ -333,7 +341,7 @@ def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
             words = history[mine[-1]]["content"] if what == "repeat" else asked(rng)
             history.append({"role": "user", "content": words})
         ask()
-    rows = room.rows()[before:]
+    rows = room.rows(who, name)
     if who != "both":  # a changed history may be another session there: all of it is kept once more
         kept = {json.dumps(path, ensure_ascii=False) for path in _paths(rows)}
         out.merged = len(places - kept)
@@ -359,16 +367,15 @@ def run(conversations: int, seed: int) -> dict[str, list[Outcome]]:
     kinds = {"redressed": redressed, "changed": changed}
     found: dict[str, list[Outcome]] = {}
     for kind, tried in kinds.items():
-        for i in range(conversations):
-            who = ("both", "user", "nobody")[i % 3]
-            if not i % 50:  # a small journal keeps the counting quick
-                room, close = opened()
-            outcome = tried(random.Random(f"{seed}-{kind}-{i}"), room, f"{kind}{i}", who)  # pyright: ignore
-            found.setdefault(f"{kind}, {who}", []).append(outcome)
-            if not outcome.sound:
-                print(f"{kind} {i} {who}: {outcome}")
-            if i % 50 == 49 or i == conversations - 1:
-                close()  # pyright: ignore
+        for first in range(0, conversations, _TOGETHER):
+            room, close = opened()
+            for i in range(first, min(conversations, first + _TOGETHER)):
+                who = ("both", "user", "nobody")[i % 3]
+                outcome = tried(random.Random(f"{seed}-{kind}-{i}"), room, f"{kind}-{i}-", who)
+                found.setdefault(f"{kind}, {who}", []).append(outcome)
+                if not outcome.sound:
+                    print(f"{kind} {i} {who}: {outcome}")
+            close()
     return found
 
 

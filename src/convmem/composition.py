@@ -41,8 +41,8 @@ _DAMAGED = "the views of {} of the turns are damaged: they are not recalled unti
 _LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
 _NOTHING = Block("", (), 0, None)
 _SEALED = (
-    "neither a user nor a session was named, and the history came back without some of its words, so nothing is"
-    " added to the call"
+    "neither a user nor a session was named, and the history came back without some of its words:"
+    " nothing is added to the call"
 )
 
 

@@ -22,7 +22,7 @@ __all__ = ["find_held", "find_session"]
 
 _LOOKED_UP = 64
 _LOOKED_UP_ALONE = 4
-"""Turns, the last that had their answer, that are looked up by meaning where a history comes in other clothes."""
+"""Answered turns, the last, that are looked up by meaning where a history comes in other clothes."""
 _LOOKED_UP_REPLIES = 8
 _LEAST_KNOWN = 2
 
@@ -37,9 +37,9 @@ def find_session(
     the history may have come in other clothes: then sessions that know its last turns are read.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
-    history that is sent whole and ends where the session ends, but for half replies to it, continues it, so that
-    nothing of the session is in the answer that the caller did not send. In other clothes it continues a session only when no other
-    one fits as well.
+    history that is sent whole and ends where the session ends, but for half replies to it, continues it, so
+    that nothing of the session is in the answer that the caller did not send. In other clothes it continues
+    a session only when no other one fits as well.
     """
     if len(turns) < _LEAST_KNOWN:
         return None
@@ -57,38 +57,28 @@ def find_session(
     answered = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role == "assistant"), 0)
     if most[0] >= answered:
         return best
-    return _find_redressed(forest, key, user, turns, messages, answered, most) or best
-
-
-def _find_redressed(
-    forest: Forest,
-    key: bytes,
-    user: str | None,
-    turns: Sequence[Incoming],
-    messages: Sequence[Message],
-    answered: int,
-    most: tuple[int, bool],
-) -> SessionRef | None:
-    """The session that knows more of these turns in other clothes than `most`."""
-    last = dict.fromkeys(turn.meaning for turn in turns[max(0, answered - _LOOKED_UP_ALONE) : answered])
-    refs = dict.fromkeys(forest.store.find(FindRequest(user, (), tuple(last))))
-    # Another process may have answered since: then an earlier reply of this one's leads to the session.
-    replies = [i for i in range(answered - 1, -1, -1) if turns[i].role == "assistant"][:_LOOKED_UP_REPLIES]
-    ended = (forest.ended_with(user, messages[i]) for i in replies)
-    refs = {**{ref: None for ref in ended if ref is not None}, **refs}
-    best: SessionRef | None = None
     rivals = 0
-    for ref in refs:
+    for ref in _candidates(forest, user, turns[:answered], messages):
         _, tree = forest.tree(ref)
         place = align(key, tree, turns, likeness=forest.likeness(ref, messages))
         fit = (place.known, _at_end(place))
-        if fit < most or not (user is not None or _vouched(tree, place)):
-            continue
-        if fit > most:
+        if fit > most and (user is not None or _vouched(tree, place)):
             best, most, rivals = ref, fit, 0
-        elif best is not None:
-            rivals += place.hidden
+        elif fit == most and place.hidden and ref != best and _vouched(tree, place):
+            rivals += 1
     return None if user is None and rivals else best
+
+
+def _candidates(
+    forest: Forest, user: str | None, answered: Sequence[Incoming], messages: Sequence[Message]
+) -> list[SessionRef]:
+    """Sessions that may know a history in other clothes: by its last replies and turns."""
+    # Another process may have answered since: then an earlier reply of this one's leads to the session.
+    replies = [i for i in range(len(answered) - 1, -1, -1) if answered[i].role == "assistant"]
+    ended = (forest.ended_with(user, messages[i]) for i in replies[:_LOOKED_UP_REPLIES])
+    last = dict.fromkeys(turn.meaning for turn in answered[-_LOOKED_UP_ALONE:])
+    found = forest.store.find(FindRequest(user, (), tuple(last)))
+    return list(dict.fromkeys((*(ref for ref in ended if ref is not None), *found)))
 
 
 def _at_end(place: Alignment) -> bool:

@@ -25,7 +25,8 @@ from convmem.errors import (
     StoreUnavailableError,
 )
 from convmem.protocols import NodesRequest, TurnsRequest
-from convmem.session.likeness import Likeness, look_of
+from convmem.session.likeness import Likeness
+from convmem.session.look import look_of
 from convmem.session.tree import Tree
 from convmem.wire.identity import meaning_digest
 
@@ -84,7 +85,7 @@ class Forest:
         return Likeness(messages, read)
 
     def ends_with(self, ref: SessionRef, reply: Message) -> None:
-        """Remember which session a reply belongs to, by what is left of it in any clothes; no words are kept."""
+        """Remember which session a reply belongs to, by what is left of it in any clothes."""
         if (name := self._end_name(ref.user, reply)) is not None:
             self._ends[name] = ref
             self._ends.move_to_end(name)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from convmem.session.likeness import alike, look_of
+from convmem.session.likeness import alike
+from convmem.session.look import look_of
 
 
 def dress(known, came, *others):
@@ -83,7 +84,10 @@ def test_the_same_in_other_clothes_wherever_it_stands(known, came):
 @pytest.mark.parametrize(
     "text",
     [
-        "Calling tools:\n[{'id': 'call_0f', 'type': 'function', 'function': {'name': 'get_weather', 'arguments': {'city': 'Lima', 'days': 3}}}]",
+        "Calling tools:\n"
+        + str(
+            [{"id": "call_0f", "function": {"name": "get_weather", "arguments": {"city": "Lima", "days": 3}}}]
+        ),
         'Action: get_weather\nAction Input: {"city": "Lima", "days": 3}',
         '<tool_call>{"name": "get_weather", "arguments": {"city": "Lima", "days": 3}}</tool_call>',
         "get_weather(city='Lima', days=3)",
@@ -143,6 +147,8 @@ def test_decoration_that_went_or_changed_where_the_known_reply_follows(known, ca
         ),
         (user("ok"), said("ok"), ()),
         (user("第3章"), user("第4章"), ()),
+        (user("How many tiles?"), user("many tiles?"), ["How many spoons?"]),
+        (user("continue"), user("Porto continue"), ["A walk in Porto."]),
     ],
 )
 def test_other_words_are_another_message(known, came, others):

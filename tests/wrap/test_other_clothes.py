@@ -1,4 +1,4 @@
-"""What apps and frameworks send back changed is what was said: in the journal, in the window, and for nobody else."""
+"""What apps and frameworks send back changed is what was said, in the journal and in the window."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def test_what_is_put_back_is_what_the_app_left_out_and_nothing_twice(provider, m
 
 
 def test_strangers_whose_chats_begin_alike_stay_apart(provider, memory, anonymous):
-    secret = "Context:\nAnn owes the bank 7,000.\n\nQuestion: "
+    front = "Context:\nAnn owes the bank 7,000.\n\nQuestion: "
     provider.script(
         Reply("<think>Ann is in debt.</think>Hello!"), Reply("Hello!"), Reply("Fine."), Reply("Good.")
     )
-    ask(anonymous, [user(f"{secret}hi")])
+    ask(anonymous, [user(f"{front}hi")])
     ask(anonymous, [user("Context:\nBob won the lottery.\n\nQuestion: hi")])
     for _ in range(3):
         ask(anonymous, [user("hi"), said("Hello!"), user("what do you know of me?")])

@@ -19,7 +19,7 @@ TOOLS = frozenset({"tool", "function"})
 """Roles of what a tool call gave."""
 
 _ALIASES = 8_192
-"""Other clothes of its turns that one tree remembers: an app that never stops changing them fills no memory."""
+"""Other clothes of its turns that a tree remembers at most: some apps never stop changing them."""
 
 
 @dataclass(frozen=True, slots=True)
