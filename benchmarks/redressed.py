@@ -3,8 +3,8 @@
     .venv/.test/bin/python benchmarks/redressed.py --conversations 1000 --seed 1
 
 Conversations are drawn by seed, in English and Chinese, with short messages that come many times ("ok",
-好的). Half of them are sent by apps that change what they send back: a name on the reply, other white space, no
-thoughts, tool calls as text, a reminder, a clock or retrieved passages on the newest message alone, a half
+好的). Half of them are sent by apps that change what they send back: a name on the reply, other white space,
+no thoughts, tool calls as text, a reminder, a clock or retrieved passages on the newest message alone, a half
 reply and its retry. The other half are changed by their users: messages edited, at the end or with all that
 followed kept, replies asked for again, the same words said again. Each is sent by the user and session, the
 user alone, or nobody, through a wrapped client to the local provider, and once more through the bare client.

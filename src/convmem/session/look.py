@@ -55,8 +55,8 @@ _SURE_TAG = re.compile(rf"<({_SURE_TAGS})\b[^<>]{{0,200}}>", re.IGNORECASE)
 _OPENED = re.compile(r"<([A-Za-z][\w.:-]{0,60})\b[^<>]{0,400}>|(```)[^\n]*\n")
 _CLOSED = re.compile(r"</([A-Za-z][\w.:-]{0,60})>\Z|\n(```)\Z")
 _LABELS = re.compile(
-    r"\W{0,4}(?:\w{1,20}\s){0,3}?(?:reminder|remember|note|context|background|references?|sources?|documents?"
-    r"|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge|memory|memories"
+    r"\W{0,4}(?:\w{1,20}\s){0,3}?(?:reminder|remember|note|context|background|references?|sources?"
+    r"|documents?|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge|memory|memories"
     r"|facts?|profile|instructions?|system|hint|state|status|today|date|time|now"
     r"|use the following[^\n:：]{0,60}"
     r"|提醒|提示|注意|请记住|记住|备注|上下文|背景|参考(?:资料|信息|内容)?|资料|来源|文档|检索(?:结果|内容)?"
