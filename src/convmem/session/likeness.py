@@ -36,6 +36,7 @@ _CALL_WORDS = re.compile(
     r"调用|使用|工具|函数|参数|执行|名称|输入|动作|的",
     re.IGNORECASE,
 )
+_PLACES = 16
 _LEAST_SHARED = 4
 """Characters that two decorations have in common, at least, to be one framework's."""
 
@@ -256,29 +257,31 @@ def _alike_question(known: Look, came: Look, others: Sequence[str]) -> Dress | N
         return None
     # From here on the words differ. That is decoration that went, came or changed only where what is known
     # to answer the message follows it: whoever changes a question wants another answer.
-    lost = _around(came.text, known.text)
-    if lost is not None and all(
-        _decorates(piece, others, first=i == 0, gone=True) for i, piece in enumerate(lost)
-    ):
+    if _only_decorates(came.text, known.text, others, gone=True):
         return _dress(known, came, sure=False)
-    added = _around(known.text, came.text)
-    if added is not None and all(
-        _decorates(piece, others, first=i == 0, gone=False) for i, piece in enumerate(added)
-    ):
+    if _only_decorates(known.text, came.text, others, gone=False):
         return _dress(known, came, sure=False)
     mine, theirs = core(came.text), core(known.text)
     changed = mine != came.text and theirs != known.text and normal_text(mine) == normal_text(theirs)
     return _dress(known, came, sure=False) if changed else None
 
 
-def _around(inner: str, outer: str) -> tuple[str, str] | None:
-    """What stands before and after a text in a longer one; at its end sooner than at its beginning."""
-    if len(inner) >= len(outer):
-        return None
-    if outer.endswith(inner):
-        return outer[: -len(inner)], ""
-    at = outer.find(inner)
-    return (outer[:at], outer[at + len(inner) :]) if at >= 0 else None
+def _only_decorates(inner: str, outer: str, others: Sequence[str], *, gone: bool) -> bool:
+    """Whether a text stands in a longer one, and what stands around it there decorates it.
+
+    A short one ("ok") may stand in a long decoration too: its last places are tried.
+    """
+    at = len(outer)
+    for _ in range(_PLACES if len(inner) < len(outer) else 0):
+        at = outer.rfind(inner, 0, at + len(inner) - 1)
+        if at < 0:
+            return False
+        before, after = outer[:at], outer[at + len(inner) :]
+        if _decorates(before, others, first=True, gone=gone) and _decorates(
+            after, others, first=False, gone=gone
+        ):
+            return True
+    return False
 
 
 def _decorates(piece: str, others: Sequence[str], *, first: bool, gone: bool) -> bool:

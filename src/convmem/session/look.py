@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Look", "core", "is_block", "look_of", "normal_text", "undecorated", "without_thoughts"]
 
-_LONGEST = 1_000_000
+_LONGEST = 250_000
 """Characters of a text that is looked at; a longer one is known by its digest alone. Work stays bounded."""
 
 _THOUGHT_TAGS = "think|thinking|thought|thoughts|reasoning|reflection"
@@ -56,8 +56,8 @@ _OPENED = re.compile(r"<([A-Za-z][\w.:-]{0,60})\b[^<>]{0,400}>|(```)[^\n]*\n")
 _CLOSED = re.compile(r"</([A-Za-z][\w.:-]{0,60})>\Z|\n(```)\Z")
 _LABELS = re.compile(
     r"\W{0,4}(?:\w{1,20}\s){0,3}?(?:reminder|remember|note|context|background|references?|sources?"
-    r"|documents?|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge|memory|memories"
-    r"|facts?|profile|instructions?|system|hint|state|status|today|date|time|now"
+    r"|documents?|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge"
+    r"|memory|memories|facts?|profile|instructions?|system|hint|state|status|today|date|time|now"
     r"|use the following[^\n:：]{0,60}"
     r"|提醒|提示|注意|请记住|记住|备注|上下文|背景|参考(?:资料|信息|内容)?|资料|来源|文档|检索(?:结果|内容)?"
     r"|知识|记忆|已知信息|相关(?:信息|内容|资料)|当前[^\n:：]{0,10}|时间|日期)[^\n:：]{0,40}[:：]",
