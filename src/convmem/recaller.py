@@ -190,21 +190,29 @@ class Recaller:
         return loaded, len(damaged)
 
     def rank(self, loaded: Loaded, question: Question, vectors: NDArray[Any] | None) -> Ranking:
-        """Rank the owner's turns for the question; turns that were edited away say so."""
+        """Rank the owner's turns for the question; turns that were edited away say so.
+
+        Into the session in which words were edited away they never come back, unless somebody searches.
+        """
         from convmem.recall import Query, Ranking, search  # noqa: PLC0415 (numpy only when recall is used)
 
         if loaded.partition is None or not len(loaded.partition):
             return Ranking((), (), "empty", 0.0)
-        edited, replaced = loaded.left_behind(question.session, question.path)
+        left = loaded.left_behind(question.session, question.path)
+        edited, hidden = left.edited, left.replaced
+        if question.searching:
+            edited = edited | left.taken_back
+        else:
+            hidden = hidden | left.taken_back
         if question.owner.user is None:  # nobody vouches that the other branch is the same person's
-            edited, replaced = set[str](), edited | replaced
+            edited, hidden = set[str](), edited | hidden
         query = Query(
             question.text,
             vectors=vectors,
             now=question.now,
             session=question.session,
             context=question.context,
-            exclude={*question.exclude, *replaced},
+            exclude={*question.exclude, *hidden},
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
@@ -217,7 +225,9 @@ class Recaller:
             dataclasses.replace(hit, why=(*hit.why, "edited away")) if hit.id in edited else hit
             for hit in ranking.hits
         )
-        return dataclasses.replace(ranking, hits=hits)
+        # A rule is quoted whatever is asked; one that was edited away holds no longer.
+        standing = tuple(hit for hit in ranking.standing if hit.id not in edited)
+        return dataclasses.replace(ranking, hits=hits, standing=standing)
 
     def pack(
         self,
