@@ -19,6 +19,7 @@ from convmem.errors import StoreError
 from convmem.pool import Pool
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
+from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -41,6 +42,8 @@ _CUT_THREADS = 2
 _EPOCHS = 1_024
 _BLOCKS = 1_024
 _MESSAGES = 8_192
+_MESSAGE_CHARACTERS = 32_000_000
+"""Of journaled messages that are held in memory; a picture has a million, and a user may send twelve."""
 _SENT_TOKENS = 4_000_000
 """Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
 _FORMS = 4_096
@@ -128,6 +131,7 @@ class Composer:
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
         self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
+        self._message_characters = 0
         self._forms: OrderedDict[tuple[EpochRef, bool, bytes], Message] = OrderedDict()
         self._cuts: dict[EpochRef, Cut] = {}
         self._putting = threading.Lock()
@@ -155,6 +159,7 @@ class Composer:
                 self._sent.clear()
                 self._sent_tokens = 0
                 self._messages.clear()
+                self._message_characters = 0
                 self._forms.clear()
 
     # What compositions share.
@@ -169,9 +174,20 @@ class Composer:
             read = {bytes.fromhex(row.branch): row.payload for row in reversed(rows)}
             with self._lock:
                 for i, message in read.items():
-                    _put(self._messages, (ref, i), message, _MESSAGES)
+                    self._hold((ref, i), message)
             held.update(read)
         return held
+
+    def _hold(self, place: tuple[SessionRef, bytes], message: Message) -> None:
+        if place in self._messages:
+            return
+        self._message_characters += weight_of(message)
+        self._messages[place] = message
+        while len(self._messages) > _MESSAGES or (
+            self._message_characters > _MESSAGE_CHARACTERS and len(self._messages) > 1
+        ):
+            _, dropped = self._messages.popitem(last=False)
+            self._message_characters -= weight_of(dropped)
 
     def form(self, which: EpochRef, turn: bytes, *, tools: bool) -> Message | None:
         """How a caller sent a message before; None when it is put back as the dialect has it.

@@ -45,7 +45,8 @@ class LeftBehind:
     Attributes:
         edited: the user's own words; other sessions may be quoted them, with that mark.
         replaced: all others', such as replies that were made anew; nobody is quoted them.
-        taken_back: the user's own words that were edited away in the running session: it is never quoted them.
+        taken_back: the user's own words that were edited away in the running session; it is never quoted
+            them.
     """
 
     edited: set[str] = field(default_factory=set[str])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime, timedelta
 
-import openai
 import pytest
 
 import convmem
@@ -86,8 +85,9 @@ EDITS = (
 )
 
 
-@pytest.mark.parametrize(("told", "instead", "asked", "gone"), EDITS)
-def test_an_app_that_edits_its_history_gets_none_of_the_old_words(app, memory, told, instead, asked, gone):
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_app_that_edits_its_history_gets_none_of_the_old_words(app, memory, edit):
+    told, instead, asked, gone = edit
     for text, reply in told:
         app.say(text, reply)
     app.history = app.history[:2]
@@ -97,8 +97,9 @@ def test_an_app_that_edits_its_history_gets_none_of_the_old_words(app, memory, t
         memory.flush()
 
 
-@pytest.mark.parametrize(("told", "instead", "asked", "gone"), EDITS)
-def test_neither_does_the_newest_message_alone(app, memory, bare, provider, told, instead, asked, gone):
+@pytest.mark.parametrize("edit", EDITS)
+def test_neither_does_the_newest_message_alone(app, memory, bare, provider, edit):
+    told, instead, asked, gone = edit
     for text, reply in told:
         app.say(text, reply)
     app.history = app.history[:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from convmem.wire.message import ITEMS, SETTINGS_ROLES, text_of
+from convmem.wire.message import ITEMS, SETTINGS_ROLES, slices, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,17 @@ class Dialect:
 
     def breaks_json_mode(self, messages: Sequence[Message]) -> bool:
         """Whether JSON mode would be refused for these messages: none has the word."""
-        return self.json_word and not any("json" in text_of(message).casefold() for message in messages)
+        return self.json_word and not any(_says_json(text_of(message)) for message in messages)
+
+
+def _says_json(text: str) -> bool:
+    """Whether a text has the word, in capitals or not; looked for where a slice ends and the next begins, too."""
+    before = ""
+    for piece in slices(text):
+        if "json" in (before + piece).casefold():
+            return True
+        before = piece[-3:]
+    return False
 
 
 def _may_join(before: Message, after: Message, *, own: bool) -> bool:
