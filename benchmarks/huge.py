@@ -2,10 +2,12 @@
 
     python benchmarks/huge.py --mb 5,20 --text log
 
-The bare client and the wrapped one make the same calls in turns, in the same run. The provider is a process of its
-own on this machine and reads what it is sent without parsing it. `added` is the difference of the best times, `stall`
-the longest time for which a thread that wants to wake every two milliseconds did not, in the call and until the views
-of its turns were made. The bare client stalls others too: it encodes the body in one piece.
+The bare client and the wrapped one make the same calls in turns, in the same run. The provider is a process
+of its own on this machine and reads what it is sent without parsing it. `added` is the difference of the best
+times, `stall` the longest time for which a thread that wants to wake every two milliseconds did not, in the
+call and until the views of its turns were made. The bare client stalls others too: it encodes the body in one
+piece. `cpu` is the same in processor time of this process: on a busy machine the clock also tells of its
+other work.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ import convmem
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    Call = Callable[[openai.OpenAI], None]
+
 TICK = 0.002
 PIECES = 400
 LINE = {
-    "log": "2026-11-29 12:00:07 worker-3 GET /orders/8841?page=2 200 \"ok\" 17ms\n",
+    "log": '2026-11-29 12:00:07 worker-3 GET /orders/8841?page=2 200 "ok" 17ms\n',
     "english": "The ferry to Brac leaves at half past nine, and the harbour office opens at eight. ",
     "chinese": "渡轮上午九点半开往布拉奇岛，港务办公室八点开门，行李可以提前托运。",
     "one": "a",
@@ -62,7 +66,8 @@ class _Provider(http.server.BaseHTTPRequestHandler):
             self._stream(text)
         elif self.path.endswith("/responses"):
             part = {"type": "output_text", "text": text, "annotations": []}
-            said = {"type": "message", "id": "i", "role": "assistant", "status": "completed", "content": [part]}
+            said = {"type": "message", "id": "i", "role": "assistant", "status": "completed"}
+            said = {**said, "content": [part]}
             self._json({"id": "r", "object": "response", "status": "completed", "output": [said]})
         else:
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
@@ -119,6 +124,7 @@ class Ticker:
     """A thread that wakes every two milliseconds, and how long it did not."""
 
     longest: float = 0.0
+    longest_cpu: float = 0.0
     _thread: threading.Thread = field(init=False)
     _ends: threading.Event = field(default_factory=threading.Event)
 
@@ -128,12 +134,14 @@ class Ticker:
         self._thread.start()
 
     def _tick(self) -> None:
-        last = time.perf_counter()
+        last, used = time.perf_counter(), time.process_time()
         while not self._ends.is_set():
             time.sleep(TICK)
-            now = time.perf_counter()
-            self.longest = max(self.longest, now - last - TICK)
-            last = now
+            now, cpu = time.perf_counter(), time.process_time()
+            gap = now - last - TICK
+            self.longest = max(self.longest, gap)
+            self.longest_cpu = max(self.longest_cpu, min(gap, cpu - used))
+            last, used = now, cpu
 
     def stop(self) -> None:
         """End."""
@@ -146,19 +154,24 @@ class Measured:
     """The best of several times, and the shortest of the longest stalls: the machine may be busy."""
 
     seconds: float = float("inf")
+    cpu: float = float("inf")
     stall: float = float("inf")
+    stall_cpu: float = float("inf")
     told: float = 0.0
 
     def take(self, call: Callable[[], float], ticker: Ticker, after: Callable[[], None]) -> None:
         """Make one call."""
         gc.collect()
         time.sleep(0.05)
-        ticker.longest, started = 0.0, time.perf_counter()
+        ticker.longest = ticker.longest_cpu = 0.0
+        started, used = time.perf_counter(), time.process_time()
         told = call()
-        took = time.perf_counter() - started
+        took, cpu = time.perf_counter() - started, time.process_time() - used
         after()
         time.sleep(2 * TICK)
+        self.cpu = min(self.cpu, cpu)
         self.stall = min(self.stall, ticker.longest)
+        self.stall_cpu = min(self.stall_cpu, ticker.longest_cpu)
         if took < self.seconds:
             self.seconds, self.told = took, told
 
@@ -174,29 +187,31 @@ def said(role: str, text: str) -> dict[str, str]:
     return {"role": role, "content": text}
 
 
-Make = "Callable[[openai.OpenAI, str], Any]"
-
-
-def chat(client: Any, messages: list[dict[str, str]], *, model: str = "reply-0") -> None:
+def chat(client: openai.OpenAI, messages: list[Any]) -> None:
     """A chat call."""
-    client.chat.completions.create(model=model, messages=messages)
+    client.chat.completions.create(model="reply-0", messages=messages)
 
 
-def stream(client: Any, messages: list[dict[str, str]], *, model: str = "reply-0") -> None:
+def stream(client: openai.OpenAI, messages: list[Any], *, model: str = "reply-0") -> None:
     """A streamed chat call, read to its end."""
     for _ in client.chat.completions.create(model=model, messages=messages, stream=True):
         pass
 
 
-def respond(client: Any, messages: list[dict[str, str]]) -> None:
+def respond(client: openai.OpenAI, messages: list[Any]) -> None:
     """A Responses call."""
     client.responses.create(model="reply-0", input=messages)
+
+
+def writing(model: str) -> Call:
+    """A call with a long reply."""
+    return lambda client: stream(client, [said("user", "write")], model=model)
 
 
 TOOL = {"id": "c1", "type": "function", "function": {"name": "dump", "arguments": "{}"}}
 
 
-def doors(text: str, turn: int) -> dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]]:
+def doors(text: str, turn: int) -> dict[str, tuple[Call, Call]]:
     """The calls by name: made bare, and made wrapped (which differ where memory has the history)."""
     asked = said("user", f"Question {turn}?")
     history = [said("user", f"Read this {turn}."), said("assistant", "OK"), said("user", text)]
@@ -212,7 +227,7 @@ def doors(text: str, turn: int) -> dict[str, tuple[Callable[[Any], None], Callab
         "system text": system,
         "3,000 messages": many,
     }
-    found: dict[str, tuple[Callable[[Any], None], Callable[[Any], None]]] = {
+    found: dict[str, tuple[Call, Call]] = {
         name: (lambda c, m=messages: chat(c, m),) * 2 for name, messages in pairs.items()
     }
     found["next, newest only"] = (lambda c: chat(c, again), lambda c: chat(c, [asked]))
@@ -233,12 +248,12 @@ ORDER = (
 )
 
 
-def compare(url: str, kind: str, mb: float, turns: int, policy: str) -> None:
-    """Print a line per door."""
+def compare(url: str, kind: str, mb: float, turns: int, options: dict[str, Any]) -> None:
+    """Print a row per call."""
     ticker = Ticker()
     with (
         tempfile.TemporaryDirectory() as folder,
-        convmem.Memory(Path(folder) / "m.db", embedder="none", policy=policy) as memory,
+        convmem.Memory(Path(folder) / "m.db", embedder="none", **options) as memory,
         openai.OpenAI(base_url=url, api_key="x", max_retries=0, timeout=120) as bare,
     ):
         chat(memory.wrap(bare, user="warm"), [said("user", "warm")])
@@ -248,9 +263,9 @@ def compare(url: str, kind: str, mb: float, turns: int, policy: str) -> None:
         for turn in range(turns):
             text = text_of(kind, mb, turn)
             calls = doors(text, turn)
-            calls["huge reply"] = (lambda c, n=f"reply-{round(mb)}": stream(c, [said("user", "write")], model=n),) * 2
+            calls["huge reply"] = (writing(f"reply-{int(mb)}"),) * 2
 
-            def told(call: Callable[[Any], None], client: Any) -> float:
+            def told(call: Call, client: openai.OpenAI) -> float:
                 call(client)
                 receipt = memory.last_receipt()
                 return sum(ms for name, ms in receipt.ms.items() if name != "provider") if receipt else 0.0
@@ -266,34 +281,38 @@ def compare(url: str, kind: str, mb: float, turns: int, policy: str) -> None:
                 return 0.0
 
             kept["record()"].take(record, ticker, memory.flush)
-            plain["record()"] = Measured(0.0, 0.0)
+            plain["record()"] = Measured(0.0, 0.0, 0.0, 0.0)
         for name, before in plain.items():
             now = kept[name]
-            print(
-                f"{mb:4g} MB {kind:8} {name:20} bare {before.seconds * 1e3:6.0f} ms, with memory"
-                f" {now.seconds * 1e3:6.0f} ms, added {(now.seconds - before.seconds) * 1e3:6.0f} ms (receipt"
-                f" {now.told:5.0f}); stall {before.stall * 1e3:4.0f} / {now.stall * 1e3:4.0f} ms",
-                flush=True,
-            )
+            ms = [1e3 * value for value in (before.seconds, now.seconds, before.cpu, now.cpu)]
+            stalls = [1e3 * value for value in (before.stall, now.stall, before.stall_cpu, now.stall_cpu)]
+            times = f"{ms[0]:.0f} | {ms[1]:.0f} | {ms[1] - ms[0]:.0f} | {now.told:.0f} | {ms[3] - ms[2]:.0f}"
+            stood = f"{stalls[0]:.0f} / {stalls[1]:.0f} | {stalls[2]:.0f} / {stalls[3]:.0f}"
+            print(f"{mb:g} MB {kind} | {name} | {times} | {stood}", flush=True)
     ticker.stop()
 
 
 def main() -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mb", default="5,20", help="sizes of the message in megabytes")
     parser.add_argument("--text", default="log,chinese", help=f"what it is made of: {', '.join(LINE)}")
     parser.add_argument("--turns", type=int, default=3, help="how often each call is made")
     parser.add_argument("--policy", default="full", help="what memory sends")
+    parser.add_argument("--deadline-ms", type=float, help="how long a call waits for memory")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         serve()
         return
+    options: dict[str, Any] = {"policy": given.policy}
+    if given.deadline_ms:
+        options["deadline_ms"] = given.deadline_ms
+    print("text | call | bare ms | ms | added | receipt | added cpu | stall, bare / with | stall in cpu")
     with provider() as url:
         for kind in given.text.split(","):
             for mb in map(float, given.mb.split(",")):
-                compare(url, kind, mb, given.turns, given.policy)
+                compare(url, kind, mb, given.turns, options)
 
 
 if __name__ == "__main__":

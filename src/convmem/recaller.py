@@ -36,6 +36,9 @@ __all__ = ["Question", "Recaller"]
 
 _EMBED_THREADS = 2
 _QUERY_CHARACTERS = 320
+_ASKED_CHARACTERS = 4_000
+"""Of a long message, as many at its beginning and at its end are searched with: what is asked about something
+pasted stands before or after it, and of all its words only the rarest few dozen count anyway."""
 _SLOW_PAUSE_S = 5.0
 
 
@@ -195,6 +198,8 @@ class Recaller:
         Into the session in which words were edited away they never come back, unless somebody searches.
         """
         from convmem.recall import Query, Ranking, search  # noqa: PLC0415 (numpy only when recall is used)
+        from convmem.recall.analyze import digest  # noqa: PLC0415
+        from convmem.recall.entry import analyzed  # noqa: PLC0415
 
         if loaded.partition is None or not len(loaded.partition):
             return Ranking((), (), "empty", 0.0)
@@ -206,16 +211,18 @@ class Recaller:
             hidden = hidden | left.taken_back
         if question.owner.user is None:  # nobody vouches that the other branch is the same person's
             edited, hidden = set[str](), edited | hidden
+        asked = _ends(question.text)
         query = Query(
-            question.text,
+            asked,
             vectors=vectors,
             now=question.now,
             session=question.session,
-            context=question.context,
+            context=tuple(map(_ends, question.context)),
             exclude={*question.exclude, *hidden},
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
+            digest=None if asked == question.text else digest(analyzed(question.text)),
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)
@@ -259,6 +266,13 @@ class Recaller:
         ref = SessionRef(None, owner.session) if owner.session is not None else None
         rows = self._store.turns(TurnsRequest(ref=ref, owner=owner.user, seqs=seqs, limit=len(seqs)))
         return {turn.id: turn for turn in rows}
+
+
+def _ends(text: str) -> str:
+    """A text; of a long one its beginning and its end."""
+    if len(text) <= 2 * _ASKED_CHARACTERS:
+        return text
+    return f"{text[:_ASKED_CHARACTERS]}\n{text[-_ASKED_CHARACTERS:]}"
 
 
 def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)

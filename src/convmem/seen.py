@@ -28,8 +28,8 @@ _CHARACTERS = 8_000_000
 _PER_MESSAGE = 200
 _LONGEST = 250_000
 _HUGE_CHARACTERS = 32_000_000
-"""What is held of messages longer than 250,000 characters: a book, a log, a few pictures. An app that keeps its
-history holds the same strings itself, so they take no room of their own then."""
+"""What is held of messages longer than 250,000 characters: a book, a log, a few pictures. An app that keeps
+its history holds the same strings itself, so they take no room of their own then."""
 
 
 class Seen:
@@ -84,7 +84,7 @@ class SeenMessages:
         self._young: dict[Hashable, Seen] = {}
         self._old: dict[Hashable, Seen] = {}
         self._weight = 0
-        self._huge: OrderedDict[Hashable, tuple[Seen, int]] = OrderedDict()
+        self._huge: OrderedDict[Hashable, tuple[Seen | None, int]] = OrderedDict()
 
     def of(self, message: Message) -> Seen:
         """What is known of a message, which must not be changed from now on."""
@@ -104,7 +104,8 @@ class SeenMessages:
 
     def _of_huge(self, name: Hashable, weight: int, message: Message) -> Seen:
         # One step each, since calls of other threads come between any two: pop, and put back at the end.
-        seen, _ = self._huge.pop(name, None) or (Seen(message, self._key), 0)
+        seen, _ = self._huge.pop(name, (None, 0))
+        seen = seen or Seen(message, self._key)
         if weight > _HUGE_CHARACTERS:
             return seen
         self._huge[name] = (seen, weight)
@@ -120,8 +121,8 @@ def _name(message: Message) -> tuple[Hashable, int]:
     """What tells a message from every other one, types and order of its fields included; and its size.
 
     Of texts the texts themselves: their hashes are known while the app keeps them. Of anything else its
-    bytes, which `marshal` writes quickest and for no two values alike; None for what it cannot write. Of a huge
-    message no bytes are made: its name holds its own strings.
+    bytes, which `marshal` writes quickest and for no two values alike; None for what it cannot write. Of a
+    huge message no bytes are made: its name holds its own strings.
     """
     weight = 0
     for text in message.values():
@@ -142,7 +143,7 @@ def _name(message: Message) -> tuple[Hashable, int]:
 
 
 def _frozen(value: object) -> Hashable:
-    """A JSON value as a key: strings as they are, numbers with their type and sign, for 1 is True to Python."""
+    """A JSON value as a key: strings as they are; numbers with their type, for 1 is True to Python."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

@@ -1,4 +1,5 @@
-"""Tokens of very long texts: told from a sample, the same each time, and not below what all of it would say."""
+"""Tokens of very long texts: told from a sample, the same each time, and not below what all of it would
+say."""
 
 from __future__ import annotations
 

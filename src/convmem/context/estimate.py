@@ -36,8 +36,8 @@ _WHOLE: Final = 400_000
 _SAMPLES: Final = 192
 _SAMPLE: Final = 1_600
 _ERRORS: Final = 2
-"""How many standard errors of the sample's mean are added: too high an estimate cuts a window early, too low a
-one has the provider refuse the request."""
+"""How many standard errors of the sample's mean are added: too high an estimate cuts a window early, too low
+a one has the provider refuse the request."""
 
 
 def estimate(text: str) -> int:
@@ -49,15 +49,15 @@ def estimate(text: str) -> int:
 
 
 def likely(text: str) -> float:
-    """`estimate` without what is added to a sample: for counters that set it against exact counts of pieces."""
+    """`estimate` without what is added to a sample, to be set against exact counts of pieces."""
     return _counted(text) if len(text) <= _WHOLE else len(text) * fmean(_rates(text))
 
 
 def sample(text: str, pieces: int, length: int) -> list[str]:
     """A stratified sample: a piece of so many characters out of each of so many parts of a text.
 
-    Where it stands in its part is spread by the golden ratio, so that a text that repeats itself is not always met
-    at the same place; the same text always gives the same pieces.
+    Where it stands in its part is spread by the golden ratio, so that a text that repeats itself is not
+    always met at the same place; the same text always gives the same pieces.
     """
     part = len(text) / pieces
     starts = (int(part * n + (part - length) * (n * _GOLDEN % 1)) for n in range(pieces))

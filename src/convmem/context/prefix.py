@@ -51,7 +51,7 @@ class Sent:
 
 
 def _same(one: object, other: object) -> bool:
-    """Whether both would be written alike: types and the order of fields count. Nothing is written for that."""
+    """Whether both would be written alike: types and the order of fields count; nothing is written."""
     if one is other:
         return True
     if type(one) is not type(other):

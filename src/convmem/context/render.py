@@ -39,8 +39,8 @@ _PINNED = {False: "Always keep in mind:", True: "请始终记住："}
 
 
 _LISTENED: Final = 4_000
-"""Characters of the beginning and of the end of a text that tell its language: a request stands before or after what
-was pasted, and a megabyte would take as long as a whole call may."""
+"""Characters of the beginning and of the end of a text that tell its language: a request stands before or
+after what was pasted, and a megabyte would take as long as a whole call may."""
 
 
 def speaks_chinese(text: str) -> bool:

@@ -35,8 +35,8 @@ _PIECE: Final = 20_000
 _WHOLE: Final = 200_000
 """A text is encoded in pieces of 20,000 characters; of one with more than 200,000, a sample of as many is.
 
-Each seam costs a token at most. 200,000 characters take 30 ms of English and 100 ms of one repeated character; a
-megabyte of that in one piece takes tiktoken 0.14 a second and more.
+Each seam costs a token at most. 200,000 characters take 30 ms of English and 100 ms of one repeated
+character; a megabyte of that in one piece takes tiktoken 0.14 a second and more.
 """
 _SAMPLES: Final = 64
 _SAMPLE: Final = _WHOLE // _SAMPLES

@@ -40,6 +40,7 @@ class Query:
         within: Only these sessions are searched; None searches all.
         top_k: How many hits are wanted.
         small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
+        digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Query:
     within: Collection[str] | None = None
     top_k: int = 200
     small_talk: bool = False
+    digest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,8 @@ def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
     used[[partition.row[id_] for id_ in query.exclude if id_ in partition.row]] = False
     if not query.small_talk:
         # The same words asked before tell nothing, and a few of them crowd out what does.
-        used &= partition.turns.digest != np.uint64(digest(query.text))
+        same = query.digest if query.digest is not None else digest(query.text)
+        used &= partition.turns.digest != np.uint64(same)
     if query.within is not None:
         wanted = {number for number, name in enumerate(partition.sessions) if name in query.within}
         used &= np.isin(partition.turns.session, np.fromiter(wanted, dtype=np.int32, count=len(wanted)))

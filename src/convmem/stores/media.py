@@ -1,7 +1,8 @@
-"""What is heavy in a message (images, audio, files as base64, texts of a megabyte), stored beside it once by hash."""
+"""What is heavy in a message (images, audio, files as base64, long texts), stored beside it once by hash."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -19,8 +20,8 @@ _INLINE_FROM = 1024
 """Characters from which a string of base64 is worth a row of its own."""
 
 _TEXT_FROM = 1 << 18
-"""Characters from which any text is. As JSON, twenty megabytes of it take .2 s to be read in one step, within which
-no other thread of the process runs; as they are, .01 s."""
+"""Characters from which any text is. As JSON, twenty megabytes of it take .2 s to be read in one step, within
+which no other thread of the process runs; as they are, .01 s."""
 
 _BASE64_KEYS = frozenset({"data", "file_data"})
 _MEDIA_KEYS = _BASE64_KEYS | {"url", "image_url", "file_url", "b64_json", "result"}
@@ -77,7 +78,20 @@ def put_back(message: Message, path: list[str | int], content: bytes) -> None:
     place: Any = message
     for step in way:
         place = place[step]
-    place[last] = content.decode()
+    place[last] = _decoded(content)
+
+
+_STEP = 1 << 18
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8 as text, in steps within which no other thread of the process runs."""
+    if len(content) <= _STEP:
+        return content.decode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(content)
+    pieces = [decoder.decode(view[start : start + _STEP]) for start in range(0, len(content), _STEP)]
+    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 def _heavy(

@@ -285,7 +285,8 @@ def _first_few(turns: Iterable[Turn]) -> list[Turn]:
 
 
 _READ_CHARACTERS = 4_000_000
-"""Of turns that are read to be indexed, at a time: 256 turns of 20 MB each would fill the memory of any machine."""
+"""Of turns that are read to be indexed, at a time: 256 turns of 20 MB each would fill the memory of any
+machine."""
 
 _ALL = "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id WHERE s.owner = ?2"
 _CHANGED = (

@@ -123,7 +123,7 @@ class Dialect:
 
 
 def _says_json(text: str) -> bool:
-    """Whether a text has the word, in capitals or not; looked for where a slice ends and the next begins, too."""
+    """Whether a text has the word, in capitals or not, be it across two slices."""
     before = ""
     for piece in slices(text):
         if "json" in (before + piece).casefold():
