@@ -235,6 +235,7 @@ class Composition:
             recalled=block.recalled,
             cut=window.cut > 0,
             cut_rounds=window.cut,
+            media_left=window.media_left,
             notes=[*self._notes, *self._told, *left_out],
             told=frozenset(self._told),
             ms=dict(self._ms),
@@ -282,6 +283,7 @@ class Composition:
             restored=0,
             dropped=0,
             recalled=(),
+            media_left=0,
             tokens=Tokens(system=self._windowing.system, new=new),
             notes=[*out.notes, note],
         )

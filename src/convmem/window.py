@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.compress.protocol import CompressRequest
+from convmem.context import media
 from convmem.context.limits import context_limit
 from convmem.context.quoting import neutral
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
 from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
-from convmem.policy import Plan, PolicyRequest
+from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.session.rounds import legal
 from convmem.wire.message import text_of
@@ -98,6 +99,7 @@ class Window:
         recall: the most tokens for recalled turns.
         cut: how many rounds left it just now.
         notes: what a person should know.
+        media_left: how many pictures and files stand as a mark in it.
     """
 
     items: tuple[Item, ...]
@@ -105,6 +107,7 @@ class Window:
     recall: int
     cut: int = 0
     notes: tuple[str, ...] = ()
+    media_left: int = 0
 
     @property
     def newest(self) -> Item | None:
@@ -172,12 +175,13 @@ class Windowing:
         rounds = self._rounds(epoch)
         begins = _begins(rounds, epoch)
         start = begins or 0
-        tokens = tuple(sum(item.tokens for item in r) for r in rounds)
+        shown, left_media = self._lightened(rounds, start)
+        tokens = tuple(sum(item.tokens for item in r) for r in shown)
         room = self._room()
         plan = self._planned(PolicyRequest(tokens, start, room))
         before = Summary.loaded(epoch.summary) if epoch is not None and begins is not None else Summary()
         if plan.start <= start:
-            return Window(_flat(rounds[plan.start :]), before, plan.recall)
+            return Window(_flat(shown[plan.start :]), before, plan.recall, media_left=left_media)
         gone, newest = rounds[start : plan.start], text_of(rounds[-1][0].message)
         cut = Cut(
             rounds[plan.start][0].identity,
@@ -187,9 +191,12 @@ class Windowing:
         summary, notes = self._cut(cut, until)
         if summary is not None:
             left = plan.start - start
-            return Window(_flat(rounds[plan.start :]), summary, plan.recall, cut=left, notes=notes)
+            shown, left_media = self._lightened(rounds, plan.start)  # as all calls of the new epoch will
+            items = _flat(shown[plan.start :])
+            return Window(items, summary, plan.recall, cut=left, notes=notes, media_left=left_media)
         fits = room is None or sum(tokens[start:]) <= room
-        return Window(_flat(rounds[start if fits else plan.start :]), before, plan.recall, notes=notes)
+        items = _flat(shown[start if fits else plan.start :])
+        return Window(items, before, plan.recall, notes=notes, media_left=left_media)
 
     def _held_window(self) -> Window:
         """The caller's own turns, all of them: the provider keeps the rest, and says when it is too long."""
@@ -230,6 +237,37 @@ class Windowing:
         if limit is None:
             return None
         return max(0, limit - self.system - (self.request.max_output or _REPLY_TOKENS))
+
+    def _lightened(self, rounds: list[list[Item]], start: int) -> tuple[list[list[Item]], int]:
+        """The rounds with marks for the oldest pictures and files, and how many those are.
+
+        Only what is put back changes, and nothing in the newest round: the caller's messages are the
+        caller's.
+        """
+        back = [[item for item in r if not item.own] for r in rounds[start:-1]]
+        found = [[size for item in r for size in media.sizes(item.message)] for r in back]
+        limits = self.policy if isinstance(self.policy, MediaPolicy) else None
+        most, most_bytes = (limits.media, limits.media_bytes) if limits is not None else (MEDIA, MEDIA_BYTES)
+        leave = left = media.leaving(found, most, most_bytes)
+        if not left:
+            return rounds, 0
+        shown = list(rounds)
+        chinese = False
+        for place, items in enumerate(back, start):
+            spoken = media.speaks_chinese_in(item.message for item in rounds[place])
+            chinese = chinese if spoken is None else spoken
+            changed: list[Item] = []
+            for item in rounds[place]:
+                inside = 0 if item.own else min(leave, len(media.sizes(item.message)))
+                leave -= inside
+                changed.append(self._marked(item, inside, chinese=chinese) if inside else item)
+            shown[place] = changed if items else rounds[place]
+        return shown, left
+
+    def _marked(self, item: Item, leave: int, *, chinese: bool) -> Item:
+        said = self.composer.said_at(self.ref, item.identity).astimezone(self.composer.tz).date()
+        seen = self.composer.seen.of(media.without(item.message, leave, said, chinese=chinese))
+        return Item(item.identity, seen.message, False, seen.tokens(self.count))
 
     # The conversation as it stands.
 
