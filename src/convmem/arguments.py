@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,9 @@ __all__ = [
     "checked_milliseconds",
     "checked_model",
     "checked_pin",
+    "checked_seconds",
     "checked_text",
+    "checked_time",
     "checked_user",
 ]
 
@@ -30,7 +33,7 @@ _LONGEST_PIN = 2_000
 """In bytes of UTF-8, as tokens go by those rather than by characters."""
 _TURN_ID = re.compile(r"t[0-9]+")
 _PIN_ID = re.compile(r"p[0-9]+")
-_LONGEST_MS = 7 * 24 * 3_600 * 1_000
+_LONGEST_S = 7 * 24 * 3_600
 
 
 def checked_text(name: str, text: object, why: str) -> str:
@@ -81,16 +84,42 @@ def checked_count(name: str, value: object, *, least: int, of: str) -> int:
     return value
 
 
+def checked_time(name: str, value: object) -> datetime:
+    """A time with its zone.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, datetime):
+        raise InputError(f"{name} is an aware datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise InputError(f"{name} has no time zone; say which, e.g. .replace(tzinfo=UTC)")
+    return value
+
+
 def checked_milliseconds(name: str, value: object) -> float:
-    """A time to wait.
+    """A time to wait, in milliseconds.
 
     Raises:
         InputError: no number above 0, or more than a thread can wait.
     """
+    return _checked_time(name, value, "milliseconds", _LONGEST_S * 1_000)
+
+
+def checked_seconds(name: str, value: object) -> float:
+    """A time to wait, in seconds.
+
+    Raises:
+        InputError: no number above 0, or more than a thread can wait.
+    """
+    return _checked_time(name, value, "seconds", _LONGEST_S)
+
+
+def _checked_time(name: str, value: object, unit: str, most: float) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InputError(f"{name} is a number of milliseconds, not {type(value).__name__}")
-    if not 0 < value <= _LONGEST_MS:
-        raise InputError(f"{name} is a number of milliseconds above 0, and a week at most")
+        raise InputError(f"{name} is a number of {unit}, not {type(value).__name__}")
+    if not 0 < value <= most:
+        raise InputError(f"{name} is a number of {unit} above 0, and a week at most")
     return float(value)
 
 

@@ -154,6 +154,9 @@ class Journal:
         store: where to write.
         on_trouble: told once when writing begins to fail.
         on_healed: told, with the number of jobs, when what had waited is written.
+
+    Attributes:
+        overdue: a call waited for it in vain, and nothing was written since: the calls after it wait less.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class Journal:
         self._changed = threading.Condition()
         self._queue: deque[Job[Any]] = deque()
         self._spill: deque[Job[Any]] = deque()
+        self._working: tuple[Job[Any], ...] = ()
         self._busy = False
         self._closing = False
         self._give_up_at = 0.0
@@ -177,6 +181,7 @@ class Journal:
         self._trouble: StoreError | None = None
         self._tries = 0
         self._written = 0
+        self.overdue = False
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
@@ -193,6 +198,22 @@ class Journal:
     def waiting(self) -> int:
         """How many jobs wait in the spill."""
         return len(self._spill)
+
+    def holds(self, ref: SessionRef, *, besides: Job[Any]) -> bool:
+        """Whether something that may belong to a session waits to be written.
+
+        Args:
+            ref: the session.
+            besides: the job that asks.
+        """
+        with self._changed:
+            waiting = [*self._queue, *self._spill, *self._working]
+        return any(
+            job is not besides
+            and not job.finished
+            and (job.ref == ref or (job.ref is None and job.user == ref.user))
+            for job in waiting
+        )
 
     def submit(self, job: Job[T]) -> Future[T]:
         """Queue a job.
@@ -298,6 +319,7 @@ class Journal:
             return
         waiting, written = len(self._spill), self._written
         everything = [*self._spill, *jobs]
+        self._working = tuple(everything)
         self._spill.clear()
         self._tries += 1
         error = self._commit(everything)
@@ -395,6 +417,7 @@ class Journal:
         for (job, _), written in zip(planned, results, strict=True):
             if written.ids is not None:
                 self._written += 1
+                self.overdue = False
                 job.finish(written)
 
     def _put_off(self, jobs: Sequence[Job[Any]], error: StoreError) -> None:

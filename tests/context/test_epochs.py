@@ -123,7 +123,8 @@ class App:
             if at in (0, newest_user(sent)):
                 assert message["content"].endswith(said["content"])
             else:
-                assert message.get("content") == said.get("content")
+                # Beside tool calls nothing is said as the provider wants it: "", null, or no key at all.
+                assert (message.get("content") or "") == (said.get("content") or "")
             assert message.get("tool_calls") == said.get("tool_calls")
 
     def check_budget(self, sent, start):
