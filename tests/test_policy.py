@@ -78,11 +78,11 @@ def test_full_sends_everything_the_model_takes():
 
 def test_the_table_of_presets():
     assert {name: dataclasses.astuple(policy)[1:] for name, policy in PRESETS.items()} == {
-        "full": (None, None, 0, 1_024),
-        "window": (16_000, 6_000, 0, 0),
-        "lean": (4_000, 1_500, 300, 512),
-        "balanced": (24_000, 8_000, 600, 1_024),
-        "thorough": (48_000, 16_000, 1_500, 4_096),
+        "full": (None, None, 0, 1_024, 100, 16_000_000),
+        "window": (16_000, 6_000, 0, 0, 8, 4_000_000),
+        "lean": (4_000, 1_500, 300, 512, 2, 1_000_000),
+        "balanced": (24_000, 8_000, 600, 1_024, 8, 4_000_000),
+        "thorough": (48_000, 16_000, 1_500, 4_096, 16, 12_000_000),
     }
     assert all(isinstance(policy, Policy) for policy in PRESETS.values())
 
@@ -128,13 +128,14 @@ def test_a_conversation_under_any_marks(policy, rounds, room):
     tokens,
 )
 def test_toml_there_and_back(name, high, low, summary, recall):
-    policy = WindowPolicy(name, high, low, summary, recall)
+    policy = WindowPolicy(name, high, low, summary, recall, media=summary, media_bytes=recall)
     assert WindowPolicy.from_toml(policy.to_toml()) == policy
 
 
 def test_toml_reads_well():
     assert WindowPolicy('客服 "A"', high=8_000).to_toml() == (
         'name = "客服 \\"A\\""\nhigh = 8000\n# low is not set: a third of the mark\nsummary = 0\nrecall = 0\n'
+        "media = 8\nmedia_bytes = 4000000\n"
     )
 
 
@@ -152,6 +153,9 @@ def test_toml_reads_well():
         ('name = "a"\nrecall = true', "whole number of tokens, not True"),
         ('name = "a"\nhigh = 1.5', "whole number of tokens, not 1.5"),
         ('name = "a"\nhigh = "16k"', "whole number of tokens, not '16k'"),
+        ('name = "a"\nmedia = -1', "media must be 0 or more, not -1"),
+        ('name = "a"\nmedia = true', "whole number of pictures and files, not True"),
+        ('name = "a"\nmedia_bytes = "4MB"', "whole number of bytes, not '4MB'"),
     ],
 )
 def test_a_policy_that_cannot_be_one_says_why(text, says):
@@ -164,7 +168,13 @@ def test_names_objects_and_files_resolve(tmp_path):
         def plan(self, request: PolicyRequest) -> Plan:
             return Plan(request.start, 0, 0)
 
+    class Pictures(Mine):
+        media = 3
+        media_bytes = -1
+
     mine = Mine()
+    with pytest.raises(InputError, match="Pictures: media_bytes is a whole number, 0 or more, not -1"):
+        resolve_policy(Pictures())
     assert resolve_policy("lean") is PRESETS["lean"]
     assert resolve_policy(mine) is mine
     file = tmp_path / "ours.toml"

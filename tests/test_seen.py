@@ -66,8 +66,36 @@ def test_what_it_holds_is_bounded(monkeypatch):
         kept.of({"role": "user", "content": f"another {n}"})
         assert len(kept._young) + len(kept._old) <= 20
     assert kept.of({"role": "user", "content": "first"}) is not first
-    long = {"role": "user", "content": "x" * 300_000}
-    assert kept.of(long) is not kept.of(long)
+
+
+def test_of_huge_messages_the_latest_few_are_held(monkeypatch):
+    monkeypatch.setattr(seen, "_HUGE_CHARACTERS", 1_000_000)
+    kept = SeenMessages(KEY)
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+    huge = [
+        {"role": "user", "content": "x" * 400_000},
+        {"role": "user", "content": [{"type": "text", "text": "什么花？"}, picture]},
+    ]
+    first = [kept.of(message) for message in huge]
+    again = [kept.of(copy.deepcopy(message)) for message in huge]
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert [found.incoming.meaning for found in again] == [meaning_digest(KEY, message) for message in huge]
+    assert kept.of({**huge[0], "name": "mara"}) is not first[0], "another message, and one too many"
+    assert kept.of(huge[1]) is first[1]
+    assert kept.of(huge[0]) is not first[0]
+    assert sum(weight for _, weight in kept._huge.values()) <= 1_000_000
+    beyond = {"role": "user", "content": "x" * 1_100_000}
+    assert kept.of(beyond) is not kept.of(beyond)
+
+
+def test_a_huge_message_is_told_from_one_with_other_types():
+    kept = SeenMessages(KEY)
+    text = {"type": "text", "text": "y" * 300_000}
+    made = [
+        {"role": "user", "content": [text], "x": value}
+        for value in (1, True, 1.0, "1", None, [1], [], {}, {"a": "b"}, ["a", "b"], -0.0, 0.0)
+    ]
+    assert len({id(kept.of(message)) for message in made}) == len(made)
 
 
 @pytest.mark.parametrize("change", ["text", "part"])

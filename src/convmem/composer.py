@@ -21,10 +21,11 @@ from convmem.learnt import LearntLimits
 from convmem.pool import Pool
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
+from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
@@ -43,6 +44,9 @@ _CUT_THREADS = 2
 _EPOCHS = 1_024
 _BLOCKS = 1_024
 _MESSAGES = 8_192
+_MESSAGE_CHARACTERS = 32_000_000
+"""Of journaled messages that are held in memory; a picture has a million, and a user may send twelve."""
+_TIMES = 32_768
 _SENT_TOKENS = 4_000_000
 """Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
 _FORMS = 4_096
@@ -80,6 +84,7 @@ class Composed:
     Attributes:
         messages: all messages to send, or None when they are just what the caller sent.
         cut_rounds: how many rounds left the window, when it was cut.
+        media_left: how many pictures and files stand as a mark.
         notes: what a person should know.
         told: those of the notes of which there was an event already.
     """
@@ -91,6 +96,7 @@ class Composed:
     recalled: tuple[Recalled, ...] = ()
     cut: bool = False
     cut_rounds: int = 0
+    media_left: int = 0
     prefix_tokens: int | None = None
     notes: list[str] = field(default_factory=list[str])
     told: frozenset[str] = frozenset()
@@ -98,7 +104,7 @@ class Composed:
 
     def receipt_fields(self) -> dict[str, Any]:
         """What of it goes into the receipt."""
-        names = ("restored", "dropped", "tokens", "recalled", "cut", "prefix_tokens")
+        names = ("restored", "dropped", "tokens", "recalled", "cut", "media_left", "prefix_tokens")
         return {name: getattr(self, name) for name in names}
 
 
@@ -135,6 +141,8 @@ class Composer:
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
         self._sent_tokens = 0
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
+        self._message_characters = 0
+        self._said_at: OrderedDict[tuple[SessionRef, bytes], datetime] = OrderedDict()
         self._forms: OrderedDict[tuple[EpochRef, bool, bytes], Message] = OrderedDict()
         self._cuts: dict[EpochRef, Cut] = {}
         self._late: OrderedDict[EpochRef, tuple[bytes, Summary]] = OrderedDict()
@@ -166,6 +174,8 @@ class Composer:
                 self._sent.clear()
                 self._sent_tokens = 0
                 self._messages.clear()
+                self._message_characters = 0
+                self._said_at.clear()
                 self._forms.clear()
 
     # What compositions share.
@@ -177,12 +187,35 @@ class Composer:
         missing = tuple(i for i in identities if i not in held)
         if missing:
             rows = self.store.turns(TurnsRequest(ref=ref, identities=missing, limit=2 * len(missing)))
-            read = {bytes.fromhex(row.branch): row.payload for row in reversed(rows)}
+            read = {bytes.fromhex(row.branch): row for row in reversed(rows)}
             with self._lock:
-                for i, message in read.items():
-                    _put(self._messages, (ref, i), message, _MESSAGES)
-            held.update(read)
+                for i, row in read.items():
+                    self._hold((ref, i), row.payload)
+                    _put(self._said_at, (ref, i), row.at, _TIMES)
+            held.update({i: row.payload for i, row in read.items()})
         return held
+
+    def said_at(self, ref: SessionRef, identity: bytes) -> datetime:
+        """When a journaled message was said."""
+        if (at := self._said_at.get((ref, identity))) is None:
+            rows = self.store.turns(TurnsRequest(ref=ref, identities=(identity,), limit=2))
+            if not rows:
+                raise StoreError("a turn of the window is gone from the store")
+            at = rows[0].at
+            with self._lock:
+                _put(self._said_at, (ref, identity), at, _TIMES)
+        return at
+
+    def _hold(self, place: tuple[SessionRef, bytes], message: Message) -> None:
+        if place in self._messages:
+            return
+        self._message_characters += weight_of(message)
+        self._messages[place] = message
+        while len(self._messages) > _MESSAGES or (
+            self._message_characters > _MESSAGE_CHARACTERS and len(self._messages) > 1
+        ):
+            _, dropped = self._messages.popitem(last=False)
+            self._message_characters -= weight_of(dropped)
 
     def form(self, which: EpochRef, turn: bytes, *, tools: bool) -> Message | None:
         """How a caller sent a message before; None when it is put back as the dialect has it.

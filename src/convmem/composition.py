@@ -105,6 +105,7 @@ class Composition:
             resolved, and `recall` goes on.
         """
         if self.placement.sealed:
+            self.ready.set_result(time.monotonic())
             return self._sealed()
         started = time.perf_counter()
         try:
@@ -322,6 +323,7 @@ class Composition:
             recalled=block.recalled,
             cut=window.cut > 0,
             cut_rounds=window.cut,
+            media_left=window.media_left,
             notes=[*self._notes, *self._told, *left_out],
             told=frozenset(self._told),
             ms=dict(self._ms),
@@ -374,6 +376,7 @@ class Composition:
             restored=0,
             dropped=0,
             recalled=(),
+            media_left=0,
             tokens=Tokens(system=self._windowing.system, new=new),
             notes=[*out.notes, note],
         )

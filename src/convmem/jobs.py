@@ -230,7 +230,7 @@ class BeginJob(Job[Placement]):
         """Of messages that cannot be journaled, their text; what is sent stays the caller's."""
         given, self._turns = self._turns, tuple(map(plainer, self._turns))
         self._own = tuple(
-            Seen(message, self._seen.of(told).incoming)
+            Seen(message, self._store.key, self._seen.of(told).incoming)
             for message, told in zip(self.call.request.turns, self._turns, strict=True)
         )
         return any(old is not new for old, new in zip(given, self._turns, strict=True))

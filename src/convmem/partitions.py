@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convmem.recall import Partition
     from convmem.session.tree import Node
 
-__all__ = ["Branches", "Loaded", "Partitions"]
+__all__ = ["Branches", "LeftBehind", "Loaded", "Partitions"]
 
 _KEPT_OWNERS = 32
 
@@ -37,6 +37,22 @@ class _Place:
     identity: bytes
     parent: bytes
     is_user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """Ids of turns that are on no running branch.
+
+    Attributes:
+        edited: the user's own words; other sessions may be quoted them, with that mark.
+        replaced: all others', such as replies that were made anew; nobody is quoted them.
+        taken_back: the user's own words that were edited away in the running session; it is never quoted
+            them.
+    """
+
+    edited: set[str] = field(default_factory=set[str])
+    replaced: set[str] = field(default_factory=set[str])
+    taken_back: set[str] = field(default_factory=set[str])
 
 
 class Branches:
@@ -85,16 +101,43 @@ class Branches:
             place = self._places.get(before)
         return way
 
-    def left_behind(self, path: Collection[bytes] | None = None) -> tuple[set[str], set[str]]:
-        """Ids of the user's turns and of all others that are not on the way to the head, or not on `path`."""
+    def left_behind(self, path: Collection[bytes] | None = None) -> LeftBehind:
+        """The turns that are not on the way to the head, or not on `path`, the running conversation."""
         if path is None and len(self._way) == len(self._places):
-            return set(), set()
-        edited: set[str] = set()
-        replaced: set[str] = set()
+            return LeftBehind()
+        left = LeftBehind()
+        leaves: dict[bytes, bool] = {}
         for place in self._places.values():
-            if place.identity not in path if path is not None else place.seq not in self._way:
-                (edited if place.is_user else replaced).add(f"t{place.seq}")
-        return edited, replaced
+            if place.identity in path if path is not None else place.seq in self._way:
+                continue
+            kind = left.edited if place.is_user else left.replaced
+            if place.is_user and path is not None and self._leaves(place, path, leaves):
+                kind = left.taken_back
+            kind.add(f"t{place.seq}")
+        return left
+
+    def _leaves(self, place: _Place, path: Collection[bytes], known: dict[bytes, bool]) -> bool:
+        """Whether something else stands on the path in this turn's place, or in that of one before it.
+
+        A beginning of its own is none: that is an app that rewrites its history, or a second conversation in
+        one session, and nobody took back a word.
+
+        Args:
+            place: a turn that is not on the path.
+            path: identities of the running conversation.
+            known: answers for turns that were asked about before.
+        """
+        walked: list[bytes] = []
+        at = place.identity
+        while at not in known and at not in path:
+            walked.append(at)
+            before = self._places.get(at)
+            at = before.parent if before is not None else self._over.get(at, ROOT)
+            if at == ROOT:
+                break
+        leaves = known.get(at, at in path)
+        known.update(dict.fromkeys(walked, leaves))
+        return leaves
 
 
 @dataclass(slots=True)
@@ -120,20 +163,38 @@ class Loaded:
         partition = self.partition
         return partition is not None and len(partition) > sum(id_ in partition.row for id_ in ids)
 
-    def left_behind(self, session: str | None, path: Collection[bytes]) -> tuple[set[str], set[str]]:
-        """Ids of the user's turns and of all others that were edited away or answered otherwise.
+    def left_behind(self, session: str | None, path: Collection[bytes]) -> LeftBehind:
+        """The turns that were edited away or answered otherwise.
 
         Args:
             session: the running one, whose conversation is `path`.
             path: identities.
         """
-        edited: set[str] = set()
-        replaced: set[str] = set()
+        left = LeftBehind()
         for name, branches in self.sessions.items():
-            own, other = branches.left_behind(path if name == session else None)
-            edited |= own
-            replaced |= other
-        return edited, replaced
+            of_session = branches.left_behind(path if name == session else None)
+            left.edited.update(of_session.edited)
+            left.replaced.update(of_session.replaced)
+            left.taken_back.update(of_session.taken_back)
+        if left.taken_back and session is not None:
+            left.taken_back.update(self._said_alike(left.taken_back, session))
+        return left
+
+    def _said_alike(self, ids: Collection[str], session: str) -> Iterable[str]:
+        """Turns of other sessions with the same words, as a second import has them.
+
+        Words that still stand in the session were not taken back.
+        """
+        import numpy as np  # noqa: PLC0415 (numpy only when recall is used)
+
+        if (partition := self.partition) is None or session not in partition.sessions:
+            return ()
+        digests = partition.turns.digest
+        gone = np.zeros(len(partition), dtype=np.bool_)
+        gone[[partition.row[id_] for id_ in ids if id_ in partition.row]] = True
+        own = partition.turns.session == partition.sessions.index(session)
+        words = np.setdiff1d(digests[gone], digests[own & ~gone])
+        return [partition.ids[row] for row in np.flatnonzero(~own & np.isin(digests, words)).tolist()]
 
 
 class _OwnerLock:

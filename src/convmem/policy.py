@@ -17,10 +17,25 @@ from convmem.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["PRESETS", "Plan", "Policy", "PolicyRequest", "WindowPolicy", "resolve_policy"]
+__all__ = [
+    "MEDIA",
+    "MEDIA_BYTES",
+    "PRESETS",
+    "MediaPolicy",
+    "Plan",
+    "Policy",
+    "PolicyRequest",
+    "WindowPolicy",
+    "resolve_policy",
+]
 
 _LOW_SHARE = 1 / 3
 """Where no low-water mark is given, what a cut keeps, as a share of the mark that was passed."""
+
+MEDIA = 8
+MEDIA_BYTES = 4_000_000
+"""Pictures and files that are put back where a policy says nothing of them, and their bytes as they are sent:
+some three photographs of a telephone, or eight smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,24 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class MediaPolicy(Protocol):
+    """What a policy may say besides: how many pictures and files are put back, and with how many bytes.
+
+    For a policy that has no such attributes `MEDIA` and `MEDIA_BYTES` hold.
+    """
+
+    @property
+    def media(self) -> int:
+        """The most pictures, sounds and files that are put back."""
+        ...
+
+    @property
+    def media_bytes(self) -> int:
+        """The most bytes of them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
     """A window between two water marks.
@@ -77,12 +110,18 @@ class WindowPolicy:
     The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
     go first, with half of the summary's at most; what they leave is for the rest.
 
+    Pictures, sounds and files are resent with every request that puts them back. When there are more of them
+    than `media`, or they have more than `media_bytes`, the oldest leave until half of that is kept; a mark
+    with their date stays. Those of the round before the newest message always stay.
+
     Attributes:
         name: what receipts and reports call it.
         high: the mark at which rounds leave the window; None for the model's limit.
         low: the most tokens that a cut keeps; None for a third of the mark.
         summary: tokens for the summary of what left the window.
         recall: the most tokens for recalled turns.
+        media: the most pictures, sounds and files that are put back.
+        media_bytes: the most bytes of them, as they are sent (base64 has a third more than the file).
     """
 
     name: str
@@ -90,27 +129,30 @@ class WindowPolicy:
     low: int | None = None
     summary: int = 0
     recall: int = 0
+    media: int = MEDIA
+    media_bytes: int = MEDIA_BYTES
 
     def __post_init__(self) -> None:
         name = cast("object", self.name)
         if not (isinstance(name, str) and name.strip() and name.isprintable()):
             raise InputError(f"A policy's name is one line of printable text, not {name!r}")
-        for key in ("high", "low", "summary", "recall"):
-            self._check_tokens(key)
+        for key in ("high", "low", "summary", "recall", "media", "media_bytes"):
+            self._check_number(key)
         if self.high is not None and self.low is not None and self.low >= self.high:
             raise InputError(
                 f"Policy {name!r}: low ({self.low}) must be less than high ({self.high}); "
                 "low is what a cut keeps, high is when to cut"
             )
 
-    def _check_tokens(self, key: str) -> None:
+    def _check_number(self, key: str) -> None:
         value: object = getattr(self, key)
         optional = key in {"high", "low"}
         if value is None and optional:
             return
         # bool is an int to Python, but nobody means `recall = true` as one token.
         if not isinstance(value, int) or isinstance(value, bool):
-            raise InputError(f"Policy {self.name!r}: {key} is a whole number of tokens, not {value!r}")
+            unit = _UNITS.get(key, "tokens")
+            raise InputError(f"Policy {self.name!r}: {key} is a whole number of {unit}, not {value!r}")
         if value < (key == "high"):
             least = "more than 0" if key == "high" else "0 or more"
             raise InputError(f"Policy {self.name!r}: {key} must be {least}, not {value}")
@@ -162,7 +204,7 @@ class WindowPolicy:
         for key, absent in (("high", "the model's limit"), ("low", "a third of the mark")):
             value = getattr(self, key)
             lines.append(f"# {key} is not set: {absent}" if value is None else f"{key} = {value}")
-        lines += [f"summary = {self.summary}", f"recall = {self.recall}"]
+        lines += [f"{key} = {getattr(self, key)}" for key in ("summary", "recall", "media", "media_bytes")]
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -184,6 +226,9 @@ class WindowPolicy:
         return cls(**found)
 
 
+_UNITS = {"media": "pictures and files", "media_bytes": "bytes"}
+
+
 def _cut(rounds: Sequence[int], target: int) -> int:
     """Index of the oldest round kept when at most `target` tokens are; the newest is kept in any case."""
     start = max(0, len(rounds) - 1)
@@ -199,11 +244,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 _SHIPPED = (
-    WindowPolicy("full", recall=1_024),
+    # Some providers refuse a body of more than 20 MB.
+    WindowPolicy("full", recall=1_024, media=100, media_bytes=16_000_000),
     WindowPolicy("window", high=16_000, low=6_000),
-    WindowPolicy("lean", high=4_000, low=1_500, summary=300, recall=512),
+    WindowPolicy("lean", high=4_000, low=1_500, summary=300, recall=512, media=2, media_bytes=1_000_000),
     WindowPolicy("balanced", high=24_000, low=8_000, summary=600, recall=1_024),
-    WindowPolicy("thorough", high=48_000, low=16_000, summary=1_500, recall=4_096),
+    WindowPolicy(
+        "thorough", high=48_000, low=16_000, summary=1_500, recall=4_096, media=16, media_bytes=12_000_000
+    ),
 )
 
 PRESETS: Mapping[str, WindowPolicy] = MappingProxyType({policy.name: policy for policy in _SHIPPED})
@@ -243,6 +291,12 @@ def resolve_policy(spec: str | Path | Policy) -> Policy:
     if not isinstance(found, Policy) or not callable(found.plan):
         raise InputError(f"A policy has a method plan(request) -> Plan; {type(found).__name__} has none")
     checked_method("policy", found, "plan", arguments=1, give="a policy has a method plan(request) -> Plan")
+    if isinstance(found, MediaPolicy):
+        for key in ("media", "media_bytes"):
+            value: object = getattr(found, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                name = type(found).__name__
+                raise InputError(f"Policy {name}: {key} is a whole number, 0 or more, not {value!r}")
     return found
 
 

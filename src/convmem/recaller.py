@@ -39,6 +39,9 @@ _EMBED_THREADS = 2
 _LOAD_THREADS = 1
 """Loading a partition is Python work under the interpreter lock: two threads would slow each other."""
 _QUERY_CHARACTERS = 320
+_ASKED_CHARACTERS = 4_000
+"""Of a long message, as many at its beginning and at its end are searched with: what is asked about something
+pasted stands before or after it, and of all its words only the rarest few dozen count anyway."""
 _PACE_WEIGHT = 0.3
 """Of the newest question in the running estimate: four slow ones in a row count for three quarters of it."""
 _FIRST_PACE_S = 0.25
@@ -332,25 +335,37 @@ class Recaller:
         return loaded, len(damaged)
 
     def rank(self, loaded: Loaded, question: Question, vectors: NDArray[Any] | None) -> Ranking:
-        """Rank the owner's turns for the question; turns that were edited away say so."""
+        """Rank the owner's turns for the question; turns that were edited away say so.
+
+        Into the session in which words were edited away they never come back, unless somebody searches.
+        """
         from convmem.recall import Query, Ranking, search  # noqa: PLC0415 (numpy only when recall is used)
+        from convmem.recall.analyze import digest  # noqa: PLC0415
+        from convmem.recall.entry import analyzed  # noqa: PLC0415
 
         if loaded.partition is None or not len(loaded.partition):
             return Ranking((), (), "empty", 0.0)
-        edited, replaced = loaded.left_behind(question.session, question.path)
+        left = loaded.left_behind(question.session, question.path)
+        edited, hidden = left.edited, left.replaced
+        if question.searching:
+            edited = edited | left.taken_back
+        else:
+            hidden = hidden | left.taken_back
         if question.owner.user is None:  # nobody vouches that the other branch is the same person's
-            edited, replaced = set[str](), edited | replaced
+            edited, hidden = set[str](), edited | hidden
+        asked = _ends(question.text)
         query = Query(
-            question.text,
+            asked,
             vectors=vectors,
             now=question.now,
             session=question.session,
-            context=question.context,
-            exclude={*question.exclude, *replaced},
+            context=tuple(map(_ends, question.context)),
+            exclude={*question.exclude, *hidden},
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
             cohort=self.indexer.cohort,
+            digest=None if asked == question.text else digest(analyzed(question.text)),
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)
@@ -360,7 +375,9 @@ class Recaller:
             dataclasses.replace(hit, why=(*hit.why, "edited away")) if hit.id in edited else hit
             for hit in ranking.hits
         )
-        return dataclasses.replace(ranking, hits=hits)
+        # A rule is quoted whatever is asked; one that was edited away holds no longer.
+        standing = tuple(hit for hit in ranking.standing if hit.id not in edited)
+        return dataclasses.replace(ranking, hits=hits, standing=standing)
 
     def pack(
         self,
@@ -392,6 +409,13 @@ class Recaller:
         ref = SessionRef(None, owner.session) if owner.session is not None else None
         rows = self._store.turns(TurnsRequest(ref=ref, owner=owner.user, seqs=seqs, limit=len(seqs)))
         return {turn.id: turn for turn in rows}
+
+
+def _ends(text: str) -> str:
+    """A text; of a long one its beginning and its end."""
+    if len(text) <= 2 * _ASKED_CHARACTERS:
+        return text
+    return f"{text[:_ASKED_CHARACTERS]}\n{text[-_ASKED_CHARACTERS:]}"
 
 
 def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)

@@ -7,11 +7,13 @@ are kept by what the messages say, never by which object says it: the app may ch
 from __future__ import annotations
 
 import marshal
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, cast
 
 from convmem.context.tokens import count_message
 from convmem.session.align import Incoming
 from convmem.wire.identity import meaning_digest
+from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -25,22 +27,34 @@ _CHARACTERS = 8_000_000
 
 _PER_MESSAGE = 200
 _LONGEST = 250_000
+_HUGE_CHARACTERS = 32_000_000
+"""What is held of messages longer than 250,000 characters: a book, a log, a few pictures. An app that keeps
+its history holds the same strings itself, so they take no room of their own then."""
 
 
 class Seen:
     """One message.
 
-    Attributes:
+    Args:
         message: as plain JSON; nobody changes it.
-        incoming: its meaning and its role.
+        key: the store's, under which its meaning is digested.
+        incoming: its meaning and its role, where they are another message's.
     """
 
-    __slots__ = ("_counted", "incoming", "message")
+    __slots__ = ("_counted", "_incoming", "_key", "message")
 
-    def __init__(self, message: Message, incoming: Incoming) -> None:
+    def __init__(self, message: Message, key: bytes, incoming: Incoming | None = None) -> None:
         self.message = message
-        self.incoming = incoming
+        self._key = key
+        self._incoming = incoming
         self._counted: tuple[Callable[[str], int] | None, int] = (None, 0)
+
+    @property
+    def incoming(self) -> Incoming:
+        """Its meaning and its role; worked out when asked for, as nobody asks it of what is put back."""
+        if self._incoming is None:
+            self._incoming = Incoming(meaning_digest(self._key, self.message), str(self.message.get("role")))
+        return self._incoming
 
     def tokens(self, count: Callable[[str], int]) -> int:
         """Its tokens; counted anew only for another counter than the last one."""
@@ -55,7 +69,7 @@ class SeenMessages:
     """The messages seen lately, by all they say.
 
     When the younger of its two halves is full, the older is dropped; what was asked for meanwhile had moved
-    to the younger. No lock, so none is held across a fork.
+    to the younger. Huge messages are held apart, the latest few. No lock, so none is held across a fork.
 
     Args:
         key: the store's, under which meanings are digested.
@@ -70,30 +84,45 @@ class SeenMessages:
         self._young: dict[Hashable, Seen] = {}
         self._old: dict[Hashable, Seen] = {}
         self._weight = 0
+        self._huge: OrderedDict[Hashable, tuple[Seen | None, int]] = OrderedDict()
 
     def of(self, message: Message) -> Seen:
         """What is known of a message, which must not be changed from now on."""
         name, weight = _name(message)
-        if name is None or weight > _LONGEST:
-            return self._looked_at(message)
+        if name is None:
+            return Seen(message, self._key)
+        if weight > _LONGEST:
+            return self._of_huge(name, weight, message)
         seen = self._young.get(name)
         if seen is None:
-            seen = self._old.get(name) or self._looked_at(message)
+            seen = self._old.get(name) or Seen(message, self._key)
             self._weight += weight + _PER_MESSAGE
             if self._weight > _CHARACTERS:
                 self._old, self._young, self._weight = self._young, {}, weight + _PER_MESSAGE
             self._young[name] = seen
         return seen
 
-    def _looked_at(self, message: Message) -> Seen:
-        return Seen(message, Incoming(meaning_digest(self._key, message), str(message.get("role"))))
+    def _of_huge(self, name: Hashable, weight: int, message: Message) -> Seen:
+        # One step each, since calls of other threads come between any two: pop, and put back at the end.
+        seen, _ = self._huge.pop(name, (None, 0))
+        seen = seen or Seen(message, self._key)
+        if weight > _HUGE_CHARACTERS:
+            return seen
+        self._huge[name] = (seen, weight)
+        while sum(held for _, held in tuple(self._huge.values())) > _HUGE_CHARACTERS:
+            try:
+                self._huge.popitem(last=False)
+            except KeyError:  # another thread took the last one
+                break
+        return seen
 
 
 def _name(message: Message) -> tuple[Hashable, int]:
     """What tells a message from every other one, types and order of its fields included; and its size.
 
     Of texts the texts themselves: their hashes are known while the app keeps them. Of anything else its
-    bytes, which `marshal` writes quickest and for no two values alike; None for what it cannot write.
+    bytes, which `marshal` writes quickest and for no two values alike; None for what it cannot write. Of a
+    huge message no bytes are made: its name holds its own strings.
     """
     weight = 0
     for text in message.values():
@@ -102,6 +131,8 @@ def _name(message: Message) -> tuple[Hashable, int]:
         weight += len(text)
     else:
         return (*message, *message.values()), weight
+    if (weight := weight_of(message)) > _LONGEST:
+        return _frozen(message), weight
     try:
         written = marshal.dumps(
             message, 2
@@ -109,3 +140,15 @@ def _name(message: Message) -> tuple[Hashable, int]:
     except ValueError:
         return None, 0
     return written, len(written)
+
+
+def _frozen(value: object) -> Hashable:
+    """A JSON value as a key: strings as they are; numbers with their type, for 1 is True to Python."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        fields = cast("dict[str, object]", value)
+        return ("{", *fields, *map(_frozen, fields.values()))
+    if isinstance(value, list):
+        return ("[", *map(_frozen, cast("list[object]", value)))
+    return (type(value).__name__, repr(value))

@@ -355,6 +355,9 @@ class Receipt:
             estimated.
         recalled: the turns that were quoted, in the order in which they stand.
         cut: rounds left the window before this call, and a new epoch began.
+        media_left: pictures, sounds and files of earlier rounds that are sent as a mark with their date; when
+        it
+            is more than in the call before, some have just left, and `prefix_tokens` is less.
         prefix_tokens: of the tokens sent, those that begin this request as they began the session's
             previous one to the same model; None for the first.
         ms: milliseconds by step, one after the other: `journal` (align and journal), `compose` (window, cut
@@ -382,6 +385,7 @@ class Receipt:
     tokens: Tokens = Tokens()
     recalled: tuple[Recalled, ...] = ()
     cut: bool = False
+    media_left: int = 0
     prefix_tokens: int | None = None
     ms: Mapping[str, float] = field(default_factory=dict[str, float])
     usage: Mapping[str, Any] | None = None

@@ -17,12 +17,13 @@ from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.accounts import noted
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
+from convmem.context import media
 from convmem.context.limits import context_limit
 from convmem.context.quoting import neutral
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
 from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
-from convmem.policy import Plan, PolicyRequest
+from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.wire.message import text_of
 
@@ -105,6 +106,7 @@ class Window:
         recall: the most tokens for recalled turns.
         cut: how many rounds left it just now.
         notes: what a person should know.
+        media_left: how many pictures and files stand as a mark in it.
         complete: nothing of the conversation that should be sent is missing.
     """
 
@@ -113,6 +115,7 @@ class Window:
     recall: int
     cut: int = 0
     notes: tuple[str, ...] = ()
+    media_left: int = 0
     complete: bool = True
 
     @property
@@ -207,24 +210,41 @@ class Windowing:
         start = begins or 0
         room = self._room()
         rounds = self._fitting(rounds, room)
-        tokens = tuple(map(_tokens, rounds))
+        shown, left_media = self._lightened(rounds, start)
+        tokens = tuple(map(_tokens, shown))
         plan = self._planned(PolicyRequest(tokens, start, room))
         before = Summary()
         if epoch is not None and begins is not None:
             before = self._summary(epoch, cuts=plan.start > start)
         if plan.start <= start:
-            return Window(_flat(rounds[plan.start :]), before, plan.recall, complete=self._complete)
+            return Window(
+                _flat(shown[plan.start :]),
+                before,
+                plan.recall,
+                complete=self._complete,
+                media_left=left_media,
+            )
         leaving = _Leaving(rounds, start, plan.start, plan.summary, before)
         summary, notes = self._cut(leaving, patience_s)
         if summary is None and (room is None or sum(tokens[start:]) <= room):  # once more as it was
-            return Window(_flat(rounds[start:]), before, plan.recall, notes=notes, complete=self._complete)
+            return Window(
+                _flat(shown[start:]),
+                before,
+                plan.recall,
+                notes=notes,
+                complete=self._complete,
+                media_left=left_media,
+            )
+        if summary is not None:
+            shown, left_media = self._lightened(rounds, plan.start)  # as all calls of the new epoch will
         return Window(
-            _flat(rounds[plan.start :]),
+            _flat(shown[plan.start :]),
             before if summary is None else summary,
             plan.recall,
             cut=plan.start - start if summary is not None else 0,
             notes=notes,
             complete=self._complete,
+            media_left=left_media,
         )
 
     def _summary(self, epoch: Epoch, *, cuts: bool) -> Summary:
@@ -305,6 +325,37 @@ class Windowing:
         """Tokens that the model takes: as its provider said when it refused a request, else by the table."""
         learnt = self.composer.limits.of(self.which.host, self.which.model)
         return learnt if learnt is not None else context_limit(self.request.model)
+
+    def _lightened(self, rounds: list[list[Item]], start: int) -> tuple[list[list[Item]], int]:
+        """The rounds with marks for the oldest pictures and files, and how many those are.
+
+        Only what is put back changes, and nothing in the newest round: the caller's messages are the
+        caller's.
+        """
+        back = [[item for item in r if not item.own] for r in rounds[start:-1]]
+        found = [[size for item in r for size in media.sizes(item.message)] for r in back]
+        limits = self.policy if isinstance(self.policy, MediaPolicy) else None
+        most, most_bytes = (limits.media, limits.media_bytes) if limits is not None else (MEDIA, MEDIA_BYTES)
+        leave = left = media.leaving(found, most, most_bytes)
+        if not left:
+            return rounds, 0
+        shown = list(rounds)
+        chinese = False
+        for place, items in enumerate(back, start):
+            spoken = media.speaks_chinese_in(item.message for item in rounds[place])
+            chinese = chinese if spoken is None else spoken
+            changed: list[Item] = []
+            for item in rounds[place]:
+                inside = 0 if item.own else min(leave, len(media.sizes(item.message)))
+                leave -= inside
+                changed.append(self._marked(item, inside, chinese=chinese) if inside else item)
+            shown[place] = changed if items else rounds[place]
+        return shown, left
+
+    def _marked(self, item: Item, leave: int, *, chinese: bool) -> Item:
+        said = self.composer.said_at(self.ref, item.identity).astimezone(self.composer.tz).date()
+        seen = self.composer.seen.of(media.without(item.message, leave, said, chinese=chinese))
+        return Item(item.identity, seen.message, False, seen.tokens(self.count))
 
     # The conversation as it stands.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
-from convmem.wire.message import dumps, text_of
+from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class Sent:
             return 0
         shared = self.tools_tokens
         for now, then, tokens in zip(self.messages, before.messages, self.tokens, strict=False):
-            if now is not then and dumps(now) != dumps(then):
+            if not _same(now, then):
                 one, other = text_of(now), text_of(then)
                 alike = now.get("role") == then.get("role")
                 return shared + (count(one[: _common(one, other)]) if alike else 0)
@@ -50,9 +50,30 @@ class Sent:
         return shared
 
 
+def _same(one: object, other: object) -> bool:
+    """Whether both would be written alike: types and the order of fields count; nothing is written."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        fields, others = cast("Message", one), cast("Message", other)
+        return len(fields) == len(others) and all(
+            key == name and _same(value, told)
+            for (key, value), (name, told) in zip(fields.items(), others.items(), strict=True)
+        )
+    if isinstance(one, list):
+        items, told = cast("list[object]", one), cast("list[object]", other)
+        return len(items) == len(told) and all(map(_same, items, told))
+    return one == other
+
+
 def _common(one: str, other: str) -> int:
     """How many characters both begin with."""
-    low, high = 0, min(len(one), len(other))
+    start, most = 0, min(len(one), len(other))
+    while start < most and one[start : start + _STEP] == other[start : start + _STEP]:
+        start += _STEP
+    low, high = min(start, most), min(start + _STEP, most)
     while low < high:
         middle = (low + high + 1) // 2
         if one[low:middle] == other[low:middle]:
@@ -60,3 +81,6 @@ def _common(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
+
+
+_STEP: Final = 1 << 16

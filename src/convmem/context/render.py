@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from convmem.context.quoting import neutral, quoted
 
@@ -38,8 +38,15 @@ _NOTES = {
 _PINNED = {False: "Always keep in mind:", True: "请始终记住："}
 
 
+_LISTENED: Final = 4_000
+"""Characters of the beginning and of the end of a text that tell its language: a request stands before or
+after what was pasted, and a megabyte would take as long as a whole call may."""
+
+
 def speaks_chinese(text: str) -> bool:
     """Whether a text is Chinese rather than English: a third of its letters are Chinese characters."""
+    if len(text) > 2 * _LISTENED:
+        text = text[:_LISTENED] + text[-_LISTENED:]
     return 3 * len(_CJK.findall(text)) >= len(re.findall(r"\w", text)) > 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from convmem.recall.analyze import CJK, fold
+from convmem.recall.analyze import CJK, fold, folded
 from convmem.recall.passages import sentences
 from convmem.recall.words import SMALL_TALK_CJK, SMALL_TALK_ENGLISH, STOP_ENGLISH
 
@@ -141,7 +141,20 @@ _PREFERS: Final = re.compile(
 
 def states_preference(text: str) -> bool:
     """Tell whether a turn says what its speaker prefers: advice has to know it, though it shares no words."""
-    return bool(_PREFERS.search(fold(text)))
+    pieces = list(folded(text))
+    before = ""
+    for number, piece in enumerate(pieces, start=1):
+        said = before + piece
+        for found in _PREFERS.finditer(said):
+            # At a seam a word may go on: what touches it is seen whole in the one piece or the other.
+            if (found.start() or not before) and (found.end() < len(said) or number == len(pieces)):
+                return True
+        before = piece[-_LONGEST_PREFERENCE:]
+    return False
+
+
+_LONGEST_PREFERENCE: Final = 48
+"""Characters of the longest wording that `_PREFERS` finds, and some more: "i would definitely prefer"."""
 
 
 _RULE_ENGLISH: Final = re.compile(

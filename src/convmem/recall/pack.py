@@ -185,7 +185,8 @@ class _Filling:
         """Take a turn if it fits: in full when that costs `whole` tokens at most, else trimmed."""
         spans = self._shortly(hit, text) if hit.most else best_spans(hit, text)
         excerpt = self._excerpt(hit, text, spans, rule=False)
-        if excerpt.trimmed and whole and not hit.most and self.count(text) <= whole:
+        short = len(text) <= _MOST_PER_TOKEN * whole
+        if excerpt.trimmed and short and not hit.most and self.count(text) <= whole:
             full = self._excerpt(hit, text, [(0, len(text))], rule=False)
             excerpt = full if full.tokens <= whole else excerpt
         place = (excerpt.session, excerpt.date)
@@ -250,11 +251,16 @@ def best_spans(hit: Hit, text: str) -> list[tuple[int, int]]:
     return sorted(kept)
 
 
+_MOST_PER_TOKEN: Final = 64
+"""Characters of a token, at most: of a book no more is looked at than could be shown."""
+
+
 def opening(text: str, most: int, count: CountTokens, begin: int = 0) -> list[tuple[int, int]]:
     """The sentences from a place on, as far as `most` tokens reach; at least a piece of the first."""
-    if count(text[begin:]) <= most:
+    piece = text[begin : begin + _MOST_PER_TOKEN * most + LONGEST]
+    if begin + len(piece) >= len(text) and count(piece) <= most:
         return [(begin, len(text))]
-    spans = [(begin + start, begin + end) for start, end in sentences(text[begin:])]
+    spans = [(begin + start, begin + end) for start, end in sentences(piece)]
     begin, end = spans[0] if spans else (begin, len(text))
     for _, further in spans[1:]:
         if count(text[begin:further]) > most:

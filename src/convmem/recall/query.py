@@ -43,6 +43,7 @@ class Query:
         small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
         cohort: Everyday sentences by the same embedder, to tell what is near from what is not; None while
             there are none.
+        digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Query:
     top_k: int = 200
     small_talk: bool = False
     cohort: Cohort | None = None
+    digest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,8 @@ def _searchable(partition: Partition, query: Query, settings: Settings) -> Mask:
     used[[partition.row[id_] for id_ in query.exclude if id_ in partition.row]] = False
     if not query.small_talk:
         # The same words asked before tell nothing, and a few of them crowd out what does.
-        used &= partition.turns.digest != np.uint64(digest(query.text))
+        same = query.digest if query.digest is not None else digest(query.text)
+        used &= partition.turns.digest != np.uint64(same)
     if query.within is not None:
         wanted = {number for number, name in enumerate(partition.sessions) if name in query.within}
         used &= np.isin(partition.turns.session, np.fromiter(wanted, dtype=np.int32, count=len(wanted)))

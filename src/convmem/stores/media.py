@@ -1,22 +1,30 @@
-"""Inline media (images, audio, files as base64) taken out of a message, to be stored once by hash."""
+"""What is heavy in a message (images, audio, files as base64, long texts), stored beside it once by hash."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+from convmem.wire.message import slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convmem.types import Message
 
-__all__ = ["Medium", "digest_of", "put_back", "take_out"]
+__all__ = ["Medium", "digest_of", "is_text", "put_back", "take_out"]
 
 _INLINE_FROM = 1024
 """Characters from which a string of base64 is worth a row of its own."""
 
+_TEXT_FROM = 1 << 18
+"""Characters from which any text is. As JSON, twenty megabytes of it take .2 s to be read in one step, within
+which no other thread of the process runs; as they are, .01 s."""
+
 _BASE64_KEYS = frozenset({"data", "file_data"})
+_MEDIA_KEYS = _BASE64_KEYS | {"url", "image_url", "file_url", "b64_json", "result"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +48,28 @@ def digest_of(content: bytes) -> bytes:
 
 
 def take_out(message: Message) -> tuple[Message, tuple[Medium, ...]]:
-    """A message without its inline media, and those; the message itself when it has none."""
-    if not isinstance(message.get("content"), list):
+    """A message without its inline media and long texts, and those; the message itself when it has none."""
+    media_in = isinstance(message.get("content"), list)
+    heavy = _heavy((), message, media_in=media_in)
+    found = [(path, content) for path, text in heavy if (content := _as_bytes(text)) is not None]
+    if not found:
         return message, ()
-    media = tuple(
-        Medium(path, text.encode(), digest_of(text.encode())) for path, text in _inline((), message)
-    )
-    if not media:
-        return message, ()
+    media = tuple(Medium(path, content, digest_of(content)) for path, content in found)
     emptied = cast("Message", _without({medium.path for medium in media}, (), message))
     return emptied, media
+
+
+def is_text(path: list[str | int]) -> bool:
+    """Whether what was taken out there is words, and no picture or file."""
+    return path[-1] not in _MEDIA_KEYS
+
+
+def _as_bytes(text: str) -> bytes | None:
+    """A text as UTF-8; None for lone surrogates, which only JSON can say."""
+    try:
+        return b"".join(piece.encode() for piece in slices(text))
+    except UnicodeEncodeError:
+        return None
 
 
 def put_back(message: Message, path: list[str | int], content: bytes) -> None:
@@ -58,23 +78,41 @@ def put_back(message: Message, path: list[str | int], content: bytes) -> None:
     place: Any = message
     for step in way:
         place = place[step]
-    place[last] = content.decode()
+    place[last] = _decoded(content)
 
 
-def _inline(path: tuple[str | int, ...], value: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, dict):
+_STEP = 1 << 18
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8 as text, in steps within which no other thread of the process runs."""
+    if len(content) <= _STEP:
+        return content.decode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(content)
+    pieces = [decoder.decode(view[start : start + _STEP]) for start in range(0, len(content), _STEP)]
+    return "".join([*pieces, decoder.decode(b"", final=True)])
+
+
+def _heavy(
+    path: tuple[str | int, ...], value: object, *, media_in: bool
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        if path and _is_heavy(path[-1], value, media_in=media_in):
+            yield path, value
+    elif isinstance(value, dict):
         for key, item in cast("dict[str, object]", value).items():
-            yield from _inline((*path, key), item)
+            yield from _heavy((*path, key), item, media_in=media_in)
     elif isinstance(value, list):
         for i, item in enumerate(cast("list[object]", value)):
-            yield from _inline((*path, i), item)
-    elif (
-        isinstance(value, str)
-        and len(value) >= _INLINE_FROM
-        and (path[-1] in _BASE64_KEYS or value.startswith("data:"))
-        and value.isascii()
-    ):
-        yield path, value
+            yield from _heavy((*path, i), item, media_in=media_in)
+
+
+def _is_heavy(key: str | int, text: str, *, media_in: bool) -> bool:
+    if len(text) >= _TEXT_FROM:
+        return True
+    inline = media_in and len(text) >= _INLINE_FROM and (key in _BASE64_KEYS or text.startswith("data:"))
+    return inline and text.isascii()
 
 
 def _without(paths: set[tuple[str | int, ...]], path: tuple[str | int, ...], value: object) -> object:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import StoreCorruptError, StoreError, StoreFormatError
+from convmem.stores.media import is_text
 from convmem.stores.opening import Opening, connect, recognized, unavailable
 from convmem.stores.sqlite_settings import drop_without_base
 
@@ -168,7 +169,10 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
 
 
 def _forgo_lost_media(new: sqlite3.Connection) -> None:
-    """A turn whose picture is lost keeps its words, and an empty string where the picture was."""
+    """A turn whose picture is lost keeps its words, and an empty string where the picture was.
+
+    One whose words are lost is lost.
+    """
     kept = {(owner, digest.hex()) for owner, digest in new.execute("SELECT owner, digest FROM media")}
     turns = new.execute(
         "SELECT t.seq, s.owner, t.media FROM turns t JOIN sessions s ON s.id = t.session"
@@ -177,7 +181,9 @@ def _forgo_lost_media(new: sqlite3.Connection) -> None:
     for seq, owner, media in turns:
         places: list[list[Any]] = json.loads(media)
         left = [place for place in places if (owner, place[1]) in kept]
-        if len(left) < len(places):
+        if any(is_text(place[0]) for place in places if place not in left):
+            new.execute("DELETE FROM turns WHERE seq = ?", (seq,))
+        elif len(left) < len(places):
             new.execute("UPDATE turns SET media = ? WHERE seq = ?", (json.dumps(left) if left else None, seq))
 
 

@@ -24,10 +24,11 @@ from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
 from convmem.stores.sqlite_receipts import CALL_COLUMNS, call_of, receipts
+from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convmem.abilities import (
         CallsRequest,
@@ -91,8 +92,8 @@ class SQLiteAbilities:
                 f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES}"
                 f" WHERE t.seq IN ({','.join('?' * len(seqs))}) ORDER BY t.seq",
                 seqs,
-            ).fetchall()
-            return [turn_of(db, row) for row in rows]
+            )
+            return _first_few(turn_of(db, row) for row in rows)
 
     # Responses.
 
@@ -295,6 +296,22 @@ class SQLiteAbilities:
             pass  # the next one empties the log again
         return 0
 
+
+def _first_few(turns: Iterable[Turn]) -> list[Turn]:
+    """Turns as far as their messages have so many characters together; at least one."""
+    found: list[Turn] = []
+    characters = 0
+    for turn in turns:
+        found.append(turn)
+        characters += weight_of(turn.payload)
+        if characters > _READ_CHARACTERS:
+            break
+    return found
+
+
+_READ_CHARACTERS = 4_000_000
+"""Of turns that are read to be indexed, at a time: 256 turns of 20 MB each would fill the memory of any
+machine."""
 
 _ALL = "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id WHERE s.owner = ?2"
 _CHANGED = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from convmem.wire import order, putback
-from convmem.wire.message import text_of
+from convmem.wire.message import slices, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,4 +126,14 @@ class Dialect:
 
     def breaks_json_mode(self, messages: Sequence[Message]) -> bool:
         """Whether JSON mode would be refused for these messages: none has the word."""
-        return self.json_word and not any("json" in text_of(message).casefold() for message in messages)
+        return self.json_word and not any(_says_json(text_of(message)) for message in messages)
+
+
+def _says_json(text: str) -> bool:
+    """Whether a text has the word, in capitals or not, be it across two slices."""
+    before = ""
+    for piece in slices(text):
+        if "json" in (before + piece).casefold():
+            return True
+        before = piece[-3:]
+    return False

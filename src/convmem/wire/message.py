@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from json.encoder import encode_basestring as _as_json  # pyright: ignore[reportUnknownVariableType]
+from json.encoder import encode_basestring_ascii as _as_ascii  # pyright: ignore[reportUnknownVariableType]
 from typing import Any, Final, cast
 
 from convmem.errors import InputError
@@ -19,10 +22,13 @@ __all__ = [
     "encodable",
     "is_foreign",
     "meaning_of",
+    "meaning_pieces",
     "part_text",
     "plain",
     "plainer",
+    "slices",
     "text_of",
+    "weight_of",
 ]
 
 SETTINGS_ROLES = frozenset({"system", "developer"})
@@ -31,17 +37,104 @@ ITEMS: Final = "items"
 """Where a message keeps the Responses items it stands for, verbatim. No provider is sent that field."""
 
 
+_SLICE: Final = 1 << 16
+"""Characters that are worked on in one step: .3 ms. No other thread of the process runs within a step, and
+twenty megabytes in one step take .1 s and more."""
+
+
+def slices(text: str) -> Iterator[str]:
+    """A text in pieces of some ten thousand characters; a short one is one piece."""
+    if len(text) <= _SLICE:
+        yield text
+        return
+    for start in range(0, len(text), _SLICE):
+        yield text[start : start + _SLICE]
+
+
+def weight_of(value: object) -> int:
+    """Characters of the strings in a JSON value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(weight_of, cast("dict[str, object]", value).values()))
+    return sum(map(weight_of, cast("list[object]", value))) if isinstance(value, list) else 0
+
+
 def dumps(value: object) -> str:
     """JSON as compact text that any UTF-8 store can hold.
 
     Chinese stays readable; lone surrogates, which UTF-8 cannot hold, are escaped and come back the same.
     """
+    if _has_long(value):
+        try:
+            return "".join(_encodable(_written(value, ascii_only=False)))
+        except UnicodeEncodeError:
+            return "".join(_written(value, ascii_only=True))
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":"))
     return text
+
+
+def _encodable(pieces: Iterable[str]) -> Iterator[str]:
+    for piece in pieces:
+        piece.encode()
+        yield piece
+
+
+def _has_long(value: object) -> bool:
+    """Whether a string in a JSON value is longer than a slice."""
+    if isinstance(value, str):
+        return len(value) > _SLICE
+    if isinstance(value, dict):
+        return any(map(_has_long, cast("dict[str, object]", value).values()))
+    return isinstance(value, list | tuple) and any(map(_has_long, cast("Sequence[object]", value)))
+
+
+def _written(value: object, *, ascii_only: bool, meaning: bool = False) -> Iterator[str]:
+    """The JSON of a value piece by piece, its long strings in slices; joined, it is what `json.dumps` gives.
+
+    Args:
+        value: with a string that is longer than a slice.
+        ascii_only: escape all other characters.
+        meaning: sort the keys, and write what is no JSON in the words of Python.
+    """
+    mark = uuid.uuid4().hex
+    aside: list[str] = []
+    frame = json.dumps(
+        _without_long(value, mark, aside),
+        ensure_ascii=ascii_only,
+        sort_keys=meaning,
+        separators=(",", ":"),
+        default=repr if meaning else None,
+    )
+    escaped = _as_ascii if ascii_only else _as_json
+    # Sorted keys change the order in which the strings stand, so each place says which one it is.
+    before, *rest = frame.split(f'"{mark}')
+    yield before
+    for piece in rest:
+        place, _, after = piece.partition('"')
+        yield '"'
+        for part in slices(aside[int(place)]):
+            yield escaped(part)[1:-1]
+        yield f'"{after}'
+
+
+def _without_long(value: object, mark: str, aside: list[str]) -> object:
+    """The value with a mark and a number for each long string, which is put aside."""
+    if isinstance(value, str):
+        if len(value) <= _SLICE:
+            return value
+        aside.append(value)
+        return f"{mark}{len(aside) - 1}"
+    if isinstance(value, dict):
+        fields = cast("dict[str, object]", value)
+        return {key: _without_long(item, mark, aside) for key, item in fields.items()}
+    if isinstance(value, list | tuple):
+        return [_without_long(item, mark, aside) for item in cast("Sequence[object]", value)]
+    return value
 
 
 _DEEPEST = 100
@@ -238,13 +331,20 @@ def _meant_call(call: object) -> object:
 def _meant_part(part: object) -> object:
     """A content part without its weight: long strings (inline images, audio) stand as their hash."""
     if isinstance(part, str):
-        return part if len(part) < 4096 else hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest()  # noqa: PLR2004 (any size will do)
+        return part if len(part) < 4096 else _hashed(part)  # noqa: PLR2004 (any size will do)
     if isinstance(part, Mapping):
         fields = cast("Mapping[str, object]", part)
         return {key: _meant_part(value) for key, value in fields.items() if value is not None}
     if isinstance(part, Sequence):
         return [_meant_part(item) for item in cast("Sequence[object]", part)]
     return part
+
+
+def _hashed(text: str) -> str:
+    digest = hashlib.sha256()
+    for piece in slices(text):
+        digest.update(piece.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _meant_content(content: object) -> object:
@@ -273,6 +373,20 @@ def meaning_of(message: Mapping[str, Any]) -> bytes:
     Role, text, names, tool ids and arguments count; a text given as a string or as one text part, `None`
     fields, white space at the ends and the formatting of arguments do not.
     """
+    return b"".join(meaning_pieces(message))
+
+
+def meaning_pieces(message: Mapping[str, Any]) -> Iterator[bytes]:
+    """`meaning_of` piece by piece: of a huge message no more than one piece is made at a time."""
+    meant = _meant(message)
+    if _has_long(meant):
+        for piece in _written(meant, ascii_only=True, meaning=True):
+            yield piece.encode()
+    else:
+        yield json.dumps(meant, sort_keys=True, separators=(",", ":"), default=repr).encode()
+
+
+def _meant(message: Mapping[str, Any]) -> list[object]:
     role: object = message.get("role")
     content: object = message.get("content")
     if isinstance(content, str) and isinstance(role, str) and len(message) == 2:  # noqa: PLR2004 (role and content: by far the most messages)
@@ -285,7 +399,7 @@ def meaning_of(message: Mapping[str, Any]) -> bytes:
         calls: object = message.get("tool_calls")
         if isinstance(calls, Sequence) and calls:
             meant.append({"tool_calls": [_meant_call(call) for call in cast("Sequence[object]", calls)]})
-    return json.dumps(meant, sort_keys=True, separators=(",", ":"), default=repr).encode()
+    return meant
 
 
 def plainer(message: dict[str, Any]) -> dict[str, Any]:
