@@ -20,7 +20,7 @@ async function answer(said) {
   try {
     for await (const line of lines(await ask(`chats/${chat}`, { text: said }))) {
       if (line.error) throw new Error(line.error);
-      if (line.recalled && chat === opened()) remember(line.recalled, line.restored);
+      if (line.recalled && chat === opened()) remember(line);
       shown.textContent += line.words ?? "";
       toTheEnd();
     }

@@ -1,22 +1,23 @@
 """What a store may be able to do beyond keeping the journal, one protocol each.
 
-A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs end with
-the process, no response id is known, and `forget` says that this store cannot.
+A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs and
+receipts end with the process, no response id is known, and `forget` says that this store cannot.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from convmem.protocols import CallRow, SessionRef
+    from convmem.protocols import CallRow, QuotedRow, SessionRef
     from convmem.types import State, Turn
 
 __all__ = [
+    "Accounts",
     "Calls",
     "CallsRequest",
     "Checks",
@@ -28,10 +29,14 @@ __all__ = [
     "Forgets",
     "Forgotten",
     "KnownCall",
+    "LearntLimit",
+    "Limits",
     "NewView",
     "OwnerRef",
     "Pin",
     "Pins",
+    "ReceiptRow",
+    "ReceiptsRequest",
     "ResponseRequest",
     "Responses",
     "UnindexedRequest",
@@ -358,4 +363,86 @@ class Calls(Protocol):
 
     def calls(self, request: CallsRequest) -> Sequence[CallRow]:
         """The calls in the order of their ids; settings and the last turn sent may be left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptsRequest:
+    """Ask for receipts, the newest first.
+
+    Attributes:
+        owner: of this user's calls; None for calls of sessions without a user, True for all.
+        session: only of sessions of this name.
+        since: only of calls made at this time or later.
+        call: only of the call with this id.
+        limit: at most so many.
+    """
+
+    owner: str | Literal[True] | None = True
+    session: str | None = None
+    since: datetime | None = None
+    call: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRow:
+    """A receipt as it is kept.
+
+    Attributes:
+        call: the call it is the receipt of, with what the last write of the call filled in; its settings and
+            its last turn sent may be left out.
+        ref: the session of the call.
+        turns: the turns that the call journaled, each by its `seq`, in order.
+        quoted: the turns that its request quoted, in order, less those that are gone.
+        account: the rest of it, as it was written.
+    """
+
+    call: CallRow
+    ref: SessionRef
+    turns: tuple[int, ...]
+    quoted: tuple[QuotedRow, ...]
+    account: str
+
+
+@runtime_checkable
+class Accounts(Protocol):
+    """Keeps the receipts that come with writes (`Write.receipt`).
+
+    A receipt goes when one of the turns that its call journaled is forgotten, and with its session. A turn
+    that is forgotten goes from what other receipts quote.
+    """
+
+    def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
+        """Receipts by the time of their calls, the newest first; of one time the last written first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LearntLimit:
+    """The context length of a model, as a provider's error named it.
+
+    Attributes:
+        host: the provider's host.
+        model: the model as the request named it.
+        tokens: the most tokens that a request and its reply may have together.
+        at: when the provider said so.
+    """
+
+    host: str
+    model: str
+    tokens: int
+    at: datetime
+
+
+@runtime_checkable
+class Limits(Protocol):
+    """Keeps the context lengths that were learnt from providers' errors, one per host and model."""
+
+    def limits(self) -> Sequence[LearntLimit]:
+        """All of them, in the order of hosts and models."""
+        ...
+
+    def put_limit(self, limit: LearntLimit) -> None:
+        """Keep a context length, in place of the one kept for its host and model."""
         ...

@@ -34,6 +34,8 @@ __all__ = [
     "checked_pin",
     "checked_seconds",
     "checked_text",
+    "checked_time",
+    "checked_timeout",
     "checked_user",
 ]
 
@@ -41,7 +43,7 @@ _LONGEST_PIN = 2_000
 """In bytes of UTF-8, as tokens go by those rather than by characters."""
 _TURN_ID = re.compile(r"t[0-9]+")
 _PIN_ID = re.compile(r"p[0-9]+")
-_LONGEST_MS = 7 * 24 * 3_600 * 1_000
+_LONGEST_S = 7 * 24 * 3_600
 
 
 def checked_text(name: str, text: object, why: str) -> str:
@@ -89,6 +91,19 @@ def checked_count(name: str, value: object, *, least: int, of: str) -> int:
         raise InputError(f"{name} is a number of {of}, not {type(value).__name__}")
     if value < least:
         raise InputError(f"{name} is a number of {of}, {least} or more")
+    return value
+
+
+def checked_time(name: str, value: object) -> datetime:
+    """A time with its zone.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, datetime):
+        raise InputError(f"{name} is an aware datetime, not {_kind(value)}")
+    if value.utcoffset() is None:
+        raise InputError(f"{name} has no time zone; say which, e.g. .replace(tzinfo=UTC)")
     return value
 
 
@@ -141,7 +156,7 @@ def checked_seconds(name: str, value: object) -> float | None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise InputError(f"{name} is a number of seconds, or None to wait without end; not {_kind(value)}")
-    if not 0 <= value <= _LONGEST_MS / 1_000:
+    if not 0 <= value <= _LONGEST_S:
         raise InputError(f"{name} is a number of seconds from 0 to a week, or None to wait without end")
     return float(value)
 
@@ -231,19 +246,33 @@ def _is_async(function: object) -> bool:
 
 
 def checked_milliseconds(name: str, value: object) -> float:
-    """A time to wait.
+    """A time to wait, in milliseconds.
 
     Raises:
         InputError: no number above 0, or more than a thread can wait.
     """
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise InputError(f"{name} is a number of milliseconds, not {type(value).__name__}")
-    if not 0 < value <= _LONGEST_MS:
-        raise InputError(f"{name} is a number of milliseconds above 0, and a week at most")
-    if value < 1:  # nothing is ready within a fraction of a millisecond, so no call would have memory
+    ms = _checked_time(name, value, "milliseconds", _LONGEST_S * 1_000)
+    if ms < 1:  # nothing is ready within a fraction of a millisecond, so no call would recall anything
         raise InputError(
-            f"{name} is {value}, which reads like seconds; {name}={value * 1_000:g} is as many milliseconds"
+            f"{name} is {value}, which reads like seconds; {name}={ms * 1_000:g} is as many milliseconds"
         )
+    return ms
+
+
+def checked_timeout(name: str, value: object) -> float:
+    """A time to wait, in seconds.
+
+    Raises:
+        InputError: no number above 0, or more than a thread can wait.
+    """
+    return _checked_time(name, value, "seconds", _LONGEST_S)
+
+
+def _checked_time(name: str, value: object, unit: str, most: float) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"{name} is a number of {unit}, not {type(value).__name__}")
+    if not 0 < value <= most:
+        raise InputError(f"{name} is a number of {unit} above 0, and a week at most")
     return float(value)
 
 

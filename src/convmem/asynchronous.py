@@ -31,7 +31,7 @@ class AsyncMemory:
     """A `Memory` whose direct API is awaited.
 
     Takes the arguments of `Memory`, or a Memory to share (`AsyncMemory.of`). Opening is quick and happens
-    at once; `wrap`, `scope` and the receipts never block and are as on `Memory`.
+    at once; `wrap`, `scope`, `last_receipt` and `receipt_for` never block and are as on `Memory`.
     """
 
     def __init__(self, store: str | Path | Store, **options: Any) -> None:  # noqa: ANN401 (those of Memory, checked by it)
@@ -79,6 +79,20 @@ class AsyncMemory:
     def receipt_for(self, response: object) -> Receipt | None:
         """See `Memory.receipt_for`."""
         return self.memory.receipt_for(response)
+
+    async def receipts(
+        self,
+        *,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        session: str | None = None,
+        since: datetime | None = None,
+        call: str | None = None,
+        limit: int = 100,
+    ) -> list[Receipt]:
+        """See `Memory.receipts`."""
+        return await asyncio.to_thread(
+            self.memory.receipts, user=user, session=session, since=since, call=call, limit=limit
+        )
 
     async def record(
         self,

@@ -9,6 +9,7 @@ up to that text. `convmem.window` decides which rounds are sent; `convmem.compos
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.abilities import Epoch, Epochs
 from convmem.errors import StoreError
+from convmem.learnt import LearntLimits
 from convmem.pool import Pool
 from convmem.protocols import TurnsRequest
 from convmem.types import Tokens
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from convmem.recaller import Recaller
     from convmem.seen import SeenMessages
     from convmem.types import Message, Recalled
-    from convmem.window import Cut
+    from convmem.window import Cut, Summary
     from convmem.wire.dialects import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
@@ -44,6 +46,9 @@ _MESSAGES = 8_192
 _SENT_TOKENS = 4_000_000
 """Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
 _FORMS = 4_096
+_COLD_S = 24 * 3_600.0
+"""After so long without a request no provider's cache holds its beginning: DeepSeek's lives for hours to
+days, the others' for minutes."""
 _FORGOTTEN = "something was forgotten while the summary was made"
 
 
@@ -118,10 +123,12 @@ class Composer:
         self.dialects = dialects
         self.seen = seen
         self.tz = tz
+        self.limits = LearntLimits(store)
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        self.limits.after_fork()
         self._lock = threading.Lock()
         self._epochs: OrderedDict[EpochRef, Epoch | None] = OrderedDict()
         self._blocks: OrderedDict[tuple[EpochRef, bytes], Block] = OrderedDict()
@@ -130,6 +137,9 @@ class Composer:
         self._messages: OrderedDict[tuple[SessionRef, bytes], Message] = OrderedDict()
         self._forms: OrderedDict[tuple[EpochRef, bool, bytes], Message] = OrderedDict()
         self._cuts: dict[EpochRef, Cut] = {}
+        self._late: OrderedDict[EpochRef, tuple[bytes, Summary]] = OrderedDict()
+        self._sent_at: OrderedDict[EpochRef, float] = OrderedDict()
+        self._refused: OrderedDict[EpochRef, frozenset[bytes]] = OrderedDict()
         self._putting = threading.Lock()
         self._forgetting = self._forgets = 0
         self._pool = Pool("convmem-cut", _CUT_THREADS)
@@ -150,6 +160,7 @@ class Composer:
                 self._forgetting -= 1
                 self._forgets += 1
                 self._cuts.clear()
+                self._late.clear()
                 self._epochs.clear()
                 self._blocks.clear()
                 self._sent.clear()
@@ -184,7 +195,7 @@ class Composer:
         self,
         which: EpochRef,
         sent: Iterable[tuple[bytes, Message]],
-        usual: Callable[[Message], Message],
+        usual: Callable[[Message], Message | None],
         *,
         tools: bool,
     ) -> None:
@@ -203,8 +214,13 @@ class Composer:
             return self.store.epoch(which)
         return self._epochs.get(which)
 
-    def cut(self, which: EpochRef, cut: Cut) -> Cut:
+    def cut(self, which: EpochRef, cut: Cut, *, here: bool = False) -> Cut:
         """Begin to make what stands for rounds that leave a window, and then the new epoch.
+
+        Args:
+            which: whose window.
+            cut: what leaves it.
+            here: make it on this thread, because it takes milliseconds.
 
         Returns:
             The cut that is being made: another one when that was begun before.
@@ -213,13 +229,56 @@ class Composer:
             running = self._cuts.setdefault(which, cut)
             forgets = self._forgets
         if running is cut:
-            self._pool.submit(lambda: self._made(which, cut, forgets))
+            if here:
+                self._made(which, cut, forgets)
+            else:
+                self._pool.submit(lambda: self._made(which, cut, forgets))
         return running
+
+    def stand_in(self, which: EpochRef, late: Cut, cut: Cut) -> tuple[Summary, tuple[str, ...]]:
+        """Begin the new epoch with another summary than the one that is late.
+
+        Args:
+            which: whose window.
+            late: the cut that is not made yet; what it makes is kept for `written_late`.
+            cut: the same rounds, with something that makes a summary at once.
+
+        Raises:
+            StoreError: something was forgotten meanwhile, or the store cannot keep the epoch.
+        """
+        with self._lock:
+            late.stood_in = True
+            forgets = self._forgets
+        made = cut.make()
+        self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets, cut.redaction)
+        return made
+
+    def written_late(self, which: EpochRef, start: bytes, *, cuts: bool) -> Summary | None:
+        """The summary that a late compressor wrote for the rounds before `start`, where using it is free.
+
+        Args:
+            which: whose window.
+            start: where the running epoch begins.
+            cuts: the window is being cut, so the prefix changes anyway.
+        """
+        with self._lock:
+            known = self._late.get(which)
+            if known is None or known[0] != start:
+                return None
+            sent = self._sent_at.get(which)
+            if not cuts and sent is not None and time.monotonic() - sent < _COLD_S:
+                return None
+        return known[1]
 
     def _made(self, which: EpochRef, cut: Cut, forgets: int) -> None:
         try:
             made = cut.make()
-            self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets, cut.redaction)
+            with self._lock:
+                late = cut.stood_in
+                if late and self._forgets == forgets and not self._forgetting:
+                    _put(self._late, which, (cut.start, made[0]), _EPOCHS)
+            if not late:
+                self._begin_epoch(which, Epoch(cut.start, made[0].dumped()), forgets, cut.redaction)
         except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
             cut.made.set_exception(error)
         else:
@@ -239,6 +298,15 @@ class Composer:
             else:
                 _put(self._epochs, which, epoch, _EPOCHS)
 
+    def refused(self, which: EpochRef) -> frozenset[bytes]:
+        """Turns that this provider refused, so that their rounds are not put back."""
+        return self._refused.get(which, frozenset())
+
+    def refuse(self, which: EpochRef, turns: Iterable[bytes]) -> None:
+        """The provider refused these turns."""
+        with self._lock:
+            _put(self._refused, which, self.refused(which) | frozenset(turns), _EPOCHS)
+
     def block(self, which: EpochRef, turn: bytes) -> Block | None:
         """What was put in front of this user turn before."""
         return self._blocks.get((which, turn))
@@ -251,6 +319,7 @@ class Composer:
     def sent(self, which: EpochRef, now: Sent, count: Callable[[str], int]) -> int | None:
         """Tokens of the prefix shared with the previous request, which this one replaces."""
         with self._lock:
+            _put(self._sent_at, which, time.monotonic(), _EPOCHS)
             before = self._sent.pop(which, None)
             self._sent[which] = now
             self._sent_tokens += now.total - (before.total if before is not None else 0)

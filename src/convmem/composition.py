@@ -9,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from convmem.accounts import noted
 from convmem.composer import Block, Composed
 from convmem.context.prefix import Sent
 from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
 from convmem.context.tokens import count_message
+from convmem.errors import ConvmemError
 from convmem.recaller import Question
 from convmem.types import Recalled, Tokens
 from convmem.window import Windowing
@@ -22,15 +25,16 @@ from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from convmem.abilities import EpochRef
     from convmem.composer import Composer
     from convmem.jobs import Call, Placement
     from convmem.policy import Policy
     from convmem.recall import Packed, Ranking
+    from convmem.recaller import Asked
     from convmem.types import Message
     from convmem.window import Item, Window
 
@@ -39,6 +43,9 @@ __all__ = ["Composition"]
 _CONTEXT_TURNS = 2
 _DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
 _LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
+_SHRINK = 0.75
+"""Of a request that was too long by nobody knows how much, what the next one may have: tokens are counted
+some 20 % too high rather than too low, so it was not much too long."""
 _NOTHING = Block("", (), 0, None)
 
 
@@ -63,7 +70,7 @@ class Composition:
         budget: int | None = None,
     ) -> None:
         self._composer = composer
-        self._placement = placement
+        self.placement = placement
         self._budget = budget
         self._request = call.request
         self._windowing = Windowing(composer, call, placement, policy)
@@ -71,43 +78,126 @@ class Composition:
         self._count = self._windowing.count
         self._now = call.at.astimezone(composer.tz)
         self._window: Window | None = None
+        self._words: Block | None = None
+        self._placed: list[tuple[Message, bool]] = []
         self._chosen: Composed | None = None
         self._lock = threading.Lock()
         self._ms: dict[str, float] = {}
         self._notes: list[str] = []
         self._told: list[str] = []
+        self.ready: Future[float] = Future()
+        """Resolved with the moment, by the monotonic clock, at which the window is there: recall's own
+        deadline begins then. With what went wrong, where there is no window."""
 
-    def run(
-        self,
-        embedding: Future[NDArray[np.float32]] | None,
-        *,
-        embed_until: float | None = None,
-        until: float | None = None,
-    ) -> Composed:
+    def run(self, asked: Asked, *, patience_s: float | None = None) -> Composed | None:
         """Decide what is sent, cut when it is time, recall, and put it together.
 
         Args:
-            embedding: the question's vectors on their way.
-            embed_until: how long to wait for them, by the monotonic clock; None: as long as it takes.
-            until: when the call goes out; likewise.
+            asked: what recall needs.
+            patience_s: seconds to wait for a compressor; None waits as long as it takes.
+
+        Returns:
+            The request; None when recall has to wait for something, be it on its way. Then `ready` is
+            resolved, and `recall` goes on.
         """
         started = time.perf_counter()
-        window = self._windowing.decide(until)
+        try:
+            self._window = self._windowing.decide(patience_s=patience_s)
+        except BaseException as error:
+            self.ready.set_exception(error)
+            raise
         self._ms["compose"] = (time.perf_counter() - started) * 1_000
-        self._notes += window.notes
-        self._window = window
-        return self._choose(window, self._recall(window, embedding, embed_until))
+        self._notes += self._window.notes
+        self.ready.set_result(time.monotonic())
+        return None if self._awaits(self._window, asked) else self.recall(asked)
 
-    def at_hand(self, late: str) -> Composed | None:
-        """What can be sent now, while `run` may still be at work; None when there is not even a window.
+    def _awaits(self, window: Window, asked: Asked) -> bool:
+        """Whether recall would be better for something that is still on its way."""
+        if asked.ready or window.newest is None or not self._room(window):
+            return False
+        if self._composer.block(self._windowing.which, window.newest.identity) is not None:
+            return False  # what was chosen for the round stays
+        loaded = self._recaller.partitions.peek(self._windowing.owner)
+        return loaded is None or loaded.holds_more_than(self._question(window, window.newest).exclude)
+
+    def recall(self, asked: Asked) -> Composed:
+        """Recall with what is there by now, and put the request together; after `run`."""
+        window = self._decided()
+        return self._choose(window, self._recall(window, asked))
+
+    def words(self) -> None:
+        """Recall by words alone, for `at_hand`, while the question is still being embedded."""
+        window = self._decided()
+        self._words = self._recall(window, None)
+
+    def at_hand(self, asked: Asked, late: str) -> Composed | None:
+        """What can be sent now, while recall may still be at work; None when there is not even a window.
 
         Args:
-            late: what to say when it is the window alone.
+            asked: what recall was waiting for.
+            late: what to say when nothing can be quoted.
         """
-        window = self._window
+        window, words = self._window, self._words
         if window is None:
             return None
-        return self._choose(window, _NOTHING, late)
+        if words is None or window.newest is None:
+            return self._choose(window, _NOTHING, late)
+        if note := self._vectors(window.newest, asked)[1]:
+            self._told.append(note)
+        return self._choose(window, words)
+
+    # When the provider refuses it.
+
+    @property
+    def which(self) -> EpochRef:
+        """The session, host and model it goes to."""
+        return self._windowing.which
+
+    def limit_after(self, named: int | None, sent: int) -> tuple[int | None, bool]:
+        """What the model seems to take, after it refused the request for its length.
+
+        Args:
+            named: the limit that the provider told, in tokens.
+            sent: tokens of the request, as counted here.
+
+        Returns:
+            The limit, None where not even the newest round would fit; and whether it is the provider's own.
+        """
+        windowing, window = self._windowing, self._decided()
+        told = named is not None and (windowing.limit is None or named < windowing.limit)
+        limit = named if told and named is not None else windowing.limit_for(int(_SHRINK * sent))
+        newest = window.items.index(window.newest) if window.newest is not None else 0
+        least = windowing.system + sum(item.tokens for item in window.items[newest:])
+        return (limit if least < limit else None), told
+
+    def turns_of(self, message: int) -> frozenset[bytes]:
+        """The turn that stands at a place of the request's messages; none where the caller sent it."""
+        place = message - len(self._request.settings)
+        for n, (_, own) in enumerate(self._placed):
+            if len(self._windowing.dialect.arranged(self._placed[: n + 1])) > place >= 0:
+                return frozenset() if own else frozenset({self._decided().items[n].identity})
+        return frozenset()
+
+    def cut_behind(self) -> None:
+        """Send what is before the newest round as messages no more."""
+        newest = self._decided().newest
+        if newest is not None:
+            self._windowing.cut_behind(newest.identity)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether turns were ranked for it, be it by words alone."""
+        return self._words is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole of the call's own conversation is sent, as the policy would have it."""
+        return self._window is not None and self._window.complete
+
+    def _decided(self) -> Window:
+        if self._window is None:
+            raise ConvmemError("recall was asked for before there was a window")
+        return self._window
 
     def _choose(self, window: Window, block: Block, note: str = "") -> Composed:
         """What is sent: what was ready first."""
@@ -122,29 +212,21 @@ class Composition:
 
     # Recalling.
 
-    def _recall(
-        self, window: Window, embedding: Future[NDArray[np.float32]] | None, embed_until: float | None
-    ) -> Block:
-        """What goes in front of the newest user turn; once per round."""
+    def _recall(self, window: Window, asked: Asked | None) -> Block:
+        """What goes in front of the newest user turn; once per round. Without `asked` by words alone."""
         if window.newest is None:
             return _NOTHING
         started = time.perf_counter()
         try:
-            return self._recalled(window, window.newest, embedding, embed_until)
+            return self._recalled(window, window.newest, asked)
         except Exception as error:  # noqa: BLE001 (trouble with recall never breaks the chat)
-            self._notes.append(f"recall failed ({type(error).__name__}: {error}); the call goes without it")
+            note = f"recall failed ({type(error).__name__}: {error}); the call goes without it"
+            self._notes.append(noted(note, error))
             return _NOTHING
         finally:
-            took = (time.perf_counter() - started) * 1_000
-            self._ms["recall"] = took - self._ms.get("embed", 0)
+            self._ms["recall"] = (time.perf_counter() - started) * 1_000
 
-    def _recalled(
-        self,
-        window: Window,
-        newest: Item,
-        embedding: Future[NDArray[np.float32]] | None,
-        embed_until: float | None,
-    ) -> Block:
+    def _recalled(self, window: Window, newest: Item, asked: Asked | None) -> Block:
         owner = self._windowing.owner
         known = self._composer.block(self._windowing.which, newest.identity)
         if known is not None and known.redaction is None and newest is not window.items[-1]:
@@ -155,15 +237,15 @@ class Composition:
             return known
         if damaged:
             self._notes.append(_DAMAGED.format(damaged))
-        budget = window.recall if self._budget is None else self._budget
+        budget = self._room(window)
         chinese, today = speaks_chinese(text_of(newest.message)), self._now.date()
         pins, left_out = self._windowing.riding(window, today=today, chinese=chinese)
         question = self._question(window, newest)
         quoted: str = ""
         recalled: tuple[Recalled, ...] = ()
         if budget and loaded.holds_more_than(question.exclude):
-            vectors, note = self._vectors(embedding, embed_until)
-            if note:
+            vectors, note = self._vectors(newest, asked)
+            if note and asked is not None:
                 self._told.append(note)
             ranking = self._recaller.rank(loaded, question, vectors)
             fence = recall_fence(self._count, pins, today=today, chinese=chinese)
@@ -176,21 +258,20 @@ class Composition:
         pinned = tokens - self._tokens(recall_block(quoted, (), today=today, chinese=chinese)) if pins else 0
         return Block(text, recalled, tokens, loaded.redaction, pinned, left_out)
 
+    def _room(self, window: Window) -> int:
+        """Tokens that recall may take."""
+        return window.recall if self._budget is None else self._budget
+
     def _tokens(self, block: str) -> int:
         return self._count(block) + SEPARATOR if block else 0
 
-    def _vectors(
-        self, embedding: Future[NDArray[np.float32]] | None, embed_until: float | None
-    ) -> tuple[NDArray[np.float32] | None, str]:
-        started = time.perf_counter()
-        seconds = None if embed_until is None else max(0.0, embed_until - time.monotonic())
-        found = self._recaller.vectors_of(embedding, seconds)
-        if embedding is not None:
-            self._ms["embed"] = (time.perf_counter() - started) * 1_000
-        return found
+    def _vectors(self, newest: Item, asked: Asked | None) -> tuple[NDArray[np.float32] | None, str]:
+        if asked is None:
+            return None, ""
+        return self._recaller.vectors_of(asked.vectors, wanted=bool(text_of(newest.message).strip()))
 
     def _question(self, window: Window, newest: Item) -> Question:
-        placement = self._placement
+        placement = self.placement
         path = {node.identity for node in placement.before} | set(placement.alignment.identities)
         seqs = {node.identity: node.seq for node in placement.before} | dict(placement.seqs)
         visible = {f"t{seqs[item.identity]}" for item in window.items if item.identity in seqs}
@@ -244,9 +325,8 @@ class Composition:
             messages[users[0]] = in_front(messages[users[0]], summary_text)
             tokens[users[-1]] += block.tokens
             tokens[users[0]] += summary_tokens
-        arranged = self._windowing.dialect.arranged(
-            [(message, item.own) for message, item in zip(messages, items, strict=True)]
-        )
+        self._placed = [(message, item.own) for message, item in zip(messages, items, strict=True)]
+        arranged = self._windowing.dialect.arranged(self._placed)
         everything = [*self._request.settings, *arranged]
         if out.restored or out.dropped or summary_text or block.text:
             if self._breaks_json_mode(everything):

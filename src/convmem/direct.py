@@ -10,7 +10,8 @@ import unicodedata
 import uuid
 from typing import TYPE_CHECKING, Literal
 
-from convmem.abilities import Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.abilities import Accounts, Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
+from convmem.accounts import receipt_of
 from convmem.composition import Composition
 from convmem.cost.ledger import summed
 from convmem.errors import InputError, StoreError
@@ -20,19 +21,19 @@ from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question
 from convmem.scope import UNSET, Unset
 from convmem.types import ForgetReport, Hit, Prepared, Receipt
-from convmem.wire.chat import ChatRequest, split
+from convmem.wire.chat import ChatRequest, rebuilt, split
 from convmem.wire.message import plain, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from convmem.abilities import Pin
+    from convmem.abilities import Pin, ReceiptsRequest
     from convmem.engine import Engine
     from convmem.policy import Policy
     from convmem.protocols import CallRow
     from convmem.types import Ledger, Message, Turn
 
-__all__ = ["forget", "ledger", "pin", "pins", "prepare", "residue", "search", "unpin"]
+__all__ = ["forget", "ledger", "pin", "pins", "prepare", "receipts", "residue", "search", "unpin"]
 
 _WAIT_FOR_WORDS_S = 5.0
 
@@ -70,23 +71,29 @@ def prepare(
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
-    embedding = engine.recaller.embed_soon(text_of(asked), owner) if asked is not None else None
+    waiting = engine.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
     placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
     placed = time.perf_counter()
     composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
-    composed = composition.run(embedding)
+    composed = composition.run(waiting)
+    if composed is None:
+        composed = composition.recall(waiting.wait())
     receipt = Receipt(
         call=call.id,
+        at=call.at,
         user=user,
         session=placement.ref.session,
         mode="read",
         model=model,
+        complete=composition.complete,
         ms={"journal": (placed - started) * 1_000, **composed.ms},
         notes=tuple(composed.notes),
         **composed.receipt_fields(),
     )
     # Copies: the caller may change what it is given.
-    given = messages if composed.messages is None else composed.messages
+    given = messages
+    if composed.messages is not None:
+        given = rebuilt({"messages": messages}, composed.messages, dropped=composed.dropped)["messages"]
     return Prepared([plain(message) for message in given], receipt)
 
 
@@ -98,7 +105,7 @@ def search(
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
     owner = OwnerRef(user, session if user is None else None)
     engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
-    vectors, _ = engine.recaller.vectors_of(engine.recaller.embed_soon(query, owner), None)
+    vectors, _ = engine.recaller.vectors_of(engine.recaller.ask_soon(query, owner).wait().vectors)
     loaded = engine.recaller.load(owner)
     question = Question(
         owner=owner,
@@ -192,6 +199,13 @@ def residue(engine: Engine, report: ForgetReport) -> int:
         return len(report.turn_ids)
     owner = OwnerRef(report.user, report.session if report.user is None else None)
     return engine.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
+
+
+def receipts(engine: Engine, request: ReceiptsRequest) -> list[Receipt]:
+    """The receipts that the store keeps."""
+    if not isinstance(engine.store, Accounts):
+        raise StoreError(f"{type(engine.store).__name__} keeps no receipts")
+    return [receipt_of(row, engine.prices) for row in engine.store.receipts(request)]
 
 
 def ledger(engine: Engine, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:

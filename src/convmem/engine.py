@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from convmem import lifetime
+from convmem.abilities import OwnerRef
 from convmem.composer import Composer
 from convmem.context.tokens import LearnedRatios
 from convmem.errors import JournalError, StoreLockedError
@@ -17,6 +18,7 @@ from convmem.exchange import Exchange
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.jobs import Call
 from convmem.journal import Journal
+from convmem.passage import Passage
 from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
@@ -45,9 +47,9 @@ __all__ = ["Engine", "Exchange", "OnError"]
 T = TypeVar("T")
 
 _COMPOSE_THREADS = 4
-_EMBED_SHARE = 1 / 2
-_REPLY_SHARE = 1 / 6
-"""Of the deadline: the most that the embedding of the question takes, and what is kept for the reply."""
+_OVERDUE_S = 0.3
+"""Seconds a call waits for the writer while an earlier call waited for it in vain: the whole time is lost
+once, not by every call."""
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
 _SILENCE_S = 30.0
@@ -102,7 +104,8 @@ class Engine:
         store: where the journal is.
         owns_store: close it in the end.
         on_error: what to do when a call cannot be journaled in time.
-        deadline_ms: how long a call waits for memory in all, before and after the provider.
+        deadline_ms: how long a call waits for what is recalled, once its own conversation is there.
+        store_timeout_s: how long a call waits for the store, before the provider and again after it.
         hooks: told of every event.
         clock: the time as an aware datetime.
         policy: what to send, unless the wrap says otherwise.
@@ -120,7 +123,8 @@ class Engine:
         *,
         owns_store: bool = False,
         on_error: OnError = "pass_through",
-        deadline_ms: float = 300,
+        deadline_ms: float = 1_000,
+        store_timeout_s: float = 10,
         hooks: tuple[Guarded, ...] = (),
         clock: Callable[[], datetime] = utc_now,
         policy: Policy,
@@ -134,14 +138,13 @@ class Engine:
         self.store = store
         self._closed = False
         self.policy = policy
-        self.embed_s = _EMBED_SHARE * deadline_ms / 1_000
         self.ratios = LearnedRatios()
         self.ratios.warm()
         self.recaller = Recaller(
             store,
             embedder,
             settings=settings,
-            deadline_ms=deadline_ms,
+            deadline_s=deadline_ms / 1_000,
             tell=lambda event: emit(hooks, event),
         )
         self.seen = SeenMessages(store.key)
@@ -152,7 +155,7 @@ class Engine:
         self.pool = Pool("convmem-compose", _COMPOSE_THREADS)
         self.on_error: OnError = on_error
         self.deadline_s = deadline_ms / 1_000
-        self.reply_s = _REPLY_SHARE * self.deadline_s
+        self.store_timeout_s = store_timeout_s
         self.hooks = hooks
         self.clock = clock
         self.owner: object = None  # the Memory: a wrapped client keeps it alive, to be closed at exit
@@ -196,6 +199,39 @@ class Engine:
         exchange = Exchange(self, call, policy or self.policy)
         self.receipts.begin(exchange)
         return exchange
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that a call waits for the store now."""
+        return min(_OVERDUE_S, self.store_timeout_s) if self.journal.overdue else self.store_timeout_s
+
+    def expect(self, user: str | None) -> None:
+        """A user's calls will come: load what the first of them needs, off the call."""
+        self.recaller.warm(OwnerRef(user) if user is not None else None)
+
+    def passage(self, scope: Scope, *, model: str | None, host: str | None, why: str) -> Passage:
+        """A call about to go straight through in this context.
+
+        Args:
+            scope: whose it is, and what memory may do.
+            model: the model asked, as far as that can be read.
+            host: where it goes.
+            why: why it goes straight through, for its receipt.
+        """
+        passage = Passage(
+            self,
+            call=uuid.uuid4().hex,
+            at=self.clock(),
+            user=None if scope.user is UNSET else scope.user,
+            session=None if scope.session is UNSET else scope.session,
+            fresh_session=f"session-{uuid.uuid4().hex[:12]}",
+            mode="on" if scope.mode is UNSET else scope.mode,
+            model=model,
+            host=host,
+            why=why,
+        )
+        self.receipts.begin(passage)
+        return passage
 
     def retrieval(self, response_id: str, scope: Scope) -> Retrieval:
         """A response about to be asked for again."""

@@ -1,7 +1,11 @@
 """One wrapped call as it happens: what the wrap drives, and what its receipt tells.
 
-The wrap calls `begin` before the provider call, then one of `answered`, `stopped` and `stop_soon`. Whatever
-goes wrong on memory's side, the call goes out.
+The wrap calls `begin` before the provider call, `refused` when the provider refuses it, then one of
+`answered`, `stopped` and `stop_soon`. Whatever goes wrong on memory's side, the call goes out.
+
+A call has two clocks. Its own conversation is waited for as long as the store takes (`store_timeout_s`); what
+is recalled has a deadline of its own (`deadline_ms`), which begins when the conversation is there. The steps
+before the provider call are a generator of waits, which a blocking and an async loop drive alike.
 """
 
 from __future__ import annotations
@@ -9,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Generator
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from convmem.abilities import OwnerRef
+from convmem.accounts import noted
 from convmem.composition import Composition
 from convmem.context.tokens import count_messages
 from convmem.errors import ClosedError, JournalError
@@ -29,7 +35,8 @@ from convmem.hooks import (
     SentEvent,
     emit,
 )
-from convmem.jobs import BeginJob, EndJob
+from convmem.jobs import BeginJob, EndJob, looked_up
+from convmem.recaller import Asked
 from convmem.scope import missed
 from convmem.types import Receipt, Tokens
 from convmem.wire.chat import Reply
@@ -38,22 +45,39 @@ from convmem.wire.message import plain, text_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from convmem.composer import Composed
     from convmem.engine import Engine
     from convmem.jobs import Call, Placement
     from convmem.journal import Job
     from convmem.policy import Policy
     from convmem.types import Message
+    from convmem.wire.refusal import Refusal
 
 __all__ = ["Exchange", "aoutcome", "outcome"]
 
 T = TypeVar("T")
 
+Waits: TypeAlias = Generator[tuple[Future[Any], float], BaseException | None, T]
+"""Steps of a call: each yields what it waits for and for how many seconds at most, and is told what went
+wrong: None when nothing did, a `TimeoutError` when it was not ready."""
+
+_EMBED_PATIENCE = 2.0
+"""A question is waited for so many times as long as one takes by the running estimate; then words are ranked,
+so that there is something to quote, and the rest of the deadline is its own."""
+_RANK_RESERVE = 1.5
+"""Ranking with vectors takes about as long as ranking by words took: so many times that is kept for it."""
+_RANK_PATIENCE = 4.0
+"""So many more deadlines a call waits while turns are ranked, which waits for nothing but a processor."""
+_COMPRESSOR_SHARE = 0.5
+"""Of recall's deadline, how long the call that comes upon a cut waits for a compressor."""
+_LOOK_S = 0.1
+"""How often a call that waits for the writer looks whether that has a prospect."""
+_GLANCE_S = 1.0
+"""Seconds in which the conversation is read where the journal is stuck, however long that took before."""
+
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
+_NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
 
 
 class Exchange:
@@ -68,8 +92,11 @@ class Exchange:
         self._engine = engine
         self._call = call
         self._policy = policy
-        self._started = self._until = 0.0
-        self._waited_s = 0.0
+        self._started = 0.0
+        self._asked = Asked()
+        self._composition: Composition | None = None
+        self._retried = False
+        self._went_as_made = False  # because the provider refused what memory had made of it
         self._begun = BeginJob(call, engine.store, engine.seen, written=self._begin_written)
         self._ended = False
         self._end_written = False
@@ -78,8 +105,16 @@ class Exchange:
         self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
-            call=call.id, user=call.user, session=call.session, mode=call.mode, model=call.request.model
+            call=call.id,
+            at=call.at,
+            user=call.user,
+            session=call.session,
+            mode=call.mode,
+            model=call.request.model,
+            host=call.host,
         )
+        if not call.request.turns:
+            self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
         if (lost := missed(engine, call.user, call.session, call.mode)) is not None:
@@ -88,32 +123,29 @@ class Exchange:
     # Before the provider call.
 
     def begin(self) -> None:
-        """Align and journal, then compose the request; at most for its part of the deadline."""
-        started, future, embedding = self._begin()
-        try:
-            self._has_begun(started, outcome(future, self._left(), self._engine.deadline_s))
-            if (composition := self._composition()) is not None:
-                composing = self._compose(composition, embedding)
-                self._has_composed(
-                    composition, composing, outcome(composing, self._left(), self._engine.deadline_s)
-                )
-        except JournalError:
-            raise
-        except BaseException as stopped:
-            self._end(Reply(complete=False), error=type(stopped).__name__)
-            raise
-        self._goes_out()
+        """Align and journal, then compose the request."""
+        with self._engine.recaller.indexer.standing_back():
+            _drive(self._before())
 
     async def abegin(self) -> None:
         """`begin`, without blocking the event loop."""
-        started, future, embedding = self._begin()
+        with self._engine.recaller.indexer.standing_back():
+            await _adrive(self._before())
+
+    def _before(self) -> Waits[None]:
+        """All that is done before the provider call."""
+        self._started = time.monotonic()
+        written = self._begin()
         try:
-            self._has_begun(started, await aoutcome(future, self._left(), self._engine.deadline_s))
-            if (composition := self._composition()) is not None:
-                composing = self._compose(composition, embedding)
-                self._has_composed(
-                    composition, composing, await aoutcome(composing, self._left(), self._engine.deadline_s)
-                )
+            error = yield from self._stored(written)
+            placement, whole = self._has_begun(error), True
+            if self._call.mode != "write" and self._call.request.turns:
+                if placement is None:
+                    placement, whole = yield from self._glance()
+                if placement is not None:
+                    yield from self._composing(placement)
+                if placement is None or not whole:
+                    self._update(complete=False)
         except JournalError:
             raise
         except BaseException as stopped:
@@ -121,55 +153,137 @@ class Exchange:
             raise
         self._goes_out()
 
-    def _begin(self) -> tuple[float, Future[Placement], Future[NDArray[np.float32]] | None]:
-        """Submit what runs side by side: the journal step, and the embedding of the question."""
-        started = time.perf_counter()
-        self._started = time.monotonic()
-        self._until = self._started + self._engine.deadline_s - self._engine.reply_s
-        embedding = None
+    def _begin(self) -> Future[Placement]:
+        """Submit what runs side by side: the journal step, and what recall will need."""
         if self._call.mode != "write":
             asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
             text = text_of(asked) if asked is not None else ""
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
-            embedding = self._engine.recaller.embed_soon(text, owner) if text.strip() else None
-        return started, self._submit(self._begun), embedding
+            self._asked = self._engine.recaller.ask_soon(text, owner)
+        return self._submit(self._begun)
 
-    def _left(self) -> float:
-        return max(0.0, self._until - time.monotonic())
+    def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
+        """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
+        until = time.monotonic() + self._engine.patience_s
+        error = yield job, min(_LOOK_S, _left(until))
+        while isinstance(error, TimeoutError) and not self._engine.journal.held and _left(until):
+            error = yield job, min(_LOOK_S, _left(until))
+        return error
 
-    def _composition(self) -> Composition | None:
-        """What composes the request; None when it goes out as the caller made it."""
-        placement = self._begun.placement
-        if placement is None or self._call.mode == "write":
-            return None
+    def _glance(self) -> Waits[tuple[Placement | None, bool]]:
+        """Find the call's place by reading alone, where the journal cannot be written in time.
+
+        Returns:
+            The place, None when not even that succeeds; and whether all that was said is in the store, and
+            nothing of it waits for the writer.
+        """
+        engine, call = self._engine, self._call
+        reading = engine.pool.submit(lambda: looked_up(call, engine.store, engine.seen))
+        error = yield reading, _GLANCE_S
+        if error is not None:
+            self._degraded(noted(f"the conversation cannot be read: {error}", error), error, serious=False)
+            return None, False
+        placement = reading.result()
+        return placement, not engine.journal.holds(placement.ref, besides=self._begun)
+
+    def _ranking_s(self, until: float) -> float:
+        """Seconds to wait for turns to be ranked and packed, once all that is needed for it is there.
+
+        That is some milliseconds of work. Where it takes seconds the machine is short of processors:
+        everything takes as much longer there, and a memory that gave up would be absent just then.
+        """
+        more = 0.0 if self._engine.recaller.overdue else _RANK_PATIENCE * self._engine.deadline_s
+        return _left(until) + more
+
+    def _composing(self, placement: Placement) -> Waits[None]:
+        """Put the request together: its window by the store's clock, what is recalled by a deadline."""
         if not placement.known:
             detail = f"{self._call.request.held} is not known, so nothing is added to the call"
             self._degraded(detail, None, serious=False)
-            return None
-        return Composition(self._engine.composer, self._call, placement, self._policy)
+            return
+        engine, asked, began = self._engine, self._asked, time.monotonic()
+        deadline = engine.deadline_s
+        composition = Composition(engine.composer, self._call, placement, self._policy)
+        working: Future[Composed] | Future[Composed | None]
+        working = engine.pool.submit(lambda: composition.run(asked, patience_s=_COMPRESSOR_SHARE * deadline))
+        # One wait for both clocks where all is well.
+        error = yield working, deadline
+        if isinstance(error, TimeoutError):
+            error = yield composition.ready, engine.patience_s
+        waited = 0.0
+        if error is None:
+            ready = composition.ready.result()
+            until = ready + deadline
+            error = yield working, self._ranking_s(until)
+            if error is None and working.result() is None:
+                waiting = time.monotonic()
+                words = yield from self._meaning(composition, until)
+                waited = time.monotonic() - waiting
+                if not asked.loaded:
+                    error = TimeoutError(f"not ready within {deadline * 1_000:.0f} ms")
+                elif words is not None and (asked.vectors is None or not asked.vectors.done()):
+                    error = yield words, self._ranking_s(until)
+                    error = error or TimeoutError("the question was not embedded in time")
+                else:
+                    working = engine.pool.submit(lambda: composition.recall(asked))
+                    error = yield working, self._ranking_s(until)
+            engine.recaller.overdue = isinstance(error, TimeoutError) and not composition.ranked
+        self._has_composed(composition, working, error)
+        if composition.ready.done() and composition.ready.exception() is None:
+            done, ready = time.monotonic(), composition.ready.result()
+            ms = {"compose": ready - began}
+            if asked.vectors is not None:
+                ms["embed"] = waited
+            ms["recall"] = done - ready - waited
+            self._update(
+                ms={**self.receipt.ms, **{step: 1_000 * max(0.0, s) for step, s in ms.items()}},
+                complete=self.receipt.complete and composition.complete,
+            )
+        self._composition = composition
 
-    def _compose(
-        self, composition: Composition, embedding: Future[NDArray[np.float32]] | None
-    ) -> Future[Composed]:
-        """Begin to compose; words alone have their time when the embedding takes all of its own."""
-        until, engine = self._until, self._engine
-        embed_until = min(self._started + engine.embed_s, time.monotonic() + 0.8 * self._left())
-        return engine.pool.submit(lambda: composition.run(embedding, embed_until=embed_until, until=until))
+    def _meaning(self, composition: Composition, until: float) -> Waits[Future[None] | None]:
+        """Wait for what recall needs: the partition, then the question's vectors, words ranked meanwhile.
+
+        Returns:
+            The ranking by words, on its way, where that was begun.
+        """
+        asked, recaller = self._asked, self._engine.recaller
+        if asked.loading is not None:
+            yield asked.loading, _left(until)
+        if asked.vectors is None or asked.vectors.done() or not asked.loaded:
+            return None
+        expected = recaller.expected_s
+        hopeless = expected > self._engine.deadline_s
+        if not hopeless:
+            yield asked.vectors, min(_EMBED_PATIENCE * expected, _left(until) / 2)
+            if asked.vectors.done():
+                return None
+        began = time.monotonic()
+        words = self._engine.pool.submit(composition.words)
+        yield words, _left(until)
+        reserve = _RANK_RESERVE * (time.monotonic() - began)
+        if words.done() and not hopeless:
+            yield asked.vectors, _left(until - reserve)
+        return words
 
     def _has_composed(
-        self, composition: Composition, composing: Future[Composed], error: BaseException | None
+        self,
+        composition: Composition,
+        working: Future[Composed] | Future[Composed | None],
+        error: BaseException | None,
     ) -> None:
         composed: Composed | None = None
         try:
-            composed = composing.result() if error is None else composition.at_hand(_without(error))
+            late = "" if error is None else _without(error)
+            composed = working.result() if error is None else composition.at_hand(self._asked, late)
         except Exception as failed:  # noqa: BLE001 (not even the window can be put together)
             error = failed
         if composed is None:
-            self._degraded(f"the call goes out as it was made: {error}", error, serious=False)
+            self._update(complete=False)
+            self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
             return
-        if composed.messages is not None:
-            self.messages = _copies(composed.messages)
-        self._update(**composed.receipt_fields(), ms={**self.receipt.ms, **composed.ms})
+        self.messages = _copies(composed.messages) if composed.messages is not None else None
+        self._update(**composed.receipt_fields())
         self._tell(composed)
         for note in composed.notes:
             if note in composed.told:
@@ -202,10 +316,56 @@ class Exchange:
     def _goes_out(self) -> None:
         if not self.receipt.tokens.total:  # nothing was composed
             self._update(tokens=self._as_made())
-        self._waited_s = time.monotonic() - self._started
         receipt = self.receipt
         self._emit(SentEvent, model=receipt.model, host=self._call.host, mode=receipt.mode, ms=receipt.ms)
         self._sent_at = time.perf_counter()
+
+    # When the provider refuses what memory made of the call.
+
+    def refused(self, refusal: Refusal) -> bool:
+        """Change the request that was refused, so that it may be sent once more.
+
+        Returns:
+            Whether it is to be sent again: only once, and only where memory had changed it.
+        """
+        return _drive(self._again(refusal))
+
+    async def arefused(self, refusal: Refusal) -> bool:
+        """`refused`, without blocking the event loop."""
+        return await _adrive(self._again(refusal))
+
+    def _again(self, refusal: Refusal) -> Waits[bool]:
+        composition = self._composition
+        if self._retried or self.messages is None or composition is None:
+            return False
+        self._retried = True
+        which, sent = composition.which, self.receipt.tokens.total
+        if refusal.overflow:
+            limit, named = composition.limit_after(refusal.limit, sent)
+            if limit is None:
+                return False  # the caller's own messages do not fit, whatever memory leaves out
+            self._engine.composer.limits.learn(which.host, which.model, limit, keep=named)
+            yield from self._composing(composition.placement)
+            told = f"its limit is {limit} tokens, which is kept" if named else "without a number"
+            self._note(f"the provider refused the request for its length, {told}: sent again, shorter")
+            return True
+        turns = composition.turns_of(refusal.message) if refusal.message is not None else frozenset[bytes]()
+        if turns:
+            self._engine.composer.refuse(which, turns)
+            yield from self._composing(composition.placement)
+            self._note(
+                "the provider refused a message that memory had put back: sent again without its round"
+            )
+            return True
+        missing = self.receipt.restored > 0 or self.receipt.dropped > 0
+        self.messages = None
+        self._update(
+            restored=0, dropped=0, recalled=(), cut=False, tokens=self._as_made(), prefix_tokens=None
+        )
+        self._update(complete=not missing)
+        self._note("the provider refused the request as memory had composed it: sent again as it was made")
+        self._went_as_made = missing
+        return True
 
     def _as_made(self) -> Tokens:
         """Tokens of the caller's own messages."""
@@ -233,20 +393,24 @@ class Exchange:
         if late:
             self._journaled(placement.ids, late=True)
 
-    def _has_begun(self, started: float, error: BaseException | None) -> None:
-        self._update(ms={"journal": (time.perf_counter() - started) * 1_000})
+    def _has_begun(self, error: BaseException | None) -> Placement | None:
+        """The call's place, once it is journaled; None when it could not be in time."""
+        self._update(ms={"journal": (time.monotonic() - self._started) * 1_000})
         with self._lock:
             placement = self._begun.placement if error is None else None
             if placement is None:
                 self._gave_up.add("begin")
         if placement is not None:
             self._journaled(placement.ids)
-            return
+            return placement
+        if isinstance(error, TimeoutError):
+            self._engine.journal.overdue = True
         try:
-            self._degraded(f"the call goes out unjournaled: {error}", error)
+            self._degraded(noted(f"the call goes out unjournaled: {error}", error), error)
         except JournalError as raised:
             self.stop_soon(Reply(complete=False), raised)
             raise
+        return None
 
     def _journaled(self, ids: tuple[str, ...], *, late: bool = False) -> None:
         if self._call.mode != "read":
@@ -264,21 +428,13 @@ class Exchange:
 
     # After it.
 
-    def _rest(self) -> float:
-        """What is left of the deadline for the reply; something was kept for it."""
-        return max(self._engine.deadline_s - self._waited_s, self._engine.reply_s)
-
     def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Commit the reply, at most for the rest of the deadline."""
-        started = time.perf_counter()
-        if (future := self._end(reply)) is not None:
-            self._has_ended(started, outcome(future, self._rest(), self._engine.deadline_s), response)
+        """Commit the reply; waits for the store as `begin` does."""
+        _drive(self._after(self._end(reply), response))
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
-        started = time.perf_counter()
-        if (future := self._end(reply)) is not None:
-            self._has_ended(started, await aoutcome(future, self._rest(), self._engine.deadline_s), response)
+        await _adrive(self._after(self._end(reply), response))
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
@@ -286,20 +442,34 @@ class Exchange:
         What arrived is kept as partial; when nothing did, the turns that waited have failed. This waits for
         the commit like `answered`, but when the process is to end, for nobody. It never raises.
         """
-        started = time.perf_counter()
         future = self._end(reply, error=type(error).__name__ if error is not None else None)
-        if future is not None and (error is None or isinstance(error, Exception)):
-            self._has_ended(
-                started, outcome(future, self._rest(), self._engine.deadline_s), None, raises=False
-            )
+        if error is None or isinstance(error, Exception):
+            _drive(self._after(future, raises=False))
 
     async def astopped(self, reply: Reply) -> None:
         """`stopped` by the caller's own hand, without blocking the event loop."""
-        started = time.perf_counter()
-        if (future := self._end(reply)) is not None:
-            self._has_ended(
-                started, await aoutcome(future, self._rest(), self._engine.deadline_s), None, raises=False
-            )
+        await _adrive(self._after(self._end(reply), raises=False))
+
+    def _after(
+        self, ending: Future[tuple[str, ...]] | None, response: object = None, *, raises: bool = True
+    ) -> Waits[None]:
+        """Wait for the commit of the reply; None where the call had ended already."""
+        if ending is None:
+            return
+        started = time.monotonic()
+        error = yield from self._stored(ending)
+        self._update(ms={**self.receipt.ms, "reply": (time.monotonic() - started) * 1_000})
+        if error is None:
+            return
+        with self._lock:
+            self._gave_up.add("end")
+        if isinstance(error, TimeoutError):
+            self._engine.journal.overdue = True
+        try:
+            self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
+        except JournalError as raised:
+            raised.response = response
+            raise
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """`stopped`, waiting for nobody: for event loops and finalizers."""
@@ -336,10 +506,14 @@ class Exchange:
             at=self._engine.clock(),
             error=error,
             quoted=[turn.id for turn in self.receipt.recalled],
+            receipt=self._kept,
             written=self._reply_written,
         )
         if not reply.waiting:
             self._has_stopped(reply, error or "")
+        if self._went_as_made and reply.choices and self._composition is not None:
+            # It was memory's part that was refused: it is not sent again as it was.
+            self._engine.pool.submit(self._composition.cut_behind)
         return self._submit(job)
 
     def _has_stopped(self, reply: Reply, error: str) -> None:
@@ -351,32 +525,25 @@ class Exchange:
         else:
             self._emit(FailedEvent, **about)
 
+    def _kept(self, withheld: bool) -> Receipt:  # noqa: FBT001 (a callback)
+        """The receipt as it is kept with the reply; on the writer thread."""
+        with self._lock:
+            if withheld:
+                return self.receipt.with_(notes=(*self.receipt.notes, _WITHHELD))
+            return self.receipt.with_(journaled=True)
+
     def _reply_written(self, ids: tuple[str, ...], withheld: bool) -> None:  # noqa: FBT001 (a callback)
         """On the writer thread, in time or late."""
         with self._lock:
             self._end_written = not withheld
-            self._engine.recaller.indexer.wake()
             turns = (*self.receipt.turns, *ids)
+            self._engine.recaller.indexer.wake(new=[int(id_[1:]) for id_ in turns])
             journaled = self._end_written and self._call.mode != "read"
             self.receipt = self.receipt.with_(turns=turns, journaled=journaled)
         if withheld:
             self._note(_WITHHELD)
         if ids:
             self._journaled(ids, late="end" in self._gave_up)
-
-    def _has_ended(
-        self, started: float, error: BaseException | None, response: object, *, raises: bool = True
-    ) -> None:
-        self._update(ms={**self.receipt.ms, "reply": (time.perf_counter() - started) * 1_000})
-        if error is None:
-            return
-        with self._lock:
-            self._gave_up.add("end")
-        try:
-            self._degraded(f"the reply is not journaled: {error}", error, raises=raises)
-        except JournalError as raised:
-            raised.response = response
-            raise
 
     def unquote(self, ids: Collection[str]) -> None:
         """These turns were forgotten: the receipt no longer tells what was quoted of them."""
@@ -407,30 +574,66 @@ def _without(error: BaseException) -> str:
     """Why a call goes without recall."""
     late = isinstance(error, TimeoutError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
-    return f"{why}: the call goes without it"
+    return noted(f"{why}: the call goes without it", error)
 
 
-def outcome(future: Future[Any], seconds: float, deadline_s: float) -> BaseException | None:
-    """What went wrong, waiting at most for what is left of the deadline; None when all is well."""
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
+
+
+def _drive(steps: Waits[T]) -> T:
+    """Go through the steps of a call, waiting on this thread."""
+    error: BaseException | None = None
+    while True:
+        try:
+            future, seconds = steps.send(error)
+        except StopIteration as end:
+            return cast("T", end.value)
+        try:
+            error = outcome(future, seconds)
+        except BaseException as stopped:
+            steps.throw(stopped)  # the steps see to what has begun, and raise it again
+            raise
+
+
+async def _adrive(steps: Waits[T]) -> T:
+    """`_drive`, without blocking the event loop."""
+    error: BaseException | None = None
+    while True:
+        try:
+            future, seconds = steps.send(error)
+        except StopIteration as end:
+            return cast("T", end.value)
+        try:
+            error = await aoutcome(future, seconds)
+        except BaseException as stopped:
+            steps.throw(stopped)
+            raise
+
+
+def outcome(future: Future[Any], seconds: float) -> BaseException | None:
+    """What went wrong, waiting for so many seconds at most; None when all is well."""
     wait((future,), timeout=seconds)
-    return _said(future, deadline_s)
+    return _said(future, seconds)
 
 
-def _said(future: Future[Any], deadline_s: float) -> BaseException | None:
+def _said(future: Future[Any], seconds: float) -> BaseException | None:
     if future.done():
         return future.exception()
-    return TimeoutError(f"not ready within {deadline_s * 1_000:.0f} ms")
+    return TimeoutError(f"not ready within {seconds * 1_000:.0f} ms")
 
 
-async def aoutcome(future: Future[Any], seconds: float, deadline_s: float) -> BaseException | None:
+async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
     """`outcome` on whatever event loop is running."""
+    if future.done():
+        return future.exception()
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
 
-        return await run_sync(outcome, future, seconds, deadline_s)
+        return await run_sync(outcome, future, seconds)
     watched = asyncio.wrap_future(future, loop=loop)
     watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
     await asyncio.wait((watched,), timeout=seconds)
-    return _said(future, deadline_s)
+    return _said(future, seconds)

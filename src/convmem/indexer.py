@@ -1,10 +1,11 @@
 """The indexer: makes the views of new turns in the background, words and vectors each on a thread.
 
-Words are made in no time and must not wait for vectors: what was just said in one session can be asked for in
-the next, however busy the embedder is.
+Words are made in no time and must not wait for vectors: what was just said in one session can be asked for
+in the next, however busy the embedder is.
 
-What it has not done when the process ends is found again by the next open: a turn without a view is asked
-for by its absence, not by a queue.
+Each process makes the views of the turns its calls wrote, so that four processes on one file do not embed
+every turn four times. What a process leaves undone is found by its absence: by the next open,
+and by the others when they have been idle for a while.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convmem.abilities import NewView, UnindexedRequest, Views
-from convmem.errors import ConvmemError
+from convmem.errors import ConvmemError, StoreLockedError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
+    from convmem.embed.cohort import CohortMaker
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
     from convmem.protocols import Store
+    from convmem.recall.cohort import Cohort
     from convmem.types import Turn
 
 __all__ = ["Indexer", "entry_of", "spoken"]
@@ -33,8 +37,16 @@ log = logging.getLogger("convmem")
 
 _ANALYZED_AT_ONCE = 256
 _EMBEDDED_AT_ONCE = 8
+_IDLE_S = 30.0
+"""After so many seconds without a turn of its own a process looks for what others left without views."""
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 30.0
+_LOCKED_S = 0.05
+_LOOK_S = 0.02
+_YIELD_S = 1.0
+"""So long a batch of vectors waits for calls that are being composed or committed: somebody waits for those,
+and takes every core for as long as a batch does. Not longer, or a busy process would never find by
+meaning."""
 _EMBEDDED_CHARACTERS = 640
 _NAME_CHARACTERS = 256
 """What counts of a speaker's name; a longer one is no name, and an entry has no room for a book."""
@@ -60,12 +72,16 @@ class _Stage:
     """What one of the threads has done.
 
     Attributes:
+        new: turns that this process wrote and the stage has not looked at.
+        sweep: turns without a view are to be looked for, whoever wrote them.
         done: the last request of `wake` that it has answered.
         failures: how often it failed.
         trouble: why it fails; empty when it does not.
         retry_s: how long it waits before it tries again.
     """
 
+    new: list[int] = field(default_factory=list[int])
+    sweep: bool = False
     done: int = 0
     failures: int = 0
     trouble: str = ""
@@ -92,6 +108,8 @@ class Indexer:
         self._views: Views | None = store if isinstance(store, Views) else None
         self._embedder = embedder
         self._tell = tell
+        self._cohort_maker: CohortMaker | None = None
+        self._cohort_wanted = False
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -103,6 +121,24 @@ class Indexer:
         self._words = _Stage()
         self._vectors = _Stage()
         self._redo: list[int] = []
+        self._calls = 0
+        self._counting = threading.Lock()
+
+    @contextmanager
+    def standing_back(self) -> Generator[None]:
+        """While somebody waits for memory, embedding turns stands back."""
+        with self._counting:
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._calls -= 1
+
+    def _stand_back(self) -> None:
+        until = time.monotonic() + _YIELD_S
+        while self._calls and not self._closing and time.monotonic() < until:
+            time.sleep(_LOOK_S)
 
     @property
     def has_vectors(self) -> bool:
@@ -114,8 +150,24 @@ class Indexer:
         """The embedder's; None where no vectors are made."""
         return self._embedder.fingerprint if self._embedder is not None else None
 
-    def wake(self, redo: Sequence[int] = ()) -> None:
-        """There are new turns, or turns whose entries are damaged."""
+    @property
+    def cohort(self) -> Cohort | None:
+        """The everyday sentences as the embedder sees them; None until they are made."""
+        return self._cohort_maker.cohort if self._cohort_maker is not None else None
+
+    def want_cohort(self) -> None:
+        """A question is being asked: make the cohort in the background, if it is not made or being made."""
+        if self._embedder is not None and not self._cohort_wanted:
+            self._cohort_wanted = True
+            self.wake(new=())
+
+    def wake(self, redo: Sequence[int] = (), *, new: Sequence[int] | None = None) -> None:
+        """There are new turns, or turns whose entries are damaged.
+
+        Args:
+            redo: turns whose entries are damaged.
+            new: the turns that this process wrote; None looks for all that have no view.
+        """
         if self._views is None:
             return
         with self._changed:
@@ -123,12 +175,17 @@ class Indexer:
                 return
             self._asked += 1
             self._redo.extend(redo)
+            for stage in (self._words, self._vectors):
+                stage.new.extend(new or ())
+                stage.sweep = stage.sweep or new is None
             if not self._threads:
                 self._start()
             self._changed.notify_all()
 
     def _start(self) -> None:
-        work: list[tuple[str, _Stage, Callable[[], None]]] = [("index", self._words, self._analyze)]
+        work: list[tuple[str, _Stage, Callable[[Iterator[Sequence[Turn]]], None]]] = [
+            ("index", self._words, self._analyze)
+        ]
         if self._embedder is not None:
             work.append(("vectors", self._vectors, self._embed))
         self._threads = tuple(
@@ -146,6 +203,7 @@ class Indexer:
         """
         if self._views is None:
             return True
+        self._cohort_wanted |= vectors  # what is asked next is judged by it
         self.wake()
         until = None if timeout is None else time.monotonic() + timeout
         stages = (self._words, self._vectors) if vectors and self._embedder is not None else (self._words,)
@@ -170,17 +228,24 @@ class Indexer:
             thread.join(None if until is None else max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
-    def _run(self, stage: _Stage, make: Callable[[], None]) -> None:
+    def _run(self, stage: _Stage, make: Callable[[Iterator[Sequence[Turn]]], None]) -> None:
+        swept = True
         while True:
             with self._changed:
                 while not self._closing and stage.done >= self._asked:
-                    self._changed.wait()
+                    idle = not self._changed.wait(None if swept else _IDLE_S)
+                    if idle and stage.done >= self._asked:
+                        stage.sweep = True
+                        break
                 if self._closing:
                     return
-                asked = self._asked
+                asked, swept = self._asked, stage.sweep
+                new, stage.new, stage.sweep = stage.new, [], False
             try:
-                make()
+                make(self._due(stage, new, sweep=swept))
             except Exception as error:  # noqa: BLE001 (views can be made again; the thread must live)
+                with self._changed:
+                    stage.new, stage.sweep = [*new, *stage.new], stage.sweep or swept
                 self._fail(stage, error)
                 continue
             with self._changed:
@@ -188,7 +253,29 @@ class Indexer:
                 self._heal(stage)
                 self._changed.notify_all()
 
+    def _due(self, stage: _Stage, new: Sequence[int], *, sweep: bool) -> Iterator[Sequence[Turn]]:
+        """Batches of turns that the stage has to look at."""
+        from convmem.protocols import TurnsRequest  # noqa: PLC0415
+
+        words = stage is self._words
+        most = _ANALYZED_AT_ONCE if words else _EMBEDDED_AT_ONCE
+        for i in range(0, len(new), most):
+            if self._closing:
+                return
+            seqs = tuple(new[i : i + most])
+            yield self._store.turns(TurnsRequest(seqs=seqs, limit=len(seqs)))
+        after = 0
+        while sweep and self._views is not None and not self._closing:
+            turns = self._views.unindexed(UnindexedRequest(None if words else self.fingerprint, after, most))
+            if not turns:
+                return
+            yield turns
+            after = turns[-1].seq
+
     def _fail(self, stage: _Stage, error: Exception) -> None:
+        if isinstance(error, StoreLockedError):  # another process writes: it is waited for, quietly
+            time.sleep(_LOCKED_S)
+            return
         with self._changed:
             first = not (self._words.trouble or self._vectors.trouble)
             stage.trouble = str(error) or type(error).__name__
@@ -210,7 +297,7 @@ class Indexer:
             if not (self._words.trouble or self._vectors.trouble):
                 self._tell(HealedEvent(detail="the views of all turns are made"))
 
-    def _analyze(self) -> None:
+    def _analyze(self, due: Iterator[Sequence[Turn]]) -> None:
         """Make the entries that are missing, and those that are damaged."""
         views = self._views
         if views is None:
@@ -219,30 +306,22 @@ class Indexer:
             redo, self._redo = self._redo, []
         for seq in redo:
             views.put_views([NewView(seq=t.seq, entry=entry_of(t)) for t in self._turn(seq)])
-        after = 0
-        while not self._closing:
-            turns = views.unindexed(UnindexedRequest(None, after, _ANALYZED_AT_ONCE))
-            if not turns:
-                return
+        for turns in due:
             views.put_views([NewView(seq=turn.seq, entry=entry_of(turn)) for turn in turns])
-            after = turns[-1].seq
 
     def _turn(self, seq: int) -> Sequence[Turn]:
         from convmem.protocols import TurnsRequest  # noqa: PLC0415
 
         return [turn for turn in self._store.turns(TurnsRequest(after=seq - 1, limit=1)) if turn.seq == seq]
 
-    def _embed(self) -> None:
+    def _embed(self, due: Iterator[Sequence[Turn]]) -> None:
         """Make the vectors that are missing."""
         views, embedder = self._views, self._embedder
         if views is None or embedder is None:
             return
-        after = 0
-        while not self._closing:
-            request = UnindexedRequest(embedder.fingerprint, after, _EMBEDDED_AT_ONCE)
-            turns = views.unindexed(request)
-            if not turns:
-                return
+        made = False
+        for turns in due:
+            self._stand_back()
             started = time.perf_counter()
             vectors = embedder.embed([spoken(turn.text) for turn in turns], "passage").astype("<f2")
             ms = (time.perf_counter() - started) * 1_000
@@ -252,4 +331,23 @@ class Indexer:
             ]
             views.put_views(batch)
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
-            after = turns[-1].seq
+            made = True
+            # By turns, so that what was just said waits for eight sentences at most.
+            self._embed_cohort(embedder, steps=1)
+        if self._cohort_wanted or made:
+            self._embed_cohort(embedder)
+
+    def _embed_cohort(self, embedder: Embedder, *, steps: int | None = None) -> None:
+        """Embed everyday sentences: so many steps, or what is left of them."""
+        if self._cohort_maker is None:
+            from convmem.embed.cohort import CohortMaker  # noqa: PLC0415 (numpy only when recall is used)
+
+            self._cohort_maker = CohortMaker(embedder)
+        maker, taken = self._cohort_maker, 0
+        try:
+            while not (self._closing or maker.done or taken == steps):
+                self._stand_back()
+                maker.step()
+                taken += 1
+        except Exception as error:
+            log.debug("everyday sentences cannot be embedded; they are tried again", exc_info=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from convmem.accounts import kept
 from convmem.errors import JournalError
 from convmem.find import find_held, find_session
 from convmem.journal import Forest, Job, NotYetError
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from convmem.protocols import Store, Written
     from convmem.seen import SeenMessages
     from convmem.session.tree import Node, Tree
-    from convmem.types import Message, Mode, State
+    from convmem.types import Message, Mode, Receipt, State
     from convmem.wire.chat import ChatRequest, Reply
 
-__all__ = ["BeginJob", "Call", "EndJob", "Placement", "replied"]
+__all__ = ["BeginJob", "Call", "EndJob", "Placement", "looked_up", "replied"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +192,17 @@ class BeginJob(Job[Placement]):
         return any(old is not new for old, new in zip(given, self._turns, strict=True))
 
 
+def looked_up(call: Call, store: Store, seen: SeenMessages) -> Placement:
+    """Where a call stands in what is committed, found without the writer thread; nothing is journaled.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    job = BeginJob(replace(call, mode="read"), store, seen, written=lambda _: None)
+    job.plan(Forest(store))
+    return job.settle(None)
+
+
 def _new_turns(
     place: Alignment, tree: Tree, incoming: Sequence[Incoming], turns: Sequence[Message], at: datetime
 ) -> tuple[NewTurn, ...]:
@@ -250,6 +262,7 @@ class EndJob(Job[tuple[str, ...]]):
         at: datetime,
         error: str | None,
         quoted: Sequence[str],
+        receipt: Callable[[bool], Receipt],
         written: Callable[[tuple[str, ...], bool], None],
     ) -> None:
         super().__init__()
@@ -260,6 +273,7 @@ class EndJob(Job[tuple[str, ...]]):
         self._at = at
         self._error = error
         self._quoted = tuple(int(id_[1:]) for id_ in quoted)
+        self._receipt = receipt
         self._withheld = False
 
     @property
@@ -294,7 +308,9 @@ class EndJob(Job[tuple[str, ...]]):
         self._withheld = moved and self._voided(forest.store, tree, placement)
         if self._withheld:
             write = _without_words(write, tree)
-        return replace(write, expect=generation)
+        # The receipt as it is now, because turns of a late begin are in it only now.
+        receipt = kept(self._receipt(self._withheld)) if write.call is not None else None
+        return replace(write, expect=generation, receipt=receipt)
 
     def _voided(self, store: Store, tree: Tree, placement: Placement) -> bool:
         """Whether something of what the reply answers was forgotten since the call was placed."""

@@ -154,6 +154,10 @@ class Journal:
         store: where to write.
         on_trouble: told once when writing begins to fail.
         on_healed: told, with the number of jobs, when what had waited is written.
+
+    Attributes:
+        overdue: a call waited for it in vain, and nothing was written since: the calls after it wait less.
+        held: another process keeps the store's lock and writes nothing: there is no use in waiting for it.
     """
 
     def __init__(
@@ -169,6 +173,7 @@ class Journal:
         self._changed = threading.Condition()
         self._queue: deque[Job[Any]] = deque()
         self._spill: deque[Job[Any]] = deque()
+        self._working: tuple[Job[Any], ...] = ()
         self._busy = False
         self._closing = False
         self._give_up_at = 0.0
@@ -177,6 +182,7 @@ class Journal:
         self._trouble: StoreError | None = None
         self._tries = 0
         self._written = 0
+        self.overdue = self.held = False
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
@@ -193,6 +199,22 @@ class Journal:
     def waiting(self) -> int:
         """How many jobs wait in the spill."""
         return len(self._spill)
+
+    def holds(self, ref: SessionRef, *, besides: Job[Any]) -> bool:
+        """Whether something that may belong to a session waits to be written.
+
+        Args:
+            ref: the session.
+            besides: the job that asks.
+        """
+        with self._changed:
+            waiting = [*self._queue, *self._spill, *self._working]
+        return any(
+            job is not besides
+            and not job.finished
+            and (job.ref == ref or (job.ref is None and job.user == ref.user))
+            for job in waiting
+        )
 
     def submit(self, job: Job[T]) -> Future[T]:
         """Queue a job.
@@ -299,11 +321,13 @@ class Journal:
             return
         waiting, written = len(self._spill), self._written
         everything = [*self._spill, *jobs]
+        self._working = tuple(everything)
         self._spill.clear()
         self._tries += 1
         error = self._commit(everything)
         if error is not None:
             self._retry_at = time.monotonic() + self._retry_s
+            self.held = isinstance(error, StoreLockedError) and error.held
             if not isinstance(error, StoreLockedError):
                 self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
             self._put_off([job for job in everything if not job.finished], error)
@@ -396,6 +420,7 @@ class Journal:
         for (job, _), written in zip(planned, results, strict=True):
             if written.ids is not None:
                 self._written += 1
+                self.overdue = self.held = False
                 job.finish(written)
 
     def _put_off(self, jobs: Sequence[Job[Any]], error: StoreError) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from convmem import direct, health, portable
+from convmem.abilities import ReceiptsRequest
 from convmem.arguments import (
     checked_choice,
     checked_clock,
@@ -21,6 +22,8 @@ from convmem.arguments import (
     checked_pin,
     checked_seconds,
     checked_text,
+    checked_time,
+    checked_timeout,
     checked_user,
 )
 from convmem.compress.extractive import Extractive
@@ -72,8 +75,13 @@ class Memory:
         on_error: `"pass_through"`: when a call cannot be journaled in time it goes out all the same, its
             receipt says so, and the turn is written when it can be. `"raise"`: it does not go out, and
             `JournalError` is raised.
-        deadline_ms: how long a call may wait for memory in all: five sixths of it at most before the provider
-            and the rest after it. What is not ready by then is left out, and the receipt says so.
+        deadline_ms: how long a call may wait for what is recalled from other conversations, once its own
+            conversation is there. Words are ranked at once, vectors count when they come in time; what is not
+            ready by then is left out, and the receipt says so.
+        store_timeout_s: how long a call may wait for the store: before the provider, to journal its turns and
+            to read its own conversation, and again after it, for the reply. When the store has not answered
+            by then, the call goes out with what can be read (`receipt.complete`), or raises with `on_error`
+            `"raise"`; until the store answers again, the calls after it wait 0.3 s.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
         hooks: called with each `Event`.
         clock: the time as an aware datetime; for tests and simulations. It is asked once at the start.
@@ -102,7 +110,8 @@ class Memory:
         embedder: str | Embedder | None = "auto",
         compressor: Compressor | None = None,
         on_error: OnError = "pass_through",
-        deadline_ms: float = 300,
+        deadline_ms: float = 1_000,
+        store_timeout_s: float = 10,
         durability: Literal["normal", "full"] = "normal",
         dialects: str | Path | None = None,
         prices: str | Path | None = None,
@@ -114,6 +123,7 @@ class Memory:
         checked_choice("on_error", on_error, ("pass_through", "raise"))
         checked_choice("durability", durability, ("normal", "full"))
         deadline_ms = checked_milliseconds("deadline_ms", deadline_ms)
+        store_timeout_s = checked_timeout("store_timeout_s", store_timeout_s)
         watching, told = checked_hooks(hooks), checked_clock(clock)
         zone = resolve_zone(tz)
         chosen = resolve_policy(policy)
@@ -126,6 +136,7 @@ class Memory:
             owns_store=self._store is not store,
             on_error=on_error,
             deadline_ms=deadline_ms,
+            store_timeout_s=store_timeout_s,
             hooks=watching,
             clock=told,
             policy=chosen,
@@ -171,6 +182,7 @@ class Memory:
             session=session if session is not None else UNSET,
             mode=mode,
         )
+        self._engine.expect(user)
         return wrap_client(
             client, self._engine, scope, resolve_policy(policy) if policy is not None else None
         )
@@ -196,13 +208,17 @@ class Memory:
         Raises:
             ScopeError: a user, session or mode that cannot be one.
         """
+        if isinstance(user, str):
+            self._engine.expect(user)
         with enter(self._engine, make_scope(user=user, session=session, mode=mode)):
             yield
 
     def last_receipt(self) -> Receipt | None:
         """The receipt of the last call made in this thread or task; None when it made none.
 
-        Each task has its own context: after `asyncio.gather` or `wait_for`, ask `receipt_for(response)`.
+        Each task has its own context: after `asyncio.gather` or `wait_for`, or where a framework made the
+        call in a task or thread of its own, ask `receipt_for(response)`, or `receipts(...)`, which reads the
+        store.
         """
         exchange = self._engine.receipts.last()
         return exchange.receipt if exchange is not None else None
@@ -211,6 +227,47 @@ class Memory:
         """The receipt of the call that returned this response or stream; None when it was none of ours."""
         exchange = self._engine.receipts.get(response)
         return exchange.receipt if exchange is not None else None
+
+    def receipts(
+        self,
+        *,
+        user: str | Literal[Unset.UNSET] | None = UNSET,
+        session: str | None = None,
+        since: datetime | None = None,
+        call: str | None = None,
+        limit: int = 100,
+    ) -> list[Receipt]:
+        """The receipts that the store keeps, the newest call first, whatever process made the calls.
+
+        A receipt is kept with the reply: a call that is under way has none here yet, and one that died with
+        its process never. What is kept has no words: of turns that were quoted it has ids, scores, reasons
+        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave
+        nothing in the store, and calls made before the store kept receipts have none.
+
+        Args:
+            user: of one user's calls (None: of sessions without one); else of all.
+            session: of one session; needs `user`, be it None.
+            since: only of calls made at this time or later, an aware datetime.
+            call: only of the call with this id, as events name it.
+            limit: the most receipts.
+
+        Raises:
+            InputError: a session without a word on its user, a time without a zone.
+            StoreError: the store keeps no receipts, or cannot be read.
+        """
+        make_scope(user=user, session=session)
+        if session is not None and user is UNSET:
+            raise InputError(
+                "a session's name is unique per user only; give user= (None for none) with session="
+            )
+        request = ReceiptsRequest(
+            owner=True if user is UNSET else user,
+            session=session,
+            since=checked_time("since", since) if since is not None else None,
+            call=checked_text("call", call, "give the id of a call") if call is not None else None,
+            limit=checked_count("limit", limit, least=1, of="receipts"),
+        )
+        return direct.receipts(self._engine, request)
 
     # Without a wrapper.
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
 from convmem.protocols import NodesRequest, SessionRef
@@ -54,6 +55,13 @@ class Branches:
         ] = {}  # the parents of all turns and tombstones, once they were asked for
         self._head: _Place | None = None
         self._way: set[int] = set()
+
+    def copy(self) -> Branches:
+        """The same branches, to grow apart from these."""
+        made = Branches(self._nodes)
+        made._places, made._over = dict(self._places), dict(self._over)
+        made._head, made._way = self._head, self._way
+        return made
 
     def add(self, row: ViewRow) -> None:
         """A settled turn; turns come in the journal's order."""
@@ -128,6 +136,13 @@ class Loaded:
         return edited, replaced
 
 
+class _OwnerLock:
+    """The lock of one owner's partition, for as long as somebody holds or awaits it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 class Partitions:
     """The partitions used last.
 
@@ -145,29 +160,54 @@ class Partitions:
         """Begin anew in a forked child."""
         self._lock = threading.Lock()
         self._loaded: OrderedDict[OwnerRef, Loaded] = OrderedDict()
+        self._owners: WeakValueDictionary[OwnerRef, _OwnerLock] = WeakValueDictionary()
+        self._drops = 0
+
+    def holds(self, owner: OwnerRef) -> bool:
+        """Whether an owner's partition is in memory, so that `get` reads only what changed since."""
+        with self._lock:
+            return owner in self._loaded or not isinstance(self._store, Views)
+
+    def peek(self, owner: OwnerRef) -> Loaded | None:
+        """An owner's partition as it was used last, without a look at the store; None when it is not held."""
+        with self._lock:
+            return self._loaded.get(owner)
 
     def get(self, owner: OwnerRef) -> Loaded:
-        """An owner's partition as of now; an empty one when the store keeps no views."""
+        """An owner's partition as of now; an empty one when the store keeps no views.
+
+        A lock per owner: loading one owner's forty thousand turns keeps no other owner waiting.
+        """
         if not isinstance(self._store, Views):
             return Loaded()
         with self._lock:
-            held = self._loaded.pop(owner, None)
-            since = held.generation if held is not None else 0
-            reply = self._store.views(ViewsRequest(owner, self._fingerprint, since))
-            grown = held
-            if held is None or reply.redaction != held.redaction:
-                grown = None
-            elif reply.rows:
-                grown = self._grown(owner, held, reply.rows)
-            if grown is None:
-                if since:
-                    reply = self._store.views(ViewsRequest(owner, self._fingerprint))
-                grown = self._built(owner, reply.rows)
-            grown.generation, grown.redaction = reply.generation, reply.redaction
-            self._loaded[owner] = grown
-            if len(self._loaded) > _KEPT_OWNERS:
-                self._loaded.popitem(last=False)
-            return grown
+            owner_lock = self._owners.setdefault(owner, _OwnerLock())
+        with owner_lock.lock:
+            with self._lock:
+                held = self._loaded.pop(owner, None)
+                drops = self._drops
+            loaded = self._as_of_now(self._store, owner, held)
+            with self._lock:
+                if drops == self._drops:  # else something was forgotten meanwhile, and nothing may be kept
+                    self._loaded[owner] = loaded
+                    if len(self._loaded) > _KEPT_OWNERS:
+                        self._loaded.popitem(last=False)
+            return loaded
+
+    def _as_of_now(self, store: Views, owner: OwnerRef, held: Loaded | None) -> Loaded:
+        since = held.generation if held is not None else 0
+        reply = store.views(ViewsRequest(owner, self._fingerprint, since))
+        grown = held
+        if held is None or reply.redaction != held.redaction:
+            grown = None
+        elif reply.rows:
+            grown = self._grown(owner, held, reply.rows)
+        if grown is None:
+            if since:
+                reply = store.views(ViewsRequest(owner, self._fingerprint))
+            grown = self._built(owner, reply.rows)
+        grown.generation, grown.redaction = reply.generation, reply.redaction
+        return grown
 
     def _grown(self, owner: OwnerRef, held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
         """With the changed rows: new ones at the end, new vectors in place.
@@ -186,11 +226,16 @@ class Partitions:
         partition, damaged = _appended(held.partition, new)
         if (matrix := _vectors(vectored)) is not None:
             partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
+        # Copies of what grows: calls that still rank with the partition before it go through its branches.
+        sessions, grown = dict(held.sessions), set[str]()
         for row in new:
-            if (branches := held.sessions.get(row.session)) is None:
-                branches = held.sessions[row.session] = Branches(self._tree(owner, row.session))
-            branches.add(row)
-        return Loaded(partition=partition, sessions=held.sessions, damaged=(*held.damaged, *damaged))
+            if row.session not in grown:
+                known = sessions.get(row.session)
+                made = known.copy() if known is not None else Branches(self._tree(owner, row.session))
+                sessions[row.session] = made
+                grown.add(row.session)
+            sessions[row.session].add(row)
+        return Loaded(partition=partition, sessions=sessions, damaged=(*held.damaged, *damaged))
 
     def _built(self, owner: OwnerRef, rows: Sequence[ViewRow]) -> Loaded:
         from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
@@ -203,6 +248,7 @@ class Partitions:
     def drop(self) -> None:
         """Hold nothing; the next use reads anew."""
         with self._lock:
+            self._drops += 1
             self._loaded.clear()
 
 

@@ -13,6 +13,7 @@ from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.chat import split
 from convmem.wire.identity import ROOT, meaning_digest
 from convmem.wire.message import ITEMS, encodable, plain
+from convmem.wire.roles import role_of
 
 if TYPE_CHECKING:
     from convmem.protocols import Store, Written
@@ -49,12 +50,16 @@ def checked_messages(messages: object) -> list[Message]:
     return checked
 
 
-def with_content(messages: list[Message]) -> list[Message]:
-    """Messages that say something, as a chat API asks of them.
+def with_content(given: list[Message]) -> list[Message]:
+    """Messages that say something, in roles of a chat API; what other programs call these is taken too.
 
     Raises:
-        InputError: one without content that must have it, naming the place.
+        InputError: one without content that must have it, or in another role, naming the place.
     """
+    messages = [
+        {**message, "role": role_of(message["role"], where=f"messages[{i}]")}
+        for i, message in enumerate(given)
+    ]
     for i, message in enumerate(messages):
         role = message["role"]
         if role in _CONTENT and message.get("content") is None and ITEMS not in message:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from convmem.arguments import checked_method
+from convmem.context.limits import UNKNOWN_MODEL_TOKENS
 from convmem.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class WindowPolicy:
 
     A model with less room than `high + summary + recall` has its mark where all three fit, and keeps the
     same share of it. The newest round is sent whole whatever its size; recall, then the summary, make way.
+    The round before it stays through a cut where the model has room for both.
 
     The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
     go first, with half of the summary's at most; what they leave is for the rest.
@@ -119,7 +121,7 @@ class WindowPolicy:
         start = min(max(0, request.start), newest)
         mark = self._mark(request.room)
         if mark is not None and sum(request.rounds[start:]) > mark:
-            start = max(start, _cut(request.rounds, self._target(mark)))
+            start = max(start, min(_cut(request.rounds, self._target(mark)), self._document(request, mark)))
         summary = self.summary if start else 0
         recall = self.recall
         if request.room is not None:
@@ -127,6 +129,17 @@ class WindowPolicy:
             summary = min(summary, left)
             recall = min(recall, left - summary)
         return Plan(start, summary, recall)
+
+    def _document(self, request: PolicyRequest, mark: int) -> int:
+        """The round before the newest, where it alone is over the mark and the model has room for both.
+
+        Somebody pasted a document, and the newest message is most likely about it. The provider has it in its
+        cache, so sending it once more costs little; with the next message it leaves.
+        """
+        newest = max(0, len(request.rounds) - 1)
+        room = UNKNOWN_MODEL_TOKENS if request.room is None else request.room
+        stays = request.rounds[newest - 1] > mark and sum(request.rounds[-2:]) <= room
+        return max(0, newest - 1) if stays else newest
 
     def _mark(self, room: int | None) -> int | None:
         """The most tokens a window may have; None without end."""

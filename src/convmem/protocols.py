@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CallRow",
     "FindRequest",
+    "NewReceipt",
     "NewTurn",
     "Node",
     "NodesReply",
     "NodesRequest",
+    "QuotedRow",
     "SessionRef",
     "SessionsRequest",
     "Store",
@@ -87,6 +89,34 @@ class CallRow:
         return self.model is not None or self.host is not None
 
 
+@dataclass(frozen=True, slots=True)
+class QuotedRow:
+    """What is kept of one turn that a request quoted.
+
+    Attributes:
+        seq: the turn.
+        about: how well it fitted and what it cost, as JSON that a store need not understand; no words of it.
+    """
+
+    seq: int
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewReceipt:
+    """The receipt of a provider call, without words.
+
+    Attributes:
+        turns: the turns that the call journaled before, each by its `seq`, in order.
+        quoted: the turns that its request quoted, in the order in which they stood.
+        account: the rest of the receipt, as JSON that a store need not understand.
+    """
+
+    turns: tuple[int, ...] = ()
+    quoted: tuple[QuotedRow, ...] = ()
+    account: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """One atomic change of one session.
@@ -100,6 +130,9 @@ class Write:
         call: the provider call it belongs to.
         forgotten: places to keep as those of forgotten turns, each a parent and an identity: what comes there
             is not journaled. A store that cannot forget passes them over.
+        receipt: the receipt of `call`, in place of the one that is there. The turns of this write count among
+            its turns. When one of its turns is gone, there is no receipt of the call from then on; turns that
+            it quotes and that are gone are left out. A store that keeps no receipts passes it over.
     """
 
     ref: SessionRef
@@ -108,6 +141,7 @@ class Write:
     states: tuple[tuple[bytes, State], ...] = ()
     call: CallRow | None = None
     forgotten: tuple[tuple[bytes, bytes], ...] = ()
+    receipt: NewReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from convmem.accounts import noted
 from convmem.context.quoting import one_line
 from convmem.errors import StoreError
 from convmem.hooks import DegradedEvent, HealedEvent
@@ -32,11 +33,20 @@ if TYPE_CHECKING:
     from convmem.recall import Packed, Ranking, Settings
     from convmem.types import Turn
 
-__all__ = ["Question", "Recaller"]
+__all__ = ["Asked", "Question", "Recaller"]
 
 _EMBED_THREADS = 2
+_LOAD_THREADS = 1
+"""Loading a partition is Python work under the interpreter lock: two threads would slow each other."""
 _QUERY_CHARACTERS = 320
-_SLOW_PAUSE_S = 5.0
+_PACE_WEIGHT = 0.3
+"""Of the newest question in the running estimate: four slow ones in a row count for three quarters of it."""
+_FIRST_PACE_S = 0.25
+"""How long a question is assumed to take before one was embedded; `local` takes .03 s on an idle core."""
+_REMEMBERED_S = 0.001
+"""A question embedded quicker than this was remembered, and says nothing about the embedder's pace."""
+_WARMING = "Good morning."
+"""What is embedded to have the model loaded before the first question."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,35 @@ class Question:
     searching: bool = False
 
 
+class Asked(NamedTuple):
+    """What a call has asked of its Recaller, on its way beside the journal step.
+
+    Attributes:
+        loading: the owner's partition, where it is not in memory yet; None where nothing is waited for.
+        vectors: the embedded question; None without an embedder, or while it is too far behind.
+    """
+
+    loading: Future[Loaded] | None = None
+    vectors: Future[NDArray[np.float32]] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the partition is there."""
+        return self.loading is None or self.loading.done()
+
+    @property
+    def ready(self) -> bool:
+        """Whether recall would wait for nothing."""
+        return all(future is None or future.done() for future in self)
+
+    def wait(self) -> Asked:
+        """Wait for all of it, as long as it takes."""
+        for future in (self.loading, self.vectors):
+            if future is not None:
+                future.exception()
+        return self
+
+
 class Recaller:
     """What all calls of one Memory recall with.
 
@@ -75,8 +114,11 @@ class Recaller:
         store: the journal.
         embedder: makes vectors; None for words alone.
         settings: weights of the ranking; None for those shipped.
-        deadline_ms: of a call, of which embedding the question has a part.
+        deadline_s: seconds a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
+
+    Attributes:
+        overdue: turns could not be ranked in time for the call before: the next one waits less for it.
     """
 
     def __init__(
@@ -85,7 +127,7 @@ class Recaller:
         embedder: Embedder | None,
         *,
         settings: Settings | None,
-        deadline_ms: float,
+        deadline_s: float,
         tell: Hook,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
@@ -103,18 +145,27 @@ class Recaller:
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
         self.indexer = Indexer(store, embedder, tell=tell)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
+        self._loads = Pool("convmem-load", _LOAD_THREADS)
         self._tell = tell
-        self._late = f"the question was not embedded in its part of {deadline_ms:.0f} ms"
-        self._slow_until = 0.0
+        self._deadline_s = deadline_s
+        self._late = f"the question was not embedded within {deadline_s * 1_000:.0f} ms"
+        self._pace_s: float | None = None
+        self.overdue = False
         self._in_trouble = False
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
+        self._loading: dict[OwnerRef, Future[Loaded]] = {}
+        self._embedding = 0
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._begin()
         self.partitions.after_fork()
         self.indexer.after_fork()
         self._pool.after_fork()
+        self._loads.after_fork()
 
     def forget(self) -> None:
         """Something was forgotten: nothing kept of it may be used again."""
@@ -125,18 +176,106 @@ class Recaller:
     def close(self, timeout: float | None) -> bool:
         """End the threads; False when they did not end in time."""
         self._pool.close()
+        self._loads.close()
         return self.indexer.close(timeout)
 
-    def embed_soon(self, text: str, owner: OwnerRef | None) -> Future[NDArray[np.float32]] | None:
+    def warm(self, owner: OwnerRef | None) -> None:
+        """Load what an owner's first call will need, off the call: the partition, and the model."""
+        self.load_soon(owner)
+        if self._embedder is not None and self._pace_s is None:
+            self.embed_soon(_WARMING, None)
+
+    def ask_soon(self, text: str, owner: OwnerRef | None) -> Asked:
+        """Begin to load the owner's partition and to embed a question.
+
+        Args:
+            text: the question; an empty one is not embedded.
+            owner: whose memory; None where only the journal can tell.
+        """
+        loading = self.load_soon(owner)
+        return Asked(loading, self.embed_soon(text, owner, after=loading) if text.strip() else None)
+
+    def load_soon(self, owner: OwnerRef | None) -> Future[Loaded] | None:
+        """Begin to load an owner's partition, once for all who ask; None when it is in memory."""
+        if owner is None or self.partitions.holds(owner):
+            return None
+        with self._lock:
+            known = self._loading.get(owner)
+            if known is not None:
+                return known
+            loading = self._loading[owner] = self._loads.submit(lambda: self.partitions.get(owner))
+        loading.add_done_callback(lambda _: self._has_loaded(owner))
+        return loading
+
+    def _has_loaded(self, owner: OwnerRef) -> None:
+        with self._lock:
+            self._loading.pop(owner, None)
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds the next question will take to be embedded, behind those that wait already."""
+        pace = self._pace_s if self._pace_s is not None else _FIRST_PACE_S
+        return pace * (1 + self._embedding / _EMBED_THREADS)
+
+    def embed_soon(
+        self, text: str, owner: OwnerRef | None, *, after: Future[Loaded] | None = None
+    ) -> Future[NDArray[np.float32]] | None:
         """Begin to embed a question, where the owner's people talk without their names.
 
-        None without an embedder, or while it is too slow.
+        An embedder that is too slow for the deadline is still asked one question at a time: that is how the
+        running estimate learns that it has become quicker.
+
+        Args:
+            text: the question.
+            owner: whose memory; None where only the journal can tell.
+            after: the owner's partition on its way, which tells who the people are.
+
+        Returns:
+            None without an embedder, and while the questions before this one take all the time there is.
         """
         embedder = self._embedder
-        if embedder is None or time.monotonic() < self._slow_until:
+        if embedder is None:
             return None
+        self.indexer.want_cohort()
+        with self._lock:
+            if self._embedding and self.expected_s > self._deadline_s:
+                return None
+            self._embedding += 1
         short = text[:_QUERY_CHARACTERS]
-        return self._pool.submit(lambda: embedder.embed([self._asking(short, owner)], "query"))
+        vectors: Future[NDArray[np.float32]] = Future()
+
+        def begin(_: object = None) -> None:
+            self._pool.submit(lambda: self._embed(embedder, short, owner, vectors))
+
+        if after is None:
+            begin()
+        else:  # no thread that embeds waits for a large memory to be read
+            after.add_done_callback(begin)
+        return vectors
+
+    def _embed(
+        self,
+        embedder: CachedEmbedder,
+        text: str,
+        owner: OwnerRef | None,
+        vectors: Future[NDArray[np.float32]],
+    ) -> None:
+        try:
+            asking = self._asking(text, owner)
+            started = time.perf_counter()
+            found = embedder.embed([asking], "query")
+            took = time.perf_counter() - started
+        except BaseException as error:  # noqa: BLE001 (handed to whoever waits)
+            with self._lock:
+                self._embedding -= 1
+            vectors.set_exception(error)
+            return
+        with self._lock:
+            self._embedding -= 1
+            if took > _REMEMBERED_S:
+                before = self._pace_s
+                self._pace_s = took if before is None else before + _PACE_WEIGHT * (took - before)
+        vectors.set_result(found)
 
     def _asking(self, text: str, owner: OwnerRef | None) -> str:
         from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
@@ -148,22 +287,25 @@ class Recaller:
         return query_text(partition, text) if partition is not None else text
 
     def vectors_of(
-        self, embedding: Future[NDArray[np.float32]] | None, seconds: float | None
+        self, embedding: Future[NDArray[np.float32]] | None, *, wanted: bool = True
     ) -> tuple[NDArray[np.float32] | None, str]:
         """The vectors, and what to note when there are none: the embedder was too slow, or failed.
 
         Of that there is one event when it begins, and one when it ends.
+
+        Args:
+            embedding: the vectors on their way; nobody waits for them here.
+            wanted: False where there was nothing to embed, which is no trouble.
         """
-        if self._embedder is None:
+        if self._embedder is None or not wanted:
             return None, ""
         if embedding is None:
             return None, self._troubled("the embedder is slow: recalled by words alone")
-        wait((embedding,), timeout=seconds)
         if not embedding.done():
-            self._slow_until = time.monotonic() + _SLOW_PAUSE_S
             return None, self._troubled(f"{self._late}: recalled by words alone")
         if (error := embedding.exception()) is not None:
-            return None, self._troubled(f"the embedder failed ({error}): recalled by words alone")
+            note = f"the embedder failed ({error}): recalled by words alone"
+            return None, self._troubled(noted(note, error))
         with self._lock:
             healed, self._in_trouble = self._in_trouble, False
         if healed:
@@ -208,6 +350,7 @@ class Recaller:
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
+            cohort=self.indexer.cohort,
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convmem.abilities import ResponseRequest, Responses
+from convmem.abilities import Accounts, ReceiptsRequest, ResponseRequest, Responses
+from convmem.accounts import receipt_of
 from convmem.errors import ClosedError
 from convmem.exchange import aoutcome, outcome
 from convmem.hooks import AnsweredEvent, DegradedEvent, FailedEvent, emit
 from convmem.jobs import replied
 from convmem.journal import Job
-from convmem.protocols import CallRow
+from convmem.protocols import CallRow, NewReceipt
 from convmem.types import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
+    from convmem.abilities import KnownCall, ReceiptRow
     from convmem.engine import Engine
     from convmem.journal import Forest
-    from convmem.protocols import SessionRef, Write, Written
+    from convmem.protocols import SessionRef, Store, Write, Written
     from convmem.types import Mode
     from convmem.wire.chat import Reply
 
@@ -31,19 +34,21 @@ class _RetrievedJob(Job[None]):
 
     def __init__(
         self,
+        store: Store,
         request: ResponseRequest,
         reply: Reply,
         *,
         at: datetime,
-        written: Callable[[str, SessionRef], None],
+        written: Callable[[KnownCall, ReceiptRow | None], None],
     ) -> None:
         super().__init__()
         self.user = request.user
+        self._store = store
         self._request = request
         self._reply = reply
         self._at = at
         self._tell = written
-        self._call: tuple[str, SessionRef] | None = None
+        self._call: KnownCall | None = None
         self.turns: tuple[str, ...] = ()
 
     @property
@@ -60,18 +65,30 @@ class _RetrievedJob(Job[None]):
         _, tree = forest.tree(known.ref)
         if (end := tree.get(known.end)) is not None and end.forgotten:
             return None  # what it answers was forgotten
-        self._call = known.id, known.ref
+        self._call = known
         asked = (node.identity for node in reversed(tree.path(known.end)))
         row = CallRow(id=known.id, at=known.at, state=self._reply.state)
-        return replied(
+        write = replied(
             store.key, tree, known.ref, end=known.end, asked=asked, reply=self._reply, row=row, at=self._at
         )
+        there = _receipt(store, known.id)
+        if there is None:
+            return write
+        # The state and the usage are the call's own; the store counts the reply among the receipt's turns.
+        receipt = NewReceipt(turns=there.turns, quoted=there.quoted, account=there.account)
+        return replace(write, receipt=receipt)
 
     def settle(self, written: Written | None) -> None:
         """Tell of it, if it was news."""
         if written is not None and self._call is not None:
             self.turns = written.ids or ()
-            self._tell(*self._call)
+            self._tell(self._call, _receipt(self._store, self._call.id))
+
+
+def _receipt(store: Store, call: str) -> ReceiptRow | None:
+    """The receipt that is kept of a call."""
+    found = store.receipts(ReceiptsRequest(call=call)) if isinstance(store, Accounts) else ()
+    return next(iter(found), None)
 
 
 class Retrieval:
@@ -91,16 +108,14 @@ class Retrieval:
         self.receipt: Receipt | None = None
 
     def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Journal the reply, at most for the deadline; nothing while the provider is still at it."""
+        """Journal the reply, waiting for the store; nothing while the provider is still at it."""
         if (job := self._submitted(reply)) is not None:
-            seconds = self._engine.deadline_s
-            self._done(outcome(job.outcome, seconds, seconds), reply, job, response)
+            self._done(outcome(job.outcome, self._engine.patience_s), reply, job, response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         if (job := self._submitted(reply)) is not None:
-            seconds = self._engine.deadline_s
-            self._done(await aoutcome(job.outcome, seconds, seconds), reply, job, response)
+            self._done(await aoutcome(job.outcome, self._engine.patience_s), reply, job, response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """It did not arrive whole: what is known of it stays as it was."""
@@ -119,24 +134,37 @@ class Retrieval:
         if self._ended or reply.waiting:
             return None
         self._ended = True
-        job = _RetrievedJob(self._request, reply, at=self._engine.clock(), written=self._written)
+        engine = self._engine
+        job = _RetrievedJob(engine.store, self._request, reply, at=engine.clock(), written=self._written)
         try:
             self._engine.journal.submit(job)
         except ClosedError as error:
             job.fail(error)
         return job
 
-    def _written(self, call: str, ref: SessionRef) -> None:
+    def unquote(self, ids: Collection[str]) -> None:
+        """These turns were forgotten; the receipt has no words of them."""
+
+    def _written(self, known: KnownCall, row: ReceiptRow | None) -> None:
+        """On the writer thread: the receipt that was kept of the call, or a new one where none was."""
         self._engine.recaller.indexer.wake()
-        self.receipt = Receipt(call=call, user=ref.user, session=ref.session, mode=self._mode, journaled=True)
+        if row is not None:
+            self.receipt = receipt_of(row, self._engine.prices)
+            return
+        user, session = known.ref.user, known.ref.session
+        self.receipt = Receipt(
+            call=known.id, at=known.at, user=user, session=session, mode=self._mode, journaled=True
+        )
 
     def _done(self, error: BaseException | None, reply: Reply, job: _RetrievedJob, response: object) -> None:
         if error is not None:
             detail = f"the reply is not journaled: {error}"
             emit(self._engine.hooks, DegradedEvent(detail=detail, user=self._request.user))
         elif self.receipt is not None:
-            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, turns=job.turns)
+            turns = tuple(dict.fromkeys((*self.receipt.turns, *job.turns)))
+            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, turns=turns)
             self._engine.receipts.put(response, self)
+            self._engine.receipts.begin(self)
             call, user, session = self.receipt.call, self.receipt.user, self.receipt.session
             if reply.choices:
                 emit(

@@ -333,13 +333,20 @@ class Ledger:
 class Receipt:
     """The account of one call: what was journaled, what was sent, what came back.
 
+    One that `Memory.receipts` read back has no words: `text` of what was recalled is empty, and so is
+    `speaker` where a message carried a name.
+
     Attributes:
         call: the id of the call.
+        at: when the call was made, an aware datetime.
         user: the owner of the memory, or None.
         session: the session the call belongs to; None while that is not known.
         mode: what memory was asked to do.
         model: the model asked.
+        host: the provider's host; None where no client was asked.
         journaled: every turn of this call that has happened so far is committed.
+        complete: the call went out with the whole of its own conversation, as the policy would have it. False
+            when the store could not be read in time, or the provider refused what memory had put back.
         state: what became of the call.
         turns: ids of the turns this call journaled: the caller's, then the reply.
         restored: earlier messages that memory put back in front of what the caller sent.
@@ -360,11 +367,14 @@ class Receipt:
     """
 
     call: str
+    at: datetime
     user: str | None = None
     session: str | None = None
     mode: Mode = "on"
     model: str | None = None
+    host: str | None = None
     journaled: bool = False
+    complete: bool = True
     state: State = "pending"
     turns: tuple[str, ...] = ()
     restored: int = 0
@@ -396,11 +406,13 @@ class Receipt:
         rows = [
             head,
             f"  journaled {'yes' if self.journaled else 'NO'}"
-            + (f", turns {' '.join(self.turns)}" if self.turns else ""),
+            + (f", turns {' '.join(self.turns)}" if self.turns else "")
+            + ("" if self.complete else "; sent WITHOUT the whole of its conversation"),
             f"  sent ~{tokens.total} tokens: system {tokens.system}, summary {tokens.summary},",
             f"    window {tokens.window}, recall {tokens.recall}, new {tokens.new}"
             + (f", pins {tokens.pins}" if tokens.pins else ""),
-            f"  {self.restored} messages put back, {self.dropped} left out",
+            f"  {self.restored} messages put back, {self.dropped} left out"
+            + ("" if self.complete else "; its own conversation is NOT complete"),
             *(
                 f"  recalled {r.id} {r.date} ({r.score:.1f}: {', '.join(r.why) or 'there was room'};"
                 f" {r.tokens} tokens)"

@@ -1,19 +1,21 @@
 """The window of a request: the rounds that are sent, and the summary of those that are not.
 
-A cut moves the beginning of the window. Its summary may take long (a model may write it), so it is made in
-the background: a call waits for it for a part of its time, else goes out uncut once more.
+A cut moves the beginning of the window. The call that comes upon it waits for the compressor once, and not
+long: where a model that writes the summary is late, sentences are extracted at once and stand in for it. What
+the model wrote takes their place when the prefix changes anyway: at the next cut, or once no cache holds it.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
+from convmem.accounts import noted
+from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
 from convmem.context.limits import context_limit
 from convmem.context.quoting import neutral
@@ -22,7 +24,6 @@ from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
 from convmem.policy import Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
-from convmem.session.rounds import legal
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from convmem.composer import Composer
+    from convmem.compress.protocol import Compressor
     from convmem.jobs import Call, Placement
     from convmem.policy import Policy
     from convmem.protocols import SessionRef
@@ -41,15 +43,20 @@ _REPLY_TOKENS = 4_096
 _READ_TURNS = 200
 _READ_TOKENS = 64_000
 """History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
-_CUT_SHARE = 0.5
-"""Of the time that is left, how much a call waits for the summary of a cut."""
+_LEAST_REPLY_SHARE = 4
+"""Of a small model's window a quarter is kept for the reply, where a call does not say how long it may be."""
+_BEGINNING = 2_000
+"""Characters of a reply that is put back though the round it belongs to has no room: enough to know what it
+was about."""
 _PINS_TOKENS = 1_024
 """For pins in front of the newest user turn, where the policy quotes nothing and so gives no number."""
 _PINS_SHARE = 0.5
 """Of a summary's tokens, what pins may take of them."""
 _ANY = ("…",)
 """Some pin, to count what stands around pins."""
-_NOT_READY = "the summary of what is to leave the window is not ready yet; it is cut once it is"
+_STOOD_IN = (
+    "the compressor was late: sentences were extracted, and what it writes is used from the next cut on"
+)
 
 
 class Item(NamedTuple):
@@ -98,6 +105,7 @@ class Window:
         recall: the most tokens for recalled turns.
         cut: how many rounds left it just now.
         notes: what a person should know.
+        complete: nothing of the conversation that should be sent is missing.
     """
 
     items: tuple[Item, ...]
@@ -105,6 +113,7 @@ class Window:
     recall: int
     cut: int = 0
     notes: tuple[str, ...] = ()
+    complete: bool = True
 
     @property
     def newest(self) -> Item | None:
@@ -120,6 +129,7 @@ class Cut:
         redaction: the owner's before anything of it was read; another one since voids it.
         make: makes what stands for them, and notes on it.
         made: what it made.
+        stood_in: sentences were extracted in its place, because it was late.
     """
 
     def __init__(
@@ -129,6 +139,28 @@ class Cut:
         self.redaction = redaction
         self.make = make
         self.made: Future[tuple[Summary, tuple[str, ...]]] = Future()
+        self.stood_in = False
+
+
+class _Leaving:
+    """Rounds that leave a window.
+
+    Attributes:
+        start: the identity of the first turn that stays.
+        rounds: those that leave.
+        tokens: what their summary may have.
+        before: what stands for those that left before them.
+        newest: the newest text of all, whose language the summary's heading is in.
+    """
+
+    def __init__(
+        self, rounds: list[list[Item]], first: int, stays: int, tokens: int, before: Summary
+    ) -> None:
+        self.start = rounds[stays][0].identity
+        self.rounds = rounds[first:stays]
+        self.tokens = tokens
+        self.before = before
+        self.newest = text_of(rounds[-1][0].message)
 
 
 class Windowing:
@@ -144,6 +176,7 @@ class Windowing:
         self.ref: SessionRef = placement.ref
         self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
         self.owner = OwnerRef.of(placement.ref)
+        self._complete = True
 
     @cached_property
     def settings_tokens(self) -> tuple[int, ...]:
@@ -160,11 +193,11 @@ class Windowing:
         """Tokens of the system text and the tools."""
         return sum(self.settings_tokens) + self.tools_tokens
 
-    def decide(self, until: float | None) -> Window:
+    def decide(self, *, patience_s: float | None) -> Window:
         """Read what there is, and cut it when it is time.
 
         Args:
-            until: when the call goes out, by the monotonic clock; None waits as long as it takes.
+            patience_s: seconds to wait for a compressor; None waits as long as it takes.
         """
         if self.request.held is not None:
             return self._held_window()
@@ -172,24 +205,48 @@ class Windowing:
         rounds = self._rounds(epoch)
         begins = _begins(rounds, epoch)
         start = begins or 0
-        tokens = tuple(sum(item.tokens for item in r) for r in rounds)
         room = self._room()
+        rounds = self._fitting(rounds, room)
+        tokens = tuple(map(_tokens, rounds))
         plan = self._planned(PolicyRequest(tokens, start, room))
-        before = Summary.loaded(epoch.summary) if epoch is not None and begins is not None else Summary()
+        before = Summary()
+        if epoch is not None and begins is not None:
+            before = self._summary(epoch, cuts=plan.start > start)
         if plan.start <= start:
-            return Window(_flat(rounds[plan.start :]), before, plan.recall)
-        gone, newest = rounds[start : plan.start], text_of(rounds[-1][0].message)
-        cut = Cut(
-            rounds[plan.start][0].identity,
-            self.placement.redaction,
-            lambda: self._summarized(gone, plan.summary, before, newest),
+            return Window(_flat(rounds[plan.start :]), before, plan.recall, complete=self._complete)
+        leaving = _Leaving(rounds, start, plan.start, plan.summary, before)
+        summary, notes = self._cut(leaving, patience_s)
+        if summary is None and (room is None or sum(tokens[start:]) <= room):  # once more as it was
+            return Window(_flat(rounds[start:]), before, plan.recall, notes=notes, complete=self._complete)
+        return Window(
+            _flat(rounds[plan.start :]),
+            before if summary is None else summary,
+            plan.recall,
+            cut=plan.start - start if summary is not None else 0,
+            notes=notes,
+            complete=self._complete,
         )
-        summary, notes = self._cut(cut, until)
-        if summary is not None:
-            left = plan.start - start
-            return Window(_flat(rounds[plan.start :]), summary, plan.recall, cut=left, notes=notes)
-        fits = room is None or sum(tokens[start:]) <= room
-        return Window(_flat(rounds[start if fits else plan.start :]), before, plan.recall, notes=notes)
+
+    def _summary(self, epoch: Epoch, *, cuts: bool) -> Summary:
+        """What stands for the rounds before the epoch: what was written late, where that costs no cache."""
+        late = self.composer.written_late(self.which, epoch.start, cuts=cuts)
+        return late if late is not None else Summary.loaded(epoch.summary)
+
+    def cut_behind(self, newest: bytes) -> None:
+        """Begin a new epoch with the round of that turn, in the background.
+
+        For requests that a provider refused without saying what of them: the rounds before this one are not
+        sent as messages again, only summarized and quoted.
+        """
+        rounds = self._rounds(self.composer.epoch(self.which))
+        stays = next((i for i, r in enumerate(rounds) if any(item.identity == newest for item in r)), 0)
+        if not stays:
+            return
+        tokens = self._planned(
+            PolicyRequest(tuple(sum(item.tokens for item in r) for r in rounds), stays, self._room())
+        ).summary
+        leaving = _Leaving(rounds, 0, stays, tokens, Summary())
+        self.composer.cut(self.which, self._cutting(leaving, Extractive()))
 
     def _held_window(self) -> Window:
         """The caller's own turns, all of them: the provider keeps the rest, and says when it is too long."""
@@ -226,24 +283,75 @@ class Windowing:
         return frozenset((*quoted, *(f"t{node.seq}" for node in nodes if not node.forgotten)))
 
     def _room(self) -> int | None:
-        limit = context_limit(self.request.model)
+        limit = self.limit
         if limit is None:
             return None
-        return max(0, limit - self.system - (self.request.max_output or _REPLY_TOKENS))
+        return max(0, limit - self.system - self.reply)
+
+    @property
+    def reply(self) -> int:
+        """Tokens kept for the reply."""
+        limit = self.limit
+        most = _REPLY_TOKENS if limit is None else min(_REPLY_TOKENS, limit // _LEAST_REPLY_SHARE)
+        return self.request.max_output or most
+
+    def limit_for(self, sent: int) -> int:
+        """The limit at which a request of so many tokens leaves just the room that is kept for its reply."""
+        share = sent // (_LEAST_REPLY_SHARE - 1)
+        return sent + (self.request.max_output or min(_REPLY_TOKENS, share))
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens that the model takes: as its provider said when it refused a request, else by the table."""
+        learnt = self.composer.limits.of(self.which.host, self.which.model)
+        return learnt if learnt is not None else context_limit(self.request.model)
 
     # The conversation as it stands.
 
     def _rounds(self, epoch: Epoch | None) -> list[list[Item]]:
         """The rounds that may be sent: from the start of the epoch, or as far back as there is room."""
         own = self._own()
-        items = [*self._earlier(epoch, sum(item.tokens for item in own)), *own]
+        items = self._legal([*self._earlier(epoch, sum(item.tokens for item in own)), *own])
         split: list[list[Item]] = []
         for item in items:
             if not split or item.message.get("role") == "user":
                 split.append([])
             split[-1].append(item)
-        # A round that was broken off among tool calls cannot be sent; the caller's own are the caller's.
-        return [r for r in split if r[-1].own or legal([item.message for item in r])]
+        refused = self.composer.refused(self.which)
+        if not any(item.identity in refused for item in items):
+            return split
+        self._complete = False
+        return [r for r in split if r[-1].own or not any(item.identity in refused for item in r)]
+
+    def _fitting(self, rounds: list[list[Item]], room: int | None) -> list[list[Item]]:
+        """The rounds, the one before the newest with the beginnings of its replies where it does not fit
+        whole.
+
+        Whoever pastes a book and asks about it has the book in the request, whatever the model said about it.
+        """
+        if room is None or len(rounds) < 2 or _tokens(rounds[-2]) + _tokens(rounds[-1]) <= room:  # noqa: PLR2004
+            return rounds
+        short = [self._by_its_beginning(item) for item in rounds[-2]]
+        if _tokens(short) + _tokens(rounds[-1]) > room:
+            return rounds
+        return [*rounds[:-2], short, rounds[-1]]
+
+    def _by_its_beginning(self, item: Item) -> Item:
+        """A long reply that is put back, cut short with a mark."""
+        said: object = item.message.get("content")
+        if item.own or item.message.get("role") != "assistant" or not isinstance(said, str):
+            return item
+        if len(said) <= _BEGINNING:
+            return item
+        return self._item(item.identity, {**item.message, "content": f"{said[:_BEGINNING]}\n[…]"})
+
+    def _legal(self, items: list[Item]) -> list[Item]:
+        """Items that may go out beside each other: no calls without results, nor results without calls."""
+        kept = self.dialect.kept([(item.message, item.own) for item in items])
+        return [
+            items[i] if message is items[i].message else self._item(items[i].identity, message)
+            for i, message in kept
+        ]
 
     def _own(self) -> tuple[Item, ...]:
         sent = zip(self.placement.alignment.identities, self.placement.own, strict=True)
@@ -263,57 +371,78 @@ class Windowing:
         while nodes and left > 0:
             nodes, piece = nodes[:-_READ_TURNS], nodes[-_READ_TURNS:]
             messages = self.composer.messages(self.ref, [node.identity for node in piece])
-            read = [
+            self._complete = self._complete and len(messages) == len(piece)
+            back = (
                 self._put_back(node.identity, messages[node.identity])
                 for node in piece
                 if node.identity in messages
-            ]
+            )
+            read = [item for item in back if item is not None]
             items = [*read, *items]
             left -= sum(item.tokens for item in read)
         return items
 
-    def _put_back(self, identity: bytes, message: Message) -> Item:
-        """A journaled message as the caller sent it to this provider before, or as this provider takes it."""
-        form = self.composer.form(self.which, identity, tools=bool(self.request.tools))
-        seen = self.composer.seen.of(form or self.sendable(message))
+    def _put_back(self, identity: bytes, message: Message) -> Item | None:
+        """A journaled message as the caller sent it to this provider before, or as this provider takes it.
+
+        None when it may not go back at all: a reply that was cut before its first word.
+        """
+        tools = bool(self.request.tools)
+        form = self.composer.form(self.which, identity, tools=tools)
+        if form is None or not self.dialect.takes(form, tools=tools):
+            form = self.sendable(message)
+        return self._item(identity, form) if form is not None else None
+
+    def _item(self, identity: bytes, message: Message) -> Item:
+        """A message that is put back."""
+        seen = self.composer.seen.of(message)
         return Item(identity, seen.message, False, seen.tokens(self.count))
 
-    def sendable(self, message: Message) -> Message:
-        """A journaled message as this provider takes it."""
+    def sendable(self, message: Message) -> Message | None:
+        """A journaled message as this provider takes it; None when it is left out."""
         return self.dialect.sendable(message, tools=bool(self.request.tools))
 
     # Cutting.
 
-    def _cut(self, cut: Cut, until: float | None) -> tuple[Summary | None, tuple[str, ...]]:
+    def _cut(self, leaving: _Leaving, patience_s: float | None) -> tuple[Summary | None, tuple[str, ...]]:
         """Rounds leave the window; what stands for them is written once and stays until the next cut.
 
         Returns:
-            The summary, None when there is none in time; and what to note.
+            The summary, None when the store cannot keep it; and what to note.
         """
-        begun = self.composer.cut(self.which, cut)
-        seconds = None if until is None else _CUT_SHARE * max(0.0, until - time.monotonic())
-        wait((begun.made,), timeout=seconds)
-        if not begun.made.done() or begun.start != cut.start:
-            return None, (_NOT_READY,)
-        if (error := begun.made.exception()) is not None:
-            return None, (f"the window could not be cut ({error}); it is tried again",)
-        return begun.made.result()
+        composer, compressor = self.composer, self.composer.compressor
+        quick = isinstance(compressor, Extractive)
+        cut = self._cutting(leaving, compressor)
+        begun = composer.cut(self.which, cut, here=quick)
+        late = begun.start != cut.start or begun.stood_in
+        if not late:
+            wait((begun.made,), timeout=None if quick else patience_s)
+        try:
+            if not late and begun.made.done():
+                return begun.made.result()
+            summary, notes = composer.stand_in(self.which, begun, self._cutting(leaving, Extractive()))
+        except Exception as error:  # noqa: BLE001 (trouble with a cut never breaks the chat)
+            return None, (noted(f"the window could not be cut ({error}); it is tried again", error),)
+        return summary, (*notes, _STOOD_IN)
 
-    def _summarized(
-        self, gone: list[list[Item]], tokens: int, before: Summary, newest: str
-    ) -> tuple[Summary, tuple[str, ...]]:
+    def _cutting(self, leaving: _Leaving, compressor: Compressor) -> Cut:
+        return Cut(leaving.start, self.placement.redaction, lambda: self._summarized(leaving, compressor))
+
+    def _summarized(self, leaving: _Leaving, compressor: Compressor) -> tuple[Summary, tuple[str, ...]]:
         """What stands for these rounds, and for those that left before them."""
         text, notes = "", tuple[str, ...]()
-        chinese = speaks_chinese(newest)
-        room = int(_PINS_SHARE * tokens) - summary_fence(self.count, _ANY, chinese=chinese)
+        chinese = speaks_chinese(leaving.newest)
+        room = int(_PINS_SHARE * leaving.tokens) - summary_fence(self.count, _ANY, chinese=chinese)
         pins = self._newest_pins(self.pins, room)
-        budget = tokens - summary_fence(self.count, pins, chinese=chinese)
+        budget = leaving.tokens - summary_fence(self.count, pins, chinese=chinese)
         if budget > 0:
-            request = CompressRequest(self._journaled(_flat(gone)), before.text, budget, self._as_sent)
+            turns = self._journaled(_flat(leaving.rounds))
+            request = CompressRequest(turns, leaving.before.text, budget, self._as_sent)
             try:
-                text = self.composer.compressor.compress(request)
-            except Exception as error:  # noqa: BLE001 (a failed summary leaves the old one)
-                text, notes = before.text, (f"the summary failed ({error}); the one before it stays",)
+                text = compressor.compress(request)
+            except Exception as error:  # noqa: BLE001 (a compressor that fails leaves it to the one that cannot)
+                text = Extractive().compress(request)
+                notes = (noted(f"the compressor failed ({error}): sentences were extracted instead", error),)
         return Summary(text, pins, chinese), notes
 
     def _as_sent(self, summary: str) -> int:
@@ -368,6 +497,10 @@ class Windowing:
                 room -= tokens
                 shown.append(pin)
         return tuple(reversed(shown))
+
+
+def _tokens(items: Sequence[Item]) -> int:
+    return sum(item.tokens for item in items)
 
 
 def _flat(rounds: list[list[Item]]) -> tuple[Item, ...]:

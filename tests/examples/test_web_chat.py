@@ -89,7 +89,7 @@ def test_a_restart_in_mid_conversation():
     with served() as url:
         asked, *answer = browser.say(url, "two", "What is the code of the boiler?")
         assert words(answer) == "You told me: “The code of the boiler is E119.”"
-        assert asked["restored"] == 2
+        assert (asked["restored"], asked["complete"], asked["notes"]) == (2, True, [])
         (quoted,) = [turn for turn in asked["recalled"] if "E119" in turn["text"]]
         assert quoted["session"] == "one"
         assert quoted["speaker"] == "user"

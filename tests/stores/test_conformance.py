@@ -14,10 +14,12 @@ from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.stores.sqlite_settings import settings_of
 from convmem.testing.abilities import (
+    AccountsConformance,
     CallsConformance,
     ChecksConformance,
     EpochsConformance,
     ForgetsConformance,
+    LimitsConformance,
     PinsConformance,
     ResponsesConformance,
     ViewsConformance,
@@ -31,6 +33,8 @@ class _Everything(
     EpochsConformance,
     PinsConformance,
     CallsConformance,
+    AccountsConformance,
+    LimitsConformance,
     ResponsesConformance,
     ForgetsConformance,
 ):

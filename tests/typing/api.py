@@ -122,6 +122,7 @@ def calling(memory: Memory) -> None:
     )
     assert_type(stream, Stream[ChatCompletionChunk])
     assert_type(memory.last_receipt(), Receipt | None)
+    assert_type(memory.receipts(user="alice", session="s", since=datetime.now(UTC), limit=3), list[Receipt])
 
 
 async def calling_async(memory: AsyncMemory) -> None:
@@ -249,6 +250,9 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(turn.name, str | None)
     assert_type(session.created, datetime)
     assert_type(receipt.journaled, bool)
+    assert_type(receipt.complete, bool)
+    assert_type(receipt.at, datetime)
+    assert_type(receipt.host, str | None)
     assert_type(receipt.turns, tuple[str, ...])
     assert_type(receipt.tokens, Tokens)
     assert_type(receipt.tokens.total, int)

@@ -1,4 +1,4 @@
-"""The table of dialects, and what becomes of messages that are put back."""
+"""The table of dialects, and what holds of whatever is put back in all of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import convmem
 from convmem.wire.chat import ReplyStream
 from convmem.wire.dialects import resolve_dialects
+from convmem.wire.message import text_of
 from convmem.wire.usage import cached_tokens
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -29,14 +30,14 @@ ALL = sorted(SHIPPED.by_name)
         ("api.deepseek.com", "deepseek-reasoner", "2025-11-30", "deepseek-r1"),
         ("api.deepseek.com", "deepseek-reasoner", "2025-12-01", "deepseek"),
         ("api.deepseek.com", "deepseek-chat", "2025-11-30", "deepseek-v3"),
-        ("gateway.example", "vendor/DeepSeek-V4-Pro", "2026-11-26", "deepseek"),
+        ("gateway.example", "vendor/DeepSeek-V4-Pro", "2026-11-26", "deepseek-pro"),
         ("gateway.example", "deepseek-ai/DeepSeek-R1", "2026-11-26", "deepseek-r1"),
         ("generativelanguage.googleapis.com", "models/gemini-3.8-flash", "2026-11-26", "gemini"),
         ("integrate.api.nvidia.com", "deepseek-ai/deepseek-v4-pro", "2026-11-26", "nvidia"),
         ("ollama.com", "gemma4:31b", "2026-11-26", "ollama"),
-        ("localhost", "llama3", "2026-11-26", "openai"),
-        ("api.deepseek.com.example", "nobody-knows", "2026-11-26", "openai"),
-        (None, None, "2026-11-26", "openai"),
+        ("localhost", "llama3", "2026-11-26", "safe"),
+        ("api.deepseek.com.example", "nobody-knows", "2026-11-26", "safe"),
+        (None, None, "2026-11-26", "safe"),
     ],
 )
 def test_the_dialect_of_a_call(host, model, on, name):
@@ -57,9 +58,9 @@ def test_a_table_of_ones_own_comes_first(tmp_path):
     )
     own = resolve_dialects(path)
     assert own.of("gpu-box", "deepseek-flash", NOW).name == "vllm"
-    assert own.of("api.deepseek.com", "deepseek-v4-pro", NOW).name == "deepseek"
+    assert own.of("api.deepseek.com", "deepseek-v4-pro", NOW).name == "deepseek-pro"
     assert own.of("api.deepseek.com", "deepseek-v4-pro", datetime(2026, 12, 1, tzinfo=UTC)).name == "mine"
-    assert SHIPPED.of("gpu-box", "x", NOW).name == "openai", "the one that ships is as it was"
+    assert SHIPPED.of("gpu-box", "x", NOW).name == "safe", "the one that ships is as it was"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_table_of_ones_own_comes_first(tmp_path):
         ("[dialect.x]\ncolour = 1", r"\[dialect.x\]: unknown key 'colour'"),
         ('[dialect.x]\nreasoning = "sometimes"', "reasoning is one of 'drop', 'with-tools', 'keep'"),
         ("[dialect.x]\nsignatures = 1", "signatures is one of False, True"),
-        ('[[match]]\nhost = "x"', "dialect is one of 'openai'"),
+        ('[[match]]\nhost = "x"', "dialect is one of 'safe', 'openai'"),
         ('[[match]]\ndialect = "esperanto"', "not 'esperanto'"),
         ('[[match]]\nhost = 7\ndialect = "vllm"', "host is a pattern in quotes"),
         ('[[match]]\nuntil = "soon"\ndialect = "vllm"', "dates such as 2026-07-01"),
@@ -119,8 +120,14 @@ MESSAGES = st.one_of(
 )
 
 
+def said_or(message, text):
+    """The message's content when it says something."""
+    return message["content"] if text_of(message).strip() else text
+
+
 def put_back(dialect, messages, *, tools=True):
-    return [(dialect.sendable(message, tools=tools), False) for message in messages]
+    forms = (dialect.sendable(message, tools=tools) for message in messages)
+    return [(form, False) for form in forms if form is not None]
 
 
 @given(st.sampled_from(ALL), st.lists(MESSAGES, max_size=8), st.lists(MESSAGES, min_size=1, max_size=3))
@@ -152,9 +159,9 @@ def test_what_is_put_back_is_arranged_and_the_callers_own_left_alone(name, earli
 def test_what_was_sent_stays_the_beginning_of_what_is_sent_next(name, earlier, newest, reply):
     """Today's own user message is put back tomorrow, and nothing before it changes."""
     dialect = SHIPPED.by_name[name]
-    newest = {"role": "user", "content": newest["content"] or "x"}
+    newest = {"role": "user", "content": said_or(newest, "x")}
     today = dialect.arranged([*put_back(dialect, earlier), (newest, True)])
-    reply = {"role": "assistant", "content": reply["content"] or "y"}
+    reply = {"role": "assistant", "content": said_or(reply, "y")}
     again = {"role": "user", "content": "again"}
     tomorrow = dialect.arranged([*put_back(dialect, [*earlier, newest, reply]), (again, True)])
     assert tomorrow[: len(today)] == today

@@ -145,8 +145,11 @@ def test_users_with_the_same_session_name_stay_apart(bare, memory, provider):
 
 def test_off_is_straight_through(client, memory):
     say(client, extra_headers={"x-convmem-mode": "off"})
-    assert memory.stats().turns == 0
-    assert memory.last_receipt() is None
+    assert memory.stats().turns == memory.stats().calls == 0
+    receipt = memory.last_receipt()
+    assert (receipt.mode, receipt.state, receipt.journaled) == ("off", "answered", False)
+    assert "memory is off" in receipt.notes[0]
+    assert memory.receipts() == []
 
 
 def test_read_uses_and_does_not_journal(client, memory, provider):

@@ -49,13 +49,16 @@ def speaker(request) -> Reply:
 def heard(client, *, stream, **given) -> dict:
     """The reply as the message an app would keep."""
     if not stream:
-        message = client.chat.completions.create(**given).choices[0].message.model_dump(exclude_none=True)
-        return {key: value for key, value in message.items() if key not in {"refusal", "annotations"}}
+        reply = client.chat.completions.create(**given).choices[0].message
+        message = reply.model_dump(exclude_none=True, warnings=False)
+        kept = {key: value for key, value in message.items() if key not in {"refusal", "annotations"}}
+        return {"content": "", **kept}  # DeepSeek refuses a message without the key
     message: dict = {"role": "assistant", "content": ""}
     calls: list[dict] = []
     for chunk in client.chat.completions.create(**given, stream=True):
         for choice in chunk.choices:
-            message["content"] += choice.delta.content or ""
+            if isinstance(choice.delta.content, str):  # Mistral's thoughts come as lists of parts
+                message["content"] += choice.delta.content
             if (thought := getattr(choice.delta, "reasoning_content", None)) is not None:
                 message["reasoning_content"] = message.get("reasoning_content", "") + thought
             for part in choice.delta.tool_calls or []:

@@ -158,7 +158,7 @@ class Replay:
         self._now = question.now
         recaller = self._memory._engine.recaller  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         owner = OwnerRef(self._conversation.id)
-        vectors, note = recaller.vectors_of(recaller.embed_soon(question.text, owner), None)
+        vectors, note = recaller.vectors_of(recaller.ask_soon(question.text, owner).wait().vectors)
         if note:
             raise RuntimeError(note)
         running = self._running(question)

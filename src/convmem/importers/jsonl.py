@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
 from convmem.importers.message import Imported, is_array, is_object, moment
+from convmem.wire.roles import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,15 +87,14 @@ def _conversation(value: dict[str, Any], where: str, session: str, tz: tzinfo | 
 def _message(
     value: dict[str, Any], where: str, session: str, began: datetime | None, tz: tzinfo | None
 ) -> Imported:
-    role = value.get("role")
-    if not isinstance(role, str) or not role.strip():
-        raise InputError(f'{where} has no role; give "user" or "assistant"')
+    role = role_of(value.get("role"), where=where)
     content = value.get("content")
     if not (content is None or isinstance(content, str) or is_array(content)):
         raise InputError(f"{where}: content is {type(content).__name__}, not a string or an array of parts")
     if content is None and "content" not in value and "tool_calls" not in value:
         raise InputError(f"{where} has no content")
     message = {key: item for key, item in value.items() if key not in {*_SESSION, *_TIME}}
+    message["role"] = role
     return Imported(_name(value, where) or session, _time(value, where, tz) or began, message)
 
 

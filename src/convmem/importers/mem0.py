@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
 from convmem.importers.message import Imported, is_array, is_object, loaded, moment
+from convmem.wire.roles import known_role
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -51,7 +52,7 @@ def memories(value: list[Any], *, tz: tzinfo | None = None) -> list[Imported]:
         text = next((memory[key] for key in _TEXTS if isinstance(memory.get(key), str)), "")
         if not text.strip():
             raise InputError(f"{where} has no text in {' or '.join(_TEXTS)}")
-        user, run, role = memory.get("user_id"), memory.get("run_id"), memory.get("role")
+        user, run, role = memory.get("user_id"), memory.get("run_id"), known_role(memory.get("role"))
         found.append(
             Imported(
                 run if isinstance(run, str) and run.strip() else SESSION,

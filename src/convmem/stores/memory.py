@@ -19,6 +19,7 @@ from convmem.abilities import (
     KnownCall,
     OwnerRef,
     Pin,
+    ReceiptRow,
     ViewRow,
     ViewsReply,
 )
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     from convmem.abilities import (
         CallsRequest,
+        LearntLimit,
         NewView,
+        ReceiptsRequest,
         ResponseRequest,
         UnindexedRequest,
         ViewsRequest,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from convmem.protocols import (
         CallRow,
         FindRequest,
+        NewReceipt,
         NewTurn,
         SessionsRequest,
         Write,
@@ -155,6 +159,9 @@ class InMemoryStore:
         self._sessions: dict[SessionRef, _Kept] = {}
         self._calls: dict[str, CallRow] = {}  # without settings
         self._settings: dict[OwnerRef, _Texts] = {}
+        self._there: set[int] = set()  # the places of all turns
+        self._receipts: dict[str, NewReceipt] = {}  # by the id of the call
+        self._limits: dict[tuple[str, str], LearntLimit] = {}
         self._views: dict[int, _View] = {}
         self._epochs: dict[EpochRef, Epoch] = {}
         self._owners: dict[OwnerRef, _Owner] = {}
@@ -201,15 +208,27 @@ class InMemoryStore:
         if write.call is not None:
             self._calls[write.call.id] = _filled(self._calls.get(write.call.id), write.call)
             kept.calls.add(write.call.id)
+            if write.receipt is not None:
+                self._put_receipt(write.call.id, write.receipt, [int(id_[1:]) for id_ in ids])
             if write.call.settings:
                 self._settings.setdefault(kept.owner, _Texts()).keep(write.call.id, write.call.settings)
         return Written(ids, self._generation)
+
+    def _put_receipt(self, call: str, receipt: NewReceipt, journaled: Sequence[int]) -> None:
+        """Keep a receipt, unless one of its turns is gone."""
+        turns = tuple(dict.fromkeys((*receipt.turns, *journaled)))
+        if not self._there.issuperset(turns):
+            self._receipts.pop(call, None)
+            return
+        quoted = tuple(row for row in receipt.quoted if row.seq in self._there)
+        self._receipts[call] = replace(receipt, turns=turns, quoted=quoted)
 
     def _insert(self, kept: _Kept, turn: NewTurn) -> int:
         key = (turn.parent, turn.identity, turn.saying)
         if key not in kept.rows:
             self._seq += 1
             kept.rows[key] = _Row(self._seq, turn, turn.state, self._generation)
+            self._there.add(self._seq)
         return kept.rows[key].seq
 
     def nodes(self, request: NodesRequest) -> NodesReply:
@@ -367,16 +386,59 @@ class InMemoryStore:
         if seqs is None and kept.owner in self._settings:
             self._settings[kept.owner].drop(kept.calls)
         while seqs is None and kept.calls:
-            self._calls.pop(kept.calls.pop(), None)
+            self._calls.pop(call := kept.calls.pop(), None)
+            self._receipts.pop(call, None)
         for key, row in rows:
             new = row.new
             node = Node(0, new.identity, new.parent, b"", "", None, new.saying)
             kept.tombstones[key] = (self._generation, node)
             del kept.rows[key]
             self._views.pop(row.seq, None)
+        gone = {row.seq for _, row in rows}
+        self._there -= gone
+        self._strike(gone)
         for which in [which for which in self._epochs if which.ref == kept.ref]:
             del self._epochs[which]
         return [row.seq for _, row in rows]
+
+    def _strike(self, gone: set[int]) -> None:
+        """Drop the receipts of calls that journaled one of these turns; others no longer name them."""
+        for call, receipt in list(self._receipts.items()):
+            if not gone.isdisjoint(receipt.turns):
+                del self._receipts[call]
+            elif any(row.seq in gone for row in receipt.quoted):
+                quoted = tuple(row for row in receipt.quoted if row.seq not in gone)
+                self._receipts[call] = replace(receipt, quoted=quoted)
+
+    # Calls, receipts and learnt limits.
+
+    def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
+        """Receipts by the time of their calls, the newest first."""
+        with self._lock:
+            refs = {call: kept.ref for kept in self._sessions.values() for call in kept.calls}
+            rows = [
+                ReceiptRow(
+                    call=copy.deepcopy(self._calls[call]),
+                    ref=refs[call],
+                    turns=receipt.turns,
+                    quoted=receipt.quoted,
+                    account=receipt.account,
+                )
+                for call, receipt in reversed(self._receipts.items())
+                if _asked_for(request, self._calls[call], refs[call])
+            ]
+            rows.sort(key=lambda row: row.call.at, reverse=True)  # stable: of one time the last written first
+            return rows[: request.limit]
+
+    def limits(self) -> Sequence[LearntLimit]:
+        """The context lengths learnt from providers' errors, in the order of hosts and models."""
+        with self._lock:
+            return [self._limits[place] for place in sorted(self._limits)]
+
+    def put_limit(self, limit: LearntLimit) -> None:
+        """Keep a context length, in place of the one kept for its host and model."""
+        with self._lock:
+            self._limits[limit.host, limit.model] = limit
 
     def calls(self, request: CallsRequest) -> Sequence[CallRow]:
         """A session's calls in the order of their ids."""
@@ -390,11 +452,14 @@ class InMemoryStore:
             ]
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
-        """How many of these turns are left."""
+        """How many of these turns are left, and how often receipts name them."""
         with self._lock:
             wanted = set(seqs)
             kept = [kept for kept in self._sessions.values() if kept.owner == owner]
-            return sum(row.seq in wanted for k in kept for row in k.rows.values())
+            named = [self._receipts[call] for k in kept for call in k.calls if call in self._receipts]
+            return sum(row.seq in wanted for k in kept for row in k.rows.values()) + sum(
+                seq in wanted for r in named for seq in (*r.turns, *(row.seq for row in r.quoted))
+            )
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""
@@ -446,6 +511,15 @@ class InMemoryStore:
                 turns=sum(len(kept.rows) for kept in self._sessions.values()),
                 calls=sum(call.asked for call in self._calls.values()),
             )
+
+
+def _asked_for(request: ReceiptsRequest, call: CallRow, ref: SessionRef) -> bool:
+    return (
+        (request.owner is True or ref.user == request.owner)
+        and request.session in {None, ref.session}
+        and request.call in {None, call.id}
+        and (request.since is None or call.at >= request.since)
+    )
 
 
 def _view_row(kept: _Kept, row: _Row, view: _View | None, fingerprint: str | None) -> ViewRow:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Opening", "connect", "damaged", "recognized", "unavailable"]
 
 APPLICATION_ID = 0x434D454D  # "CMEM" in the file's header
-MIGRATIONS = ("m001_journal",)
+MIGRATIONS = ("m001_journal", "m002_receipts")
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
 
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING came in 3.35

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Salvaged", "salvage"]
 
 # Views are left out: they are made again from the turns.
-_BY_ROWID = ("owners", "sessions", "contents", "turns", "settings", "pins")
+_BY_ROWID = ("owners", "sessions", "contents", "turns", "settings", "pins", "receipts")
 _BY_KEY = {
     "tombstones": "session, parent, identity, saying",
     "media": "owner, digest",
     "calls": "id",
     "epochs": "session, host, model",
+    "receipt_turns": "receipt, place",
+    "limits": "host, model",
 }
 _NAMES = (
     ("sessions", "owner", "owners"),
@@ -47,6 +49,10 @@ _NAMES = (
     ("epochs", "session", "sessions"),
     ("epochs", "summary", "contents"),
     ("calls", "session", "sessions"),
+    ("receipts", "session", "sessions"),
+    ("receipts", "call", "calls"),
+    ("receipt_turns", "receipt", "receipts"),
+    ("receipt_turns", "turn", "(SELECT seq AS id FROM turns)"),
 )
 """Which column names rows of which table: rows that name one that is lost are dropped, in this order."""
 

@@ -165,6 +165,40 @@ CREATE INDEX calls_by_response ON calls (response_id) WHERE response_id IS NOT N
 """
 
 
+_RECEIPTS = """
+-- What a call's receipt says besides its row in calls, without words: account is JSON. at is the time of the
+-- call in microseconds since 1970, so that times compare whatever zone the clock had that gave them.
+CREATE TABLE receipts (
+    id INTEGER PRIMARY KEY,
+    call TEXT NOT NULL UNIQUE REFERENCES calls (id) ON DELETE CASCADE,
+    session INTEGER NOT NULL REFERENCES sessions (id),
+    at INTEGER NOT NULL,
+    account TEXT NOT NULL
+) STRICT;
+CREATE INDEX receipts_by_session ON receipts (session, at);
+
+-- The turns a receipt names, in its order: those that its call journaled, and, with JSON in about, those that
+-- its request quoted. With a turn its rows go.
+CREATE TABLE receipt_turns (
+    receipt INTEGER NOT NULL REFERENCES receipts (id) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    turn INTEGER NOT NULL REFERENCES turns (seq) ON DELETE CASCADE,
+    about TEXT,
+    PRIMARY KEY (receipt, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX receipt_turns_by_turn ON receipt_turns (turn);
+
+-- Context lengths that providers named in an error; nobody's, as they say nothing of a conversation.
+CREATE TABLE limits (
+    host TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (host, model)
+) STRICT, WITHOUT ROWID;
+"""
+
+
 @_migrations()
 def m001_journal(db: Database) -> None:
     """Create the journal, with everything that could not be added to it later."""
@@ -172,6 +206,13 @@ def m001_journal(db: Database) -> None:
         db.conn.execute(statement)
     now = datetime.now(UTC).isoformat()
     db.conn.execute("INSERT INTO store VALUES (1, ?, ?)", (secrets.token_bytes(32), now))
+
+
+@_migrations()
+def m002_receipts(db: Database) -> None:
+    """Keep receipts and learnt context lengths; what a file of the first edition holds stays as it is."""
+    for statement in _RECEIPTS.split(";\n"):
+        db.conn.execute(statement)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

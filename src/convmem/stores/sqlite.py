@@ -15,6 +15,7 @@ from convmem.stores.media import take_out
 from convmem.stores.opening import Opening, damaged
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_abilities import SQLiteAbilities, owner_row
+from convmem.stores.sqlite_receipts import put_receipt
 from convmem.stores.sqlite_settings import keep_settings
 from convmem.types import Session, Stats
 from convmem.wire.message import dumps
@@ -222,7 +223,7 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
         "UPDATE owners SET generation = generation + 1 WHERE id = ? RETURNING generation", (owner,)
     ).fetchone()
     db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
-    ids = tuple(f"t{_insert(db, owner, session, generation, turn)}" for turn in write.turns)
+    seqs = [_insert(db, owner, session, generation, turn) for turn in write.turns]
     for identity, state in write.states:
         db.execute(
             "UPDATE turns SET state = ?, generation = ? WHERE session = ? AND identity = ? AND state <> ?",
@@ -234,7 +235,9 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
     )
     if write.call is not None:
         _call(db, owner, session, write.call)
-    return Written(ids, generation)
+        if write.receipt is not None:
+            put_receipt(db, session, write.call, write.receipt, seqs)
+    return Written(tuple(f"t{seq}" for seq in seqs), generation)
 
 
 def _find_session(db: sqlite3.Connection, ref: SessionRef) -> tuple[int, int, int] | None:

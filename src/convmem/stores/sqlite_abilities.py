@@ -1,8 +1,7 @@
-"""What the SQLite store can do beyond the journal: views, epochs, pins, calls, forgetting."""
+"""What the SQLite store can do beyond the journal: views, epochs, pins, calls, receipts, forgetting."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,18 @@ from convmem.abilities import (
     ForgetRequest,
     Forgotten,
     KnownCall,
+    LearntLimit,
     OwnerRef,
     Pin,
     ViewRow,
     ViewsReply,
 )
 from convmem.errors import StoreCorruptError, StoreUnavailableError
-from convmem.protocols import CallRow, SessionRef
+from convmem.protocols import SessionRef
 from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_forget import forget, parts
+from convmem.stores.sqlite_receipts import CALL_COLUMNS, call_of, receipts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
         CallsRequest,
         EpochRef,
         NewView,
+        ReceiptRow,
+        ReceiptsRequest,
         ResponseRequest,
         UnindexedRequest,
         ViewsRequest,
     )
+    from convmem.protocols import CallRow
     from convmem.stores.connections import Connections
     from convmem.types import Turn
 
@@ -174,24 +178,35 @@ class SQLiteAbilities:
         """A session's calls in the order of their ids, without settings."""
         with self._db.reading() as db:
             found = db.execute(
-                "SELECT c.id, c.at, c.state, c.model, c.host, c.usage, c.response_id, c.error FROM calls c"
+                f"SELECT {CALL_COLUMNS} FROM calls c"
                 " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = s.owner"
                 " WHERE s.name = ? AND o.user IS ? AND c.id > ? ORDER BY c.id LIMIT ?",
                 (request.ref.session, request.ref.user, request.after, request.limit),
             ).fetchall()
+        return [call_of(row) for row in found]
+
+    # Receipts and learnt limits.
+
+    def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
+        """Receipts by the time of their calls, the newest first."""
+        with self._db.reading() as db:
+            return receipts(db, request)
+
+    def limits(self) -> Sequence[LearntLimit]:
+        """The context lengths learnt from providers' errors, in the order of hosts and models."""
+        with self._db.reading() as db:
+            rows = db.execute("SELECT host, model, tokens, at FROM limits ORDER BY host, model").fetchall()
         return [
-            CallRow(
-                id=id_,
-                at=datetime.fromisoformat(at),
-                state=state,
-                model=model,
-                host=host,
-                usage=json.loads(usage) if usage is not None else None,
-                response_id=response_id,
-                error=error,
-            )
-            for id_, at, state, model, host, usage, response_id, error in found
+            LearntLimit(host, model, tokens, datetime.fromisoformat(at)) for host, model, tokens, at in rows
         ]
+
+    def put_limit(self, limit: LearntLimit) -> None:
+        """Keep a context length, in place of the one kept for its host and model."""
+        with self._db.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?)",
+                (limit.host, limit.model, limit.tokens, limit.at.isoformat()),
+            )
 
     # Looking it over.
 
@@ -222,7 +237,8 @@ class SQLiteAbilities:
         The rows of the sessions and the owner stay, empty, with the names that the caller gave them:
         tombstones are found by them when the caller sends the history again. A session without a turn but
         with tombstones is not listed. Calls stay, they hold no words; those of a session that is forgotten
-        as a whole go. Contents are overwritten in place, so that the file keeps its size.
+        as a whole go. Receipts go with the turns of their calls. Contents are overwritten in place, so that
+        the file keeps its size.
         """
         with self._db.writing() as db:
             row = owner_row(db, request.owner)
@@ -232,15 +248,24 @@ class SQLiteAbilities:
         return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
-        """How many of these turns are left, and one more while the write-ahead log may hold copies."""
+        """How many of these turns are left, and how often receipts name them.
+
+        One more while the write-ahead log may hold copies.
+        """
         left = 0
         with self._db.reading() as db:
             row = owner_row(db, owner)
             for part in parts(seqs) if row is not None else ():
+                marks, values = ",".join("?" * len(part)), (row[0] if row is not None else 0, *part)
                 left += db.execute(
                     "SELECT count(*) FROM turns t JOIN sessions s ON s.id = t.session"
-                    f" WHERE s.owner = ? AND t.seq IN ({','.join('?' * len(part))})",
-                    (row[0] if row is not None else 0, *part),
+                    f" WHERE s.owner = ? AND t.seq IN ({marks})",
+                    values,
+                ).fetchone()[0]
+                left += db.execute(
+                    "SELECT count(*) FROM receipt_turns n JOIN receipts r ON r.id = n.receipt"
+                    f" JOIN sessions s ON s.id = r.session WHERE s.owner = ? AND n.turn IN ({marks})",
+                    values,
                 ).fetchone()[0]
         return left + self._copies(owner)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convmem.stores.contents import blot
+from convmem.stores.sqlite_receipts import drop_receipts
 from convmem.stores.sqlite_settings import sweep_settings
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _bury(db: sqlite3.Connection, seqs: list[int], generation: int) -> set[bytes
         f" SELECT session, parent, identity, saying, ? FROM turns WHERE seq IN ({marks})",
         (generation, *seqs),
     )
-    db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)
+    drop_receipts(db, seqs)
+    db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)  # other receipts' rows of them go with it
     return media
 
 

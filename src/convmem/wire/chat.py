@@ -28,6 +28,7 @@ __all__ = [
     "Held",
     "Reply",
     "ReplyStream",
+    "chat_only",
     "name_of",
     "output_limit",
     "parse",
@@ -180,22 +181,46 @@ def _message(item: object, i: int) -> Message:
     return fields
 
 
-def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:  # noqa: ARG001 (what other shapes need)
-    """The body with these messages instead of its own."""
-    return {**body, "messages": [_chat_only(message) for message in messages]}
+def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:
+    """The body with these messages instead of its own.
+
+    Args:
+        body: as the caller made it.
+        messages: settings and turns: those put back, then the caller's own.
+        dropped: how many of the caller's turns, from the first, are left out.
+    """
+    given: Sequence[object] = body["messages"]
+    n = 0
+    while n < len(given) and _role(given[n]) in SETTINGS_ROLES:
+        n += 1
+    own = len(given) - n - dropped
+    back = messages[n : len(messages) - own]
+    return {**body, "messages": [*messages[:n], *map(chat_only, back), *messages[len(messages) - own :]]}
 
 
-def _chat_only(message: Message) -> Message:
-    """The message without what only other shapes have: their items, and parts that chat has no word for."""
+def _role(item: object) -> object:
+    return cast("Message", item).get("role") if isinstance(item, Mapping) else getattr(item, "role", None)
+
+
+def chat_only(message: Message) -> Message:
+    """A message that is put back, without what only other shapes have: their items, parts unknown to chat.
+
+    A tool's result is text in chat.
+    """
     content: object = message.get("content")
     parts = cast("list[object]", content) if isinstance(content, list) else []
-    if ITEMS not in message and not any(map(is_foreign, parts)):
+    is_strange = _is_no_text if message.get("role") == "tool" else is_foreign
+    if ITEMS not in message and not any(map(is_strange, parts)):
         return message
     said = {key: value for key, value in message.items() if key != ITEMS}
     if parts:
-        told = ({"type": "text", "text": part_text(part)} if is_foreign(part) else part for part in parts)
+        told = ({"type": "text", "text": part_text(part)} if is_strange(part) else part for part in parts)
         said["content"] = list(told)
     return said
+
+
+def _is_no_text(part: object) -> bool:
+    return not isinstance(part, Mapping) or cast("Mapping[str, object]", part).get("type") != "text"
 
 
 def stream_reply() -> ReplyStream:
@@ -207,7 +232,8 @@ def reply_of(completion: object) -> Reply:
     """Read a chat completion: a mapping or an SDK object. What cannot be read of it is passed over."""
     dump = getattr(completion, "model_dump", None)
     try:
-        data: object = dump(mode="json", exclude_unset=True) if callable(dump) else completion
+        # A provider's own kinds of content are no reason for a warning in the caller's log.
+        data: object = dump(mode="json", exclude_unset=True, warnings=False) if callable(dump) else completion
     except ValueError:  # nested deeper than pydantic can say
         data = _words(completion)
     if not isinstance(data, Mapping):
@@ -318,7 +344,11 @@ class ReplyStream:
 
 
 # Deltas of these keys replace what stood there; strings of any other key continue it.
-_REPLACED = frozenset({"role", "id", "type", "index", "name"})
+_REPLACED = frozenset({"role", "id", "type", "index", "name", "format"})
+
+_CONTENT = "content"
+_GO_ON = frozenset({"text", "thinking"})
+"""Content parts that come in pieces without an index: Mistral's thoughts, and the text after them."""
 
 
 _DEEPEST = 50
@@ -333,12 +363,7 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
         if value is None:
             into.setdefault(key, None)
         elif isinstance(value, str):
-            if key in _REPLACED:
-                into[key] = value
-            elif isinstance(into.get(key), Pieces):
-                into[key].append(value)
-            else:
-                into[key] = Pieces(value)
+            _merge_text(into, key, value, depth)
         elif isinstance(value, dict):
             held = into.get(key)
             if not isinstance(held, dict):
@@ -350,18 +375,37 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
             into[key] = value
 
 
+def _merge_text(into: dict[str, Any], key: str, text: str, depth: int) -> None:
+    held = into.get(key)
+    if key in _REPLACED:
+        into[key] = text
+    elif isinstance(held, Pieces):
+        held.append(text)
+    elif key == _CONTENT and isinstance(held, _Indexed):
+        _merge_list(into, key, _text_parts(text), depth + 1)
+    else:
+        into[key] = Pieces(text)
+
+
 def _merge_list(into: dict[str, Any], key: str, items: list[object], depth: int) -> None:
     held = into.get(key)
     if not isinstance(held, _Indexed):
+        before = _text_parts(str(held)) if key == _CONTENT and isinstance(held, Pieces) else []
         held = into[key] = _Indexed()
+        items = [*before, *items]
     for item in items:
         if not isinstance(item, dict):
             held[len(held)] = item
             continue
         fields = cast("dict[str, Any]", item)
         index: object = fields.get("index")
-        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else len(held)
+        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else held.next_slot(fields)
         _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"}, depth)
+
+
+def _text_parts(text: str) -> list[object]:
+    """A text as content parts."""
+    return [{"type": "text", "text": text}] if text else []
 
 
 class _Indexed(dict[int, Any]):
@@ -382,6 +426,13 @@ class _Indexed(dict[int, Any]):
             slot = max(self) + 1
         self._latest[index] = slot
         return slot
+
+    def next_slot(self, item: Mapping[str, Any]) -> int:
+        """Where an item without an index belongs: behind the others, or in the last when that goes on."""
+        last: object = self[max(self)] if self else None
+        kind = item.get("type")
+        goes_on = kind in _GO_ON and isinstance(last, dict) and cast("Message", last).get("type") == kind
+        return max(self) if goes_on else len(self)
 
 
 def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)

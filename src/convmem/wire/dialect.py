@@ -1,32 +1,51 @@
-"""What a provider asks of the messages that memory puts back; never of those the caller sends."""
+"""What a provider asks of the messages that memory puts back; never of those the caller sends.
+
+`putback.py` makes the form of one message, `order.py` puts several in their places.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
-from convmem.wire.message import ITEMS, SETTINGS_ROLES, text_of
+from convmem.wire import order, putback
+from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convmem.types import Message
 
-__all__ = ["AssistantParts", "Developer", "Dialect", "LateSystem", "Reasoning", "SameRole"]
-
-# What an assistant message may carry back to any provider; the rest of a reply (annotations, audio data,
-# refusals that are null) is the provider's to say and not ours to repeat.
-_SENDABLE = ("role", "content", "name", "tool_calls", "function_call", "refusal")
-_CALL = ("id", "type", "function", "custom")
-_REASONING = ("reasoning_content", "reasoning")
-_SIGNATURES = "extra_content"
-_PREFIX = "prefix"
+__all__ = [
+    "AfterTool",
+    "AssistantParts",
+    "Calls",
+    "Content",
+    "Developer",
+    "Dialect",
+    "First",
+    "LateSystem",
+    "Media",
+    "Names",
+    "Reasoning",
+    "ReasoningAs",
+    "Refusals",
+    "SameRole",
+]
 
 Reasoning = Literal["drop", "with-tools", "keep"]
+ReasoningAs = Literal["as-it-came", "reasoning_content", "reasoning"]
+Content = Literal["empty", "null", "absent"]
 SameRole = Literal["keep", "merge"]
+First = Literal["any", "user"]
+AfterTool = Literal["any", "assistant"]
 LateSystem = Literal["keep", "user"]
 Developer = Literal["keep", "system"]
 AssistantParts = Literal["keep", "text"]
+Media = Literal["keep", "images", "text"]
+Names = Literal["keep", "user", "tool"]
+Calls = Literal["function", "all"]
+Refusals = Literal["text", "keep"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,120 +54,76 @@ class Dialect:
 
     name: str
     reasoning: Reasoning = "drop"
+    reasoning_as: ReasoningAs = "as-it-came"
+    reasoning_filler: str = ""
+    content: Content = "empty"
     same_role: SameRole = "keep"
+    first: First = "any"
+    after_tool: AfterTool = "any"
     late_system: LateSystem = "keep"
     developer: Developer = "keep"
     assistant_parts: AssistantParts = "keep"
+    media: Media = "keep"
+    names: Names = "keep"
+    calls: Calls = "function"
+    calls_need_tools: bool = False
+    call_ids: str = ".*"
+    refusals: Refusals = "text"
+    own_fields: tuple[str, ...] = ()
+    own_parts: tuple[str, ...] = ()
+    details_format: str = "*"
     signatures: bool = False
+    unsigned: str = ""
     json_word: bool = False
 
-    def sendable(self, message: Message, *, tools: bool) -> Message:
+    def sendable(self, message: Message, *, tools: bool) -> Message | None:
         """The form in which a journaled message goes back, by itself; what need not change is not copied.
 
         Args:
             message: as it was journaled.
             tools: whether the request offers tools.
+
+        Returns:
+            None when it is left out: a reply cut before its first word, a call cut in its arguments, a
+            message that says nothing, a role that no provider knows.
         """
-        role = message.get("role")
-        if role == "assistant":
-            return self._assistant(message, tools=tools)
-        if role == "developer" and self.developer == "system":
-            message = {**message, "role": "system"}
-        return {key: message[key] for key in message if key != ITEMS} if ITEMS in message else message
+        return putback.form(self, message, tools=tools)
 
-    def _assistant(self, message: Message, *, tools: bool) -> Message:
-        kept = {key: message[key] for key in _SENDABLE if message.get(key) is not None}
-        calls: object = kept.get("tool_calls")
-        if isinstance(calls, list):
-            kept["tool_calls"] = [self._call(call) for call in cast("list[object]", calls)]
-        if self.assistant_parts == "text" and isinstance(kept.get("content"), list):
-            kept["content"] = text_of(message)
-        if "content" not in kept and not kept.get("tool_calls") and "refusal" not in kept:
-            kept["content"] = ""
-        if self.reasoning == "with-tools" and tools:
-            reasoning: object = message.get("reasoning_content")
-            kept["reasoning_content"] = reasoning if isinstance(reasoning, str) else ""
-        elif self.reasoning == "keep":
-            kept |= {key: message[key] for key in _REASONING if isinstance(message.get(key), str)}
-        if self.signatures and message.get(_SIGNATURES) is not None:
-            kept[_SIGNATURES] = message[_SIGNATURES]
-        if message.get(_PREFIX) is True:
-            kept[_PREFIX] = True  # until `arranged` has put it together with what the model made of it
-        return kept
+    def takes(self, message: Message, *, tools: bool) -> bool:
+        """Whether a message may go back in the form in which a caller sent it before.
 
-    def _call(self, call: object) -> object:
-        if not isinstance(call, dict):
-            return call
-        known = (*_CALL, _SIGNATURES) if self.signatures else _CALL
-        made = cast("Message", call)
-        return {key: made[key] for key in known if made.get(key) is not None}
+        A caller may have been refused for it, and must not be again for what memory puts back.
 
-    def arranged(self, messages: Sequence[tuple[Message, bool]]) -> list[Message]:
-        """The turns of a request in the order in which they go out, made one where they have to be.
+        Args:
+            message: as the caller sent it.
+            tools: whether the request offers tools.
+        """
+        return putback.may_return(self, message, tools=tools)
 
-        Only what is put back changes: the beginning of a reply that a caller had the model continue
-        (`prefix`) and the rest are one message again; messages of one role in a row become one where the
-        dialect refuses them. What is put back right before the caller's own user message goes in front of
-        its text.
+    def kept(self, messages: Sequence[tuple[Message, bool]]) -> list[tuple[int, Message]]:
+        """The messages of a request that may go out beside each other, each with its place among those given.
+
+        Of those put back, calls that were never answered and results of no call are left out, results stand
+        right behind their calls, and the dialect's `first` and `after_tool` hold. The caller's own stay.
 
         Args:
             messages: each with whether it is the caller's own, and not put back.
         """
-        made: list[Message] = []
-        open_ended = mergeable = False
-        for message, own in messages:
-            said = message if own else self._as_placed(message)
-            glue = "" if open_ended else "\n\n" if self.same_role == "merge" else None
-            if mergeable and glue is not None and _may_join(made[-1], said, own=own):
-                made[-1] = _joined(made[-1], said, glue)
-            else:
-                made.append(said)
-            open_ended = not own and message.get(_PREFIX) is True
-            mergeable = not own
-        return made
+        return order.kept(self, messages)
 
-    def _as_placed(self, message: Message) -> Message:
-        """A message that is put back, where it stands: no late system message, no reply to be continued."""
-        if self.late_system == "user" and message.get("role") in SETTINGS_ROLES:
-            return {**message, "role": "user"}
-        return (
-            {key: value for key, value in message.items() if key != _PREFIX}
-            if _PREFIX in message
-            else message
-        )
+    def arranged(self, messages: Sequence[tuple[Message, bool]]) -> list[Message]:
+        """The turns of a request in the order in which they go out, made one where they have to be.
+
+        Only what is put back changes, as `kept` says; besides, the beginning of a reply that a caller had
+        the model continue (`prefix`) and the rest are one message again, ids of calls are what the dialect
+        takes, and messages of one role in a row become one where the dialect refuses them. What is put back
+        right before the caller's own user message goes in front of its text.
+
+        Args:
+            messages: each with whether it is the caller's own, and not put back.
+        """
+        return order.arranged(self, messages)
 
     def breaks_json_mode(self, messages: Sequence[Message]) -> bool:
         """Whether JSON mode would be refused for these messages: none has the word."""
         return self.json_word and not any("json" in text_of(message).casefold() for message in messages)
-
-
-def _may_join(before: Message, after: Message, *, own: bool) -> bool:
-    """Whether two messages in a row, the first of them put back, can be one."""
-    role = after.get("role")
-    if before.get("role") != role:
-        return False
-    return role == "user" or (role == "assistant" and not own and not before.get("tool_calls"))
-
-
-def _joined(before: Message, after: Message, glue: str) -> Message:
-    """Two messages of one role as one."""
-    made = {**before, **after}
-    if before.get("name") != after.get("name"):
-        made.pop("name", None)
-    for key in ("content", *_REASONING):
-        if (value := _together(before.get(key), after.get(key), glue)) is not None:
-            made[key] = value
-    return made
-
-
-def _together(before: object, after: object, glue: str) -> object:
-    """Two contents as one: text as text, or as a list of parts when one of them is."""
-    if not before or not after:
-        return after or before
-    if isinstance(before, str) and isinstance(after, str):
-        return f"{before}{glue}{after}"
-    return [*_parts(before), *_parts(after)]
-
-
-def _parts(content: object) -> list[object]:
-    return cast("list[object]", content) if isinstance(content, list) else [{"type": "text", "text": content}]

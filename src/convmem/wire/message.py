@@ -135,6 +135,7 @@ _MEDIA = {
     "input_image": "[image]",
     "computer_screenshot": "[image]",
     "input_audio": "[audio]",
+    "video_url": "[video]",
     "file": "[file]",
     "input_file": "[file]",
 }
@@ -161,7 +162,7 @@ def part_text(part: object) -> str:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """What a person would read of a message: its text parts, or its refusal; media as `[image]`."""
+    """What a person would read of a message: its text, its refusal or what it speaks; media as `[image]`."""
     content: object = message.get("content")
     if isinstance(content, str):
         text = content
@@ -170,7 +171,15 @@ def text_of(message: Mapping[str, Any]) -> str:
     else:
         text = ""
     refusal: object = message.get("refusal")
-    return text or (refusal if isinstance(refusal, str) else "")
+    return text or (refusal if isinstance(refusal, str) else "") or _transcript(message.get("audio"))
+
+
+def _transcript(audio: object) -> str:
+    """The words of a spoken reply."""
+    words: object = (
+        cast("Mapping[str, object]", audio).get("transcript") if isinstance(audio, Mapping) else None
+    )
+    return words if isinstance(words, str) else ""
 
 
 def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from convmem.errors import InputError
+from convmem.accounts import noted
+from convmem.errors import InputError, JournalError
 from convmem.hooks import DegradedEvent, emit
 from convmem.scope import Scope
 from convmem.wire import responses
-from convmem.wire.chat import Reply
+from convmem.wire.chat import Reply, name_of
+from convmem.wire.refusal import read_refusal
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wrap.bodies import watch
 from convmem.wrap.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     import openai
 
     from convmem.engine import Engine
     from convmem.exchange import Exchange
+    from convmem.passage import Passage
     from convmem.policy import Policy
+    from convmem.wire.refusal import Refusal
     from convmem.wire.shape import Shape
     from convmem.wrap.recipient import Recipient
 
@@ -35,6 +42,10 @@ __all__ = ["BINDING", "Binding", "async_get", "async_post", "sync_get", "sync_po
 BINDING = "_convmem"
 
 _CONVERSATIONS = "/conversations"
+_COMPLETIONS = "/completions"
+"""The old API of one text and its continuation: a model answers, and there is no conversation to keep."""
+_NO_CONVERSATION = "a completion of one text is no conversation: it goes straight through, unjournaled"
+_OFF = "memory is off for this call: it goes straight through, and nothing of it is read"
 
 
 class Binding(NamedTuple):
@@ -56,9 +67,11 @@ class Binding(NamedTuple):
 def sync_post(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
     """`OpenAI.post` with memory before and after it."""
     opened = _open(client, path, given)
-    if opened is None:
+    if not isinstance(opened, _Opened):
         inner: Callable[..., Any] = type(client).post
-        return _passed(client, path, given, inner(client, path, **given))
+        with _unwatched(opened, given):
+            response = inner(client, path, **given)
+        return _passed(client, path, given, response, opened)
     if opened.exchange is not None:
         opened.exchange.begin()
     return _sync_call(client, type(client).post, path, opened)
@@ -67,9 +80,11 @@ def sync_post(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: A
 async def async_post(client: openai.AsyncOpenAI, path: str, **given: Any) -> Any:  # noqa: ANN401 (the SDK's own signature)
     """`AsyncOpenAI.post` with memory before and after it."""
     opened = _open(client, path, given)
-    if opened is None:
+    if not isinstance(opened, _Opened):
         inner: Callable[..., Any] = type(client).post
-        return _passed(client, path, given, await inner(client, path, **given))
+        with _unwatched(opened, given):
+            response = await inner(client, path, **given)
+        return _passed(client, path, given, response, opened)
     if opened.exchange is not None:
         await opened.exchange.abegin()
     return await _async_call(client, type(client).post, path, opened)
@@ -107,7 +122,14 @@ def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Op
 
     request = _Request(client, opened, MemoryStream)
     try:
-        response = inner(client, path, **request.given)
+        try:
+            response = inner(client, path, **request.given)
+        except Exception as error:
+            refusal, exchange = _refusal(error, opened), opened.exchange
+            if refusal is None or exchange is None or not exchange.refused(refusal):
+                raise
+            request = _Request(client, opened, MemoryStream)
+            response = inner(client, path, **request.given)
     except BaseException as error:
         request.raised(error, opened.recipient.stopped)
         raise
@@ -122,7 +144,14 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
 
     request = _Request(client, opened, AsyncMemoryStream)
     try:
-        response = await inner(client, path, **request.given)
+        try:
+            response = await inner(client, path, **request.given)
+        except Exception as error:
+            refusal, exchange = _refusal(error, opened), opened.exchange
+            if refusal is None or exchange is None or not await exchange.arefused(refusal):
+                raise
+            request = _Request(client, opened, AsyncMemoryStream)
+            response = await inner(client, path, **request.given)
     except BaseException as error:
         request.raised(error, opened.recipient.stop_soon)
         raise
@@ -132,22 +161,77 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
     return response
 
 
-def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
-    """What memory does with a post; None when it goes straight through. Takes our headers out of `given`."""
+def _refusal(error: Exception, opened: _Opened) -> Refusal | None:
+    """What a provider says is wrong with the request, where memory may have had a part in it."""
+    status: object = getattr(error, "status_code", None)
+    body: object = getattr(error, "body", None)
+    exchange = opened.exchange
+    if not isinstance(status, int) or exchange is None or exchange.messages is None:
+        return None
+    refusal = read_refusal(status, body if body is not None else str(error))
+    if refusal is not None and opened.shape is responses:
+        return replace(refusal, message=None)  # items are not counted as messages are
+    return refusal
+
+
+def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | Passage | None:  # noqa: ANN401 (either client)
+    """What memory does with a post. Takes our headers out of `given`.
+
+    Returns:
+        None when the call is none of memory's, a `Passage` alone when memory is off: it has a receipt then,
+        and nothing of it is read.
+
+    Raises:
+        JournalError: the body cannot be journaled, and `on_error="raise"` asked to be told.
+    """
     engine, _, policy, _ = cast("Binding", vars(client)[BINDING])
     scope = _scope(client, given)
     shape = shape_of(path)
-    if shape is None or scope.mode == "off":
+    body, host = _whole_body(given), client.base_url.host
+    if path == _COMPLETIONS or (shape is not None and scope.mode == "off"):
+        why = _OFF if scope.mode == "off" else _NO_CONVERSATION
+        return engine.passage(scope, model=_model(body), host=host, why=why)
+    if shape is None:
         return _again(engine, path, given, scope)
     try:
-        request = shape.parse(_whole_body(given))
+        request = shape.parse(body)
     except InputError as error:
-        emit(engine.hooks, DegradedEvent(detail=f"the call goes straight through: {error}"))
-        return None
-    if not request.turns:
-        return None
-    exchange = engine.exchange(request, scope, client.base_url.host, policy)
+        passage = engine.passage(
+            scope,
+            model=_model(body),
+            host=host,
+            why=noted(f"the call goes straight through, unjournaled: {error}", error),
+        )
+        _passes(engine, passage, error)
+        return _Opened(given, shape, passage)
+    exchange = engine.exchange(request, scope, host, policy)
     return _Opened(given, shape, exchange, exchange)
+
+
+def _passes(engine: Engine, passage: Passage, error: InputError) -> None:
+    """A body that cannot be read goes straight through, unless only what is journaled may go out."""
+    receipt = passage.receipt
+    if engine.on_error == "raise" and receipt.mode != "read":
+        passage.refused()
+        raise JournalError(
+            f"the call does not go out, because it cannot be journaled: {error}."
+            ' Mend the body, or send the call with the mode "off"'
+        ) from error
+    detail = f"the call goes straight through: {error}"
+    emit(
+        engine.hooks,
+        DegradedEvent(detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
+    )
+
+
+def _model(body: object) -> str | None:
+    """The model that a body asks, whatever else is wrong with it."""
+    return name_of(cast("Mapping[str, object]", body).get("model")) if isinstance(body, Mapping) else None
+
+
+def _unwatched(opened: Passage | None, given: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Around a call of which memory reads nothing."""
+    return opened.unwatched(stream=bool(given.get("stream"))) if opened is not None else nullcontext()
 
 
 def _open_again(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
@@ -176,8 +260,16 @@ def _scope(client: object, given: dict[str, Any]) -> Scope:
     return scope
 
 
-def _passed(client: object, path: str, given: Mapping[str, Any], response: Any) -> Any:  # noqa: ANN401 (the SDK's own)
-    """Notes what went straight through and matters later: a conversation that begins with nothing in it."""
+def _passed(
+    client: object,
+    path: str,
+    given: Mapping[str, Any],
+    response: Any,  # noqa: ANN401 (the SDK's own)
+    opened: Passage | None,
+) -> Any:  # noqa: ANN401 (the SDK's own)
+    """Notes what went straight through and matters later: a receipt, a conversation that begins empty."""
+    if opened is not None:
+        cast("Binding", vars(client)[BINDING]).engine.receipts.put(response, opened)
     conversation: object = getattr(response, "id", None)
     if path == _CONVERSATIONS and isinstance(conversation, str):
         body: object = given.get("body")

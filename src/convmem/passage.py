@@ -1,0 +1,197 @@
+"""A call that goes straight through: nothing is added to it, no word is journaled, and it has a receipt."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from convmem.accounts import kept
+from convmem.errors import ClosedError
+from convmem.exchange import aoutcome, outcome
+from convmem.hooks import DegradedEvent, emit
+from convmem.journal import Job
+from convmem.protocols import CallRow, SessionRef, Write
+from convmem.types import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    from convmem.engine import Engine
+    from convmem.journal import Forest
+    from convmem.protocols import Written
+    from convmem.types import Mode, State
+    from convmem.wire.chat import Reply
+
+__all__ = ["Passage"]
+
+
+class _PassedJob(Job[None]):
+    """Keep the row of the call, and its receipt; there is no turn to keep."""
+
+    def __init__(self, ref: SessionRef, row: CallRow, receipt: Callable[[], Receipt]) -> None:
+        super().__init__()
+        self.user = ref.user
+        self._ref = ref
+        self._row = row
+        self._receipt = receipt
+
+    @property
+    def ref(self) -> SessionRef:
+        """The session named, or one that begins with this call."""
+        return self._ref
+
+    def plan(self, forest: Forest) -> Write:
+        """Whatever the session holds."""
+        del forest
+        return Write(ref=self._ref, call=self._row, receipt=kept(self._receipt()))
+
+    def settle(self, written: Written | None) -> None:
+        """Nothing is left to tell."""
+
+
+class Passage:
+    """One call on its way straight through; is told how that ended, like an `Exchange`.
+
+    Args:
+        engine: behind the memory.
+        call: the id of the call.
+        at: when it was made.
+        user: the owner of the memory.
+        session: the session named, or None.
+        fresh_session: the session that it begins when none is named.
+        mode: what memory was asked to do; with `off` and `read` nothing is kept in the store.
+        model: the model asked, as far as that can be read.
+        host: the provider's host.
+        why: why it goes straight through, as a note.
+
+    Attributes:
+        receipt: the account so far.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        call: str,
+        at: datetime,
+        user: str | None,
+        session: str | None,
+        fresh_session: str,
+        mode: Mode,
+        model: str | None,
+        host: str | None,
+        why: str,
+    ) -> None:
+        self._engine = engine
+        self._ref = SessionRef(user, session if session is not None else fresh_session)
+        self._keeps = mode in {"on", "write"}
+        self._began = time.perf_counter()
+        self._ended = False
+        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
+        self.receipt = Receipt(
+            call=call,
+            at=at,
+            user=user,
+            session=self._ref.session if self._keeps else session,
+            mode=mode,
+            model=model,
+            host=host,
+            notes=(why,),
+        )
+
+    @contextmanager
+    def unwatched(self, *, stream: bool) -> Generator[None]:
+        """Around a call of which memory reads nothing: known is whether the provider took it."""
+        try:
+            yield
+        except BaseException:
+            self._close("failed")
+            raise
+        self._close("pending" if stream else "answered")  # of a stream the end is not seen
+
+    def refused(self) -> None:
+        """The call does not go out."""
+        self._close("failed")
+
+    def answered(self, reply: Reply, *, response: object = None) -> None:
+        """Keep the receipt, at most for the reply's part of the deadline."""
+        del response
+        if (future := self._end(reply)) is not None:
+            self._has_ended(outcome(future, self._engine.patience_s))
+
+    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
+        """`answered`, without blocking the event loop."""
+        del response
+        if (future := self._end(reply)) is not None:
+            self._has_ended(await aoutcome(future, self._engine.patience_s))
+
+    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """The call ended early."""
+        future = self._end(reply, error)
+        if future is not None and (error is None or isinstance(error, Exception)):
+            self._has_ended(outcome(future, self._engine.patience_s))
+
+    async def astopped(self, reply: Reply) -> None:
+        """`stopped` by the caller's own hand, without blocking the event loop."""
+        await self.aanswered(reply)
+
+    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
+        """`stopped`, waiting for nobody."""
+        self._end(reply, error)
+
+    def abandon(self) -> None:
+        """The call belongs to the process this one was forked from."""
+        self._ended = True
+
+    def unquote(self, ids: Collection[str]) -> None:
+        """These turns were forgotten; nothing was quoted."""
+
+    def _close(self, state: State) -> bool:
+        """The call has ended; False when it had before."""
+        with self._lock:
+            if self._ended:
+                return False
+            self._ended = True
+            ms = {"provider": (time.perf_counter() - self._began) * 1_000}
+            self.receipt = self.receipt.with_(state=state, ms=ms)
+            return True
+
+    def _end(self, reply: Reply, error: BaseException | None = None) -> Future[None] | None:
+        """Submit the row and the receipt, once; None when nothing is to be kept."""
+        if not self._close(reply.state):
+            return None
+        receipt = self.receipt
+        cost = self._engine.prices.cost(reply.usage, host=receipt.host, model=receipt.model, at=receipt.at)
+        with self._lock:
+            receipt = self.receipt = self.receipt.with_(usage=reply.usage, cost=cost)
+        if not self._keeps:
+            return None
+        row = CallRow(
+            id=receipt.call,
+            at=receipt.at,
+            state=receipt.state,
+            model=receipt.model,
+            host=receipt.host,
+            usage=reply.usage,
+            error=type(error).__name__ if error is not None else None,
+        )
+        job = _PassedJob(self._ref, row, lambda: self.receipt)
+        try:
+            return self._engine.journal.submit(job)
+        except ClosedError as closed:
+            job.fail(closed)
+            return job.outcome
+
+    def _has_ended(self, error: BaseException | None) -> None:
+        if error is None:
+            return
+        detail = f"the receipt of the call is not kept: {error}"
+        receipt = self.receipt
+        emit(
+            self._engine.hooks,
+            DegradedEvent(detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
+        )
