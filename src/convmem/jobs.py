@@ -251,8 +251,8 @@ class EndJob(Job[tuple[str, ...]]):
         at: datetime,
         error: str | None,
         quoted: Sequence[str],
-        receipt: Callable[[bool], Receipt],
         written: Callable[[tuple[str, ...], bool], None],
+        receipt: Callable[[bool], Receipt] | None = None,
     ) -> None:
         super().__init__()
         self.user = begun.user
@@ -298,8 +298,9 @@ class EndJob(Job[tuple[str, ...]]):
         if self._withheld:
             write = _without_words(write, tree)
         # The receipt as it is now, because turns of a late begin are in it only now.
-        receipt = kept(self._receipt(self._withheld)) if write.call is not None else None
-        return replace(write, expect=generation, receipt=receipt)
+        receipt = self._receipt(self._withheld) if self._receipt is not None else None
+        new = kept(receipt) if receipt is not None and write.call is not None else None
+        return replace(write, expect=generation, receipt=new)
 
     def _voided(self, store: Store, tree: Tree, placement: Placement) -> bool:
         """Whether something of what the reply answers was forgotten since the call was placed."""
