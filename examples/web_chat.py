@@ -44,13 +44,13 @@ def web_chat(memory: convmem.AsyncMemory, openai: AsyncOpenAI) -> FastAPI:
     async def chats(response: Response, user: Annotated[str, Cookie()] = "") -> list[dict]:
         user = user or secrets.token_urlsafe()
         response.set_cookie("user", user, max_age=10**8, httponly=True, samesite="strict")
-        first = {turn.session: turn.text for turn in reversed(await memory.turns(user=user))}
+        first = {t.session: t.text for t in reversed(await memory.turns(user=user, branches=True))}
         return [{"session": name, "title": words[:80]} for name, words in first.items()]  # latest chat first
 
     @app.get("/chats/{session}")
     async def turns(user: User, session: str) -> list[dict]:
         found = await memory.turns(user=user, session=session)
-        return [{"role": turn.role, "text": turn.text} for turn in found]
+        return [{"role": turn.role, "text": turn.text, "state": turn.state} for turn in found]
 
     @app.post("/chats/{session}")
     async def say(user: User, session: str, text: Annotated[str, Body(embed=True)]) -> StreamingResponse:
@@ -63,8 +63,8 @@ def web_chat(memory: convmem.AsyncMemory, openai: AsyncOpenAI) -> FastAPI:
         try:
             stream = await client.chat.completions.create(model=MODEL, messages=said, stream=True)
             async with stream:
-                receipt = memory.receipt_for(stream)  # what is sent is known before the first word comes
-                yield {"recalled": [asdict(turn) for turn in receipt.recalled], "restored": receipt.restored}
+                receipt = asdict(memory.receipt_for(stream))  # known before the first word comes
+                yield {name: receipt[name] for name in ("recalled", "restored", "complete", "notes")}
                 async for chunk in stream:
                     yield {"words": chunk.choices[0].delta.content or "" if chunk.choices else ""}
         except OpenAIError as error:

@@ -49,6 +49,13 @@ def test_the_newest_round_goes_out_whole_and_alone_if_it_must():
     assert plan(999) == Plan(0, 0, 20)
 
 
+def test_a_document_over_the_mark_is_sent_with_the_message_after_it():
+    assert plan(10, 101, 20) == Plan(1, 10, 20)
+    assert plan(10, 101, 20, 20).start == 2, "and leaves with the next"
+    assert plan(10, 101, 20, room=120).start == 2, "unless the model has no room for both"
+    assert plan(10, 100, 20).start == 2, "a round that fits the mark leaves as any other"
+
+
 def test_a_small_model_cuts_earlier_and_keeps_the_same_share():
     assert plan(*[5] * 10, room=80).start == 0
     assert plan(*[5] * 11, room=80).start == 7  # 50 fit beside summary and recall; 20 of them are kept
@@ -101,9 +108,11 @@ def test_a_conversation_under_any_marks(policy, rounds, room):
         found = policy.plan(PolicyRequest(said, start, room))
         assert start <= found.start < count
         kept = sum(said[found.start :])
-        if found.start > start and found.start < count - 1:
+        mark = policy._mark(room)
+        document = found.start == count - 2 and mark is not None and said[-2] > mark
+        if found.start > start and found.start < count - 1 and not document:
             assert kept <= policy.low
-        if policy.high is not None and found.start < count - 1:
+        if policy.high is not None and found.start < count - 1 and not document:
             assert kept <= policy.high
         if room is not None:
             assert found.summary + found.recall <= max(0, room - kept)

@@ -20,7 +20,7 @@ async function answer(said) {
   try {
     for await (const line of lines(await ask(`chats/${chat}`, { text: said }))) {
       if (line.error) throw new Error(line.error);
-      if (line.recalled && chat === opened()) remember(line.recalled, line.restored);
+      if (line.recalled && chat === opened()) remember(line);
       shown.textContent += line.words ?? "";
       toTheEnd();
     }
@@ -52,7 +52,7 @@ async function openChat() {
   const said = await (await ask(`chats/${chat}`)).json();
   if (chat !== opened()) return; // another one was opened meanwhile
   turns.replaceChildren();
-  for (const turn of said) show(turn.role, turn.text);
+  for (const turn of said) show(turn.state === "failed" ? `${turn.role} refused` : turn.role, turn.text);
 }
 
 form.addEventListener("submit", async (event) => {

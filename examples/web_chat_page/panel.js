@@ -35,10 +35,12 @@ function card({ date, speaker, text, trimmed, why, tokens }) {
   return made;
 }
 
-function remember(recalled, restored) {
+function remember({ recalled, restored, complete, notes }) {
   const tokens = recalled.reduce((sum, memory) => sum + memory.tokens, 0);
   const quoted = recalled.length ? `${recalled.length} turns were quoted (${tokens} tokens)` : "Nothing was quoted";
-  byId("account").textContent = `${quoted}; ${restored} earlier messages of this chat were sent along.`;
+  const sent = `${quoted}; ${restored} earlier messages of this chat were sent along.`;
+  const whole = complete ? [] : ["The model was not given the whole of this chat."];
+  byId("account").textContent = [sent, ...whole, ...notes].join(" · ");
   byId("memories").replaceChildren(...recalled.map(card));
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from convmem.errors import InputError
@@ -14,18 +16,26 @@ from convmem.hooks import Guarded
 from convmem.scope import make_scope
 
 if TYPE_CHECKING:
+    from convmem.compress.protocol import Compressor
     from convmem.hooks import Hook
 
 __all__ = [
+    "checked_choice",
+    "checked_clock",
+    "checked_compressor",
     "checked_count",
+    "checked_file",
+    "checked_flag",
     "checked_hooks",
     "checked_ids",
+    "checked_method",
     "checked_milliseconds",
     "checked_model",
     "checked_pin",
     "checked_seconds",
     "checked_text",
     "checked_time",
+    "checked_timeout",
     "checked_user",
 ]
 
@@ -91,10 +101,148 @@ def checked_time(name: str, value: object) -> datetime:
         InputError: anything else.
     """
     if not isinstance(value, datetime):
-        raise InputError(f"{name} is an aware datetime, not {type(value).__name__}")
+        raise InputError(f"{name} is an aware datetime, not {_kind(value)}")
     if value.utcoffset() is None:
         raise InputError(f"{name} has no time zone; say which, e.g. .replace(tzinfo=UTC)")
     return value
+
+
+def checked_choice(name: str, value: object, choices: Collection[str]) -> str:
+    """One of a few words.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        listed = " or ".join(f'"{choice}"' for choice in choices)
+        raise InputError(f"{name} is {listed}, not {_shown(value)}")
+    return value
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """A yes or no; the text "False" is neither, though Python takes it for true.
+
+    Raises:
+        InputError: anything but True and False.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is True or False, not {_shown(value)}")
+    return value
+
+
+def checked_file(name: str, path: object) -> Path:
+    """The path of a file, with the user's home for a leading `~`; whether it is there is not looked at.
+
+    Raises:
+        InputError: no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{name} is {_kind(path)}; give the path of a file")
+    given = os.fspath(path)  # pyright: ignore[reportUnknownVariableType] (a path of either kind)
+    if not isinstance(given, str):
+        raise InputError(f"{name} is a path in bytes; give it as a str: os.fsdecode(path)")
+    if not given or "\0" in given:
+        raise InputError(f"{name} is {given!r:.60}, which names no file")
+    return Path(os.path.expanduser(given))  # noqa: PTH111 (Path's own fails for a user that is not there)
+
+
+def checked_seconds(name: str, value: object) -> float | None:
+    """A time to wait at most; None for as long as it takes.
+
+    Raises:
+        InputError: no number of 0 or more, or more than a thread can wait.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"{name} is a number of seconds, or None to wait without end; not {_kind(value)}")
+    if not 0 <= value <= _LONGEST_S:
+        raise InputError(f"{name} is a number of seconds from 0 to a week, or None to wait without end")
+    return float(value)
+
+
+def checked_clock(clock: object) -> Callable[[], datetime]:
+    """A function that tells the time; it is asked once.
+
+    Raises:
+        InputError: it cannot be called, or what it tells is no datetime with a zone.
+    """
+    give = "give a function without arguments that returns an aware datetime, such as"
+    example = "lambda: datetime.now(UTC)"
+    if not callable(clock) or isinstance(clock, type) or _is_async(clock):
+        raise InputError(f"clock is {_kind(clock)}; {give} {example}")
+    try:
+        told: object = clock()
+        aware = isinstance(told, datetime) and told.utcoffset() is not None
+    except Exception as error:
+        raise InputError(f"clock failed ({type(error).__name__}: {error}); {give} {example}") from error
+    if not aware:
+        what = "a datetime without a zone" if isinstance(told, datetime) else _kind(told)
+        raise InputError(f"clock tells {what}; {give} {example}")
+    return cast("Callable[[], datetime]", clock)
+
+
+def checked_compressor(compressor: object) -> Compressor:
+    """An object that writes summaries.
+
+    Raises:
+        InputError: it has no method `compress` that takes a request.
+    """
+    give = "give an object with a method compress(request) -> str, or leave it out for extracted sentences"
+    checked_method("compressor", compressor, "compress", arguments=1, give=give)
+    return cast("Compressor", compressor)
+
+
+def checked_method(name: str, value: object, method: str, *, arguments: int, give: str) -> None:
+    """An object that has a method which can be called with so many arguments.
+
+    Args:
+        name: the argument of the caller.
+        value: what was given for it.
+        method: the method.
+        arguments: how many it takes, by position.
+        give: what to give instead, for the error.
+
+    Raises:
+        InputError: it has none, it is a class, or the method is async or takes another number of arguments.
+    """
+    if isinstance(value, type):
+        raise InputError(f"{name} is the class {value.__name__}; pass an instance of it")
+    found = getattr(value, method, None)
+    if not callable(found):
+        raise InputError(f"{name} is {_kind(value)}, which has no method {method}; {give}")
+    if _is_async(found):
+        raise InputError(
+            f"{name} is {_kind(value)}, whose {method} is async and would not be awaited; {give}"
+        )
+    if (wrong := _cannot_take(found, arguments)) is not None:
+        raise InputError(
+            f"{name} is {_kind(value)}, whose {method} cannot be called as it is ({wrong}); {give}"
+        )
+
+
+def _cannot_take(function: Callable[..., object], arguments: int) -> TypeError | None:
+    """Why a function cannot be called with so many arguments by position; None when it can."""
+    try:
+        signature(function).bind(*[None] * arguments)
+    except TypeError as error:
+        return error
+    except ValueError:  # written in C, and without a signature
+        return None
+    return None
+
+
+def _shown(value: object) -> str:
+    """A text as it was given, anything else by its type: it may be endless, or fail when it is shown."""
+    return reprlib.repr(value) if isinstance(value, str) else _kind(value)
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def _is_async(function: object) -> bool:
+    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 (not whether it is there)
 
 
 def checked_milliseconds(name: str, value: object) -> float:
@@ -103,10 +251,15 @@ def checked_milliseconds(name: str, value: object) -> float:
     Raises:
         InputError: no number above 0, or more than a thread can wait.
     """
-    return _checked_time(name, value, "milliseconds", _LONGEST_S * 1_000)
+    ms = _checked_time(name, value, "milliseconds", _LONGEST_S * 1_000)
+    if ms < 1:  # nothing is ready within a fraction of a millisecond, so no call would recall anything
+        raise InputError(
+            f"{name} is {value}, which reads like seconds; {name}={ms * 1_000:g} is as many milliseconds"
+        )
+    return ms
 
 
-def checked_seconds(name: str, value: object) -> float:
+def checked_timeout(name: str, value: object) -> float:
     """A time to wait, in seconds.
 
     Raises:
@@ -138,8 +291,10 @@ def checked_hooks(hooks: object) -> tuple[Guarded, ...]:
             raise InputError(f"hooks[{i}] is the class {hook.__name__}; pass an instance of it")
         if not callable(hook):
             raise InputError(f"hooks[{i}] is {type(hook).__name__}, not a function that takes an event")
-        if iscoroutinefunction(hook) or iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004 (not whether it is there)
+        if _is_async(hook):
             raise InputError(f"hooks[{i}] is async; a hook is called where the event happens, never awaited")
+        if (wrong := _cannot_take(hook, 1)) is not None:
+            raise InputError(f"hooks[{i}] cannot be called with an event: {wrong}")
     return tuple(Guarded(cast("Hook", hook)) for hook in listed)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from convmem.errors import InputError
 from convmem.memory import Memory
 from convmem.scope import UNSET, Unset
 
@@ -38,7 +39,13 @@ class AsyncMemory:
 
     @classmethod
     def of(cls, memory: Memory) -> AsyncMemory:
-        """The awaitable API of a Memory that is there already."""
+        """The awaitable API of a Memory that is there already.
+
+        Raises:
+            InputError: it is no Memory.
+        """
+        if not isinstance(cast("object", memory), Memory):
+            raise InputError(f"memory is {type(memory).__name__}; give a convmem.Memory")
         self = cls.__new__(cls)
         self.memory = memory
         return self

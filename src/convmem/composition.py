@@ -165,7 +165,7 @@ class Composition:
         """
         windowing, window = self._windowing, self._decided()
         told = named is not None and (windowing.limit is None or named < windowing.limit)
-        limit = named if told and named is not None else int(_SHRINK * sent) + windowing.reply
+        limit = named if told and named is not None else windowing.limit_for(int(_SHRINK * sent))
         newest = window.items.index(window.newest) if window.newest is not None else 0
         least = windowing.system + sum(item.tokens for item in window.items[newest:])
         return (limit if least < limit else None), told

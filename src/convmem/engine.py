@@ -7,7 +7,7 @@ import uuid
 import weakref
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from convmem import lifetime
 from convmem.abilities import OwnerRef
@@ -53,6 +53,8 @@ once, not by every call."""
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.01
 _SILENCE_S = 30.0
+_DROPPED_WAIT_S = 10.0
+"""What closing a Memory that nobody holds may take, for others wait behind it."""
 _FRESH_CONVERSATIONS = 10_000
 
 OnError = Literal["pass_through", "raise"]
@@ -73,6 +75,26 @@ class OpenStream(Protocol):
     def abandon(self) -> None:
         """It belongs to another process."""
         ...
+
+
+class _Parts(NamedTuple):
+    """What is closed with an engine, and when nobody holds the engine any more; the parts do not hold it."""
+
+    pool: Pool
+    composer: Composer
+    journal: Journal
+    recaller: Recaller
+    own_store: Store | None
+
+    def close(self, timeout: float | None) -> None:
+        """Write what is queued, end the threads, let go of an own store."""
+        until = None if timeout is None else time.monotonic() + timeout
+        self.pool.close()
+        self.composer.close()
+        ended = self.journal.close(timeout)
+        ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
+        if self.own_store is not None and ended:  # a store that hangs would keep whoever closes it
+            self.own_store.close()
 
 
 class Engine:
@@ -114,7 +136,6 @@ class Engine:
         tz: tzinfo = UTC,
     ) -> None:
         self.store = store
-        self._owns_store = owns_store
         self._closed = False
         self.policy = policy
         self.ratios = LearnedRatios()
@@ -150,6 +171,9 @@ class Engine:
             ),
         )
         lifetime.watch(self)
+        parts = _Parts(self.pool, self.composer, self.journal, self.recaller, store if owns_store else None)
+        self._parts = parts
+        self._dropped = lifetime.when_dropped(self, lambda: parts.close(_DROPPED_WAIT_S))
 
     def resolve(
         self, headers: Mapping[str, object] | None, wrapped: Scope
@@ -240,15 +264,10 @@ class Engine:
         if self._closed:
             return
         self._closed = True
-        until = None if timeout is None else time.monotonic() + timeout
+        self._dropped.detach()
         for stream in list(self.streams):
             stream.stop_soon()
-        self.pool.close()
-        self.composer.close()
-        ended = self.journal.close(timeout)
-        ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
-        if self._owns_store and ended:  # a store that hangs would keep whoever closes it
-            self.store.close()
+        self._parts.close(timeout)
 
     def close_within(self, seconds: float) -> None:
         """`close`, when the process ends."""

@@ -101,4 +101,11 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreLockedError(StoreUnavailableError):
-    """Another process holds the database."""
+    """Another process holds the database.
+
+    Attributes:
+        held: nothing was written since the try before: one process keeps the lock, instead of several taking
+            turns.
+    """
+
+    held: bool = False

@@ -37,6 +37,7 @@ from convmem.hooks import (
 )
 from convmem.jobs import BeginJob, EndJob, looked_up
 from convmem.recaller import Asked
+from convmem.scope import missed
 from convmem.types import Receipt, Tokens
 from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
@@ -69,6 +70,8 @@ _RANK_PATIENCE = 4.0
 """So many more deadlines a call waits while turns are ranked, which waits for nothing but a processor."""
 _COMPRESSOR_SHARE = 0.5
 """Of recall's deadline, how long the call that comes upon a cut waits for a compressor."""
+_LOOK_S = 0.1
+"""How often a call that waits for the writer looks whether that has a prospect."""
 _GLANCE_S = 1.0
 """Seconds in which the conversation is read where the journal is stuck, however long that took before."""
 
@@ -114,6 +117,8 @@ class Exchange:
             self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
+        if (lost := missed(engine, call.user, call.session, call.mode)) is not None:
+            self._note(lost)
 
     # Before the provider call.
 
@@ -132,7 +137,7 @@ class Exchange:
         self._started = time.monotonic()
         written = self._begin()
         try:
-            error = yield written, self._engine.patience_s
+            error = yield from self._stored(written)
             placement, whole = self._has_begun(error), True
             if self._call.mode != "write" and self._call.request.turns:
                 if placement is None:
@@ -156,6 +161,14 @@ class Exchange:
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
             self._asked = self._engine.recaller.ask_soon(text, owner)
         return self._submit(self._begun)
+
+    def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
+        """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
+        until = time.monotonic() + self._engine.patience_s
+        error = yield job, min(_LOOK_S, _left(until))
+        while isinstance(error, TimeoutError) and not self._engine.journal.held and _left(until):
+            error = yield job, min(_LOOK_S, _left(until))
+        return error
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
         """Find the call's place by reading alone, where the journal cannot be written in time.
@@ -444,7 +457,7 @@ class Exchange:
         if ending is None:
             return
         started = time.monotonic()
-        error = yield ending, self._engine.patience_s
+        error = yield from self._stored(ending)
         self._update(ms={**self.receipt.ms, "reply": (time.monotonic() - started) * 1_000})
         if error is None:
             return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
+from convmem.arguments import checked_file
 from convmem.engine import utc_now
 from convmem.errors import InputError, StoreCorruptError
 from convmem.portable import pages
@@ -14,6 +14,7 @@ from convmem.types import Health, Repaired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from convmem.abilities import ViewRow
     from convmem.engine import Engine
@@ -112,7 +113,7 @@ def repair(path: str | Path) -> Repaired:
         StoreError: it is none of convmem's, somebody has it open, or it cannot be read at all; it is left as
             it was.
     """
-    file = Path(path)
+    file = checked_file("path", path)
     if not file.is_file():
         raise InputError(f"{file}: there is no such file")
     from convmem.stores.salvage import salvage  # noqa: PLC0415 (seldom needed)

@@ -24,9 +24,11 @@ from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
+    from convmem.embed.cohort import CohortMaker
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
     from convmem.protocols import Store
+    from convmem.recall.cohort import Cohort
     from convmem.types import Turn
 
 __all__ = ["Indexer", "entry_of", "spoken"]
@@ -106,6 +108,8 @@ class Indexer:
         self._views: Views | None = store if isinstance(store, Views) else None
         self._embedder = embedder
         self._tell = tell
+        self._cohort_maker: CohortMaker | None = None
+        self._cohort_wanted = False
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -145,6 +149,17 @@ class Indexer:
     def fingerprint(self) -> str | None:
         """The embedder's; None where no vectors are made."""
         return self._embedder.fingerprint if self._embedder is not None else None
+
+    @property
+    def cohort(self) -> Cohort | None:
+        """The everyday sentences as the embedder sees them; None until they are made."""
+        return self._cohort_maker.cohort if self._cohort_maker is not None else None
+
+    def want_cohort(self) -> None:
+        """A question is being asked: make the cohort in the background, if it is not made or being made."""
+        if self._embedder is not None and not self._cohort_wanted:
+            self._cohort_wanted = True
+            self.wake(new=())
 
     def wake(self, redo: Sequence[int] = (), *, new: Sequence[int] | None = None) -> None:
         """There are new turns, or turns whose entries are damaged.
@@ -188,6 +203,7 @@ class Indexer:
         """
         if self._views is None:
             return True
+        self._cohort_wanted |= vectors  # what is asked next is judged by it
         self.wake()
         until = None if timeout is None else time.monotonic() + timeout
         stages = (self._words, self._vectors) if vectors and self._embedder is not None else (self._words,)
@@ -303,6 +319,7 @@ class Indexer:
         views, embedder = self._views, self._embedder
         if views is None or embedder is None:
             return
+        made = False
         for turns in due:
             self._stand_back()
             started = time.perf_counter()
@@ -314,3 +331,23 @@ class Indexer:
             ]
             views.put_views(batch)
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
+            made = True
+            # By turns, so that what was just said waits for eight sentences at most.
+            self._embed_cohort(embedder, steps=1)
+        if self._cohort_wanted or made:
+            self._embed_cohort(embedder)
+
+    def _embed_cohort(self, embedder: Embedder, *, steps: int | None = None) -> None:
+        """Embed everyday sentences: so many steps, or what is left of them."""
+        if self._cohort_maker is None:
+            from convmem.embed.cohort import CohortMaker  # noqa: PLC0415 (numpy only when recall is used)
+
+            self._cohort_maker = CohortMaker(embedder)
+        maker, taken = self._cohort_maker, 0
+        try:
+            while not (self._closing or maker.done or taken == steps):
+                self._stand_back()
+                maker.step()
+                taken += 1
+        except Exception as error:
+            log.debug("everyday sentences cannot be embedded; they are tried again", exc_info=error)

@@ -157,6 +157,7 @@ class Journal:
 
     Attributes:
         overdue: a call waited for it in vain, and nothing was written since: the calls after it wait less.
+        held: another process keeps the store's lock and writes nothing: there is no use in waiting for it.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class Journal:
         self._trouble: StoreError | None = None
         self._tries = 0
         self._written = 0
-        self.overdue = False
+        self.overdue = self.held = False
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
@@ -287,6 +288,7 @@ class Journal:
                 last = self._closing and not self._queue
                 self._busy = True
             self._work(jobs, last=last)
+            del jobs  # they hold calls, and those the Memory, which nobody else may hold any more
             if last:
                 while self._spill and self._trouble is None and time.monotonic() < self._give_up_at:
                     time.sleep(_FIRST_RETRY_S)
@@ -325,6 +327,7 @@ class Journal:
         error = self._commit(everything)
         if error is not None:
             self._retry_at = time.monotonic() + self._retry_s
+            self.held = isinstance(error, StoreLockedError) and error.held
             if not isinstance(error, StoreLockedError):
                 self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
             self._put_off([job for job in everything if not job.finished], error)
@@ -417,7 +420,7 @@ class Journal:
         for (job, _), written in zip(planned, results, strict=True):
             if written.ids is not None:
                 self._written += 1
-                self.overdue = False
+                self.overdue = self.held = False
                 job.finish(written)
 
     def _put_off(self, jobs: Sequence[Job[Any]], error: StoreError) -> None:

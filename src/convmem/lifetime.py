@@ -1,14 +1,20 @@
-"""What a process owes its open memories when it ends or forks."""
+"""What a process owes its open memories when it ends or forks, and when nobody holds one any more."""
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import queue
+import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Open", "watch"]
+__all__ = ["Open", "watch", "when_dropped"]
+
+log = logging.getLogger("convmem")
 
 _EXIT_WAIT_S = 2.0
 
@@ -33,13 +39,61 @@ def watch(thing: Open) -> None:
     _OPEN.add(thing)
 
 
+# What was dropped waits here for the one thread that closes it. The garbage collector may call at any moment,
+# in any thread and with any lock held: it puts something into this queue, which is made for that, no more.
+_dropped: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+_closing = threading.Lock()
+
+
+def when_dropped(thing: object, close: Callable[[], None]) -> weakref.finalize[[Callable[[], None]], object]:
+    """Close what belongs to a thing once nobody holds the thing any more.
+
+    Args:
+        thing: what is held.
+        close: closes what belongs to it; must not refer to it.
+
+    Returns:
+        What to `detach` when it is closed by hand.
+    """
+    finalizer = weakref.finalize(thing, _close_soon, close)
+    finalizer.atexit = False  # at the end of the process, what is open is closed by `watch`
+    return finalizer
+
+
+def _close_soon(close: Callable[[], None]) -> None:
+    _dropped.put(close)
+    if _closing.acquire(blocking=False):
+        threading.Thread(target=_close_dropped, name="convmem-close", daemon=True).start()
+
+
+def _close_dropped() -> None:
+    """Close what was dropped, one after the other; the thread that does it ends with the queue."""
+    while True:
+        try:
+            while True:
+                close = _dropped.get_nowait()
+                try:
+                    close()
+                except Exception:
+                    log.exception("a Memory that was dropped without close() could not be closed")
+                del close  # it holds a store
+        except queue.Empty:
+            _closing.release()
+        if _dropped.empty() or not _closing.acquire(blocking=False):
+            return
+
+
 def _at_exit() -> None:
     until = time.monotonic() + _EXIT_WAIT_S
     for thing in list(_OPEN):
         thing.close_within(max(0.0, until - time.monotonic()))
+    _closing.acquire(timeout=max(0.0, until - time.monotonic()))
 
 
 def _after_fork() -> None:
+    global _dropped, _closing  # noqa: PLW0603 (there is one of each in a process)
+    _dropped = queue.SimpleQueue[Callable[[], None]]()  # the thread that used the others is the parent's
+    _closing = threading.Lock()
     for thing in list(_OPEN):
         thing.after_fork()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -72,10 +73,19 @@ def read(path: str | Path, what: str) -> str:
     Raises:
         InputError: it cannot be read.
     """
+    given = cast("object", path)
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"{what} is {type(given).__name__}; give the path of a TOML file")
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError, TypeError) as error:  # a path with NUL, bytes that are no UTF-8
-        raise InputError(f"no {what} could be read from {str(path)!r}: {error}") from error
+        return Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # NUL, bytes that are no UTF-8, ~ of nobody
+        why = getattr(error, "strerror", None) or error  # not the path again, which may be as long as a book
+        raise InputError(f"no {what} could be read from {str(path)!r:.100}: {why}") from error
 
 
 def toml(text: str, source: str) -> dict[str, Any]:

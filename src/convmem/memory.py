@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from convmem import direct, health, portable
 from convmem.abilities import ReceiptsRequest
 from convmem.arguments import (
+    checked_choice,
+    checked_clock,
+    checked_compressor,
     checked_count,
+    checked_flag,
     checked_hooks,
     checked_ids,
     checked_milliseconds,
@@ -20,6 +23,7 @@ from convmem.arguments import (
     checked_seconds,
     checked_text,
     checked_time,
+    checked_timeout,
     checked_user,
 )
 from convmem.compress.extractive import Extractive
@@ -35,11 +39,12 @@ from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
 from convmem.wire.dialects import resolve_dialects
 from convmem.wrap.openai import wrap_client
-from convmem.zone import LOCAL
+from convmem.zone import resolve_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, tzinfo
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -65,7 +70,8 @@ class Memory:
     the same file.
 
     Args:
-        store: a path, `":memory:"`, a URL `sqlite:///path`, or an object that is a `Store`.
+        store: a path (`~` is your home; the folder has to be there), `":memory:"`, a URL `sqlite:///path`, or
+            an object that is a `Store`.
         on_error: `"pass_through"`: when a call cannot be journaled in time it goes out all the same, its
             receipt says so, and the turn is written when it can be. `"raise"`: it does not go out, and
             `JournalError` is raised.
@@ -78,7 +84,7 @@ class Memory:
             `"raise"`; until the store answers again, the calls after it wait 0.3 s.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
         hooks: called with each `Event`.
-        clock: the time as an aware datetime; for tests and simulations.
+        clock: the time as an aware datetime; for tests and simulations. It is asked once at the start.
         policy: what is sent: `"full"`, `"window"`, `"lean"`, `"balanced"`, `"thorough"`, a TOML file, or a
             `Policy`.
         embedder: `"auto"` (the `local` extra when it is installed, else words alone), `"none"`, `"local"`,
@@ -87,8 +93,9 @@ class Memory:
         dialects: a TOML file with what your providers ask of messages that are put back; its rows come
             before those of convmem, see docs/providers.md.
         prices: a TOML file with prices of yours, likewise; see docs/costs.md.
-        tz: the zone in which dates are meant and shown; when left out this machine's with all its rules, so
-            that a summer night has its own date in winter too.
+        tz: the zone in which dates are meant and shown, by its IANA name such as `"Asia/Shanghai"` or as a
+            `tzinfo`; when left out this machine's with all its rules, so that a summer night has its own
+            date in winter too.
 
     Raises:
         StoreError: the store cannot be opened; it is left as it was.
@@ -108,33 +115,36 @@ class Memory:
         durability: Literal["normal", "full"] = "normal",
         dialects: str | Path | None = None,
         prices: str | Path | None = None,
-        tz: tzinfo | None = None,
+        tz: str | tzinfo | None = None,
         hooks: Sequence[Hook] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        if on_error not in {"pass_through", "raise"}:
-            raise InputError(f'on_error is "pass_through" or "raise", not {on_error!r}')
+        # Every argument is checked before the store is opened, so that a wrong one leaves no file behind.
+        checked_choice("on_error", on_error, ("pass_through", "raise"))
+        checked_choice("durability", durability, ("normal", "full"))
         deadline_ms = checked_milliseconds("deadline_ms", deadline_ms)
-        store_timeout_s = checked_seconds("store_timeout_s", store_timeout_s)
-        watching = checked_hooks(hooks)
+        store_timeout_s = checked_timeout("store_timeout_s", store_timeout_s)
+        watching, told = checked_hooks(hooks), checked_clock(clock)
+        zone = resolve_zone(tz)
         chosen = resolve_policy(policy)
+        writer = checked_compressor(compressor) if compressor is not None else Extractive()
         spoken, priced = resolve_dialects(dialects), resolve_prices(prices)
         made = resolve_embedder(embedder)
         self._store = open_store(store, durability)
         self._engine = Engine(
             self._store,
-            owns_store=isinstance(store, str | Path),
+            owns_store=self._store is not store,
             on_error=on_error,
             deadline_ms=deadline_ms,
             store_timeout_s=store_timeout_s,
             hooks=watching,
-            clock=clock,
+            clock=told,
             policy=chosen,
             embedder=made,
-            compressor=compressor if compressor is not None else Extractive(),
+            compressor=writer,
             dialects=spoken,
             prices=priced,
-            tz=tz if tz is not None else LOCAL,
+            tz=zone,
         )
         self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
         self._engine.owner = self
@@ -190,6 +200,11 @@ class Memory:
         More specific than the arguments of `wrap`, less than the headers of a call. What is not given
         stays as it was; None takes a user or session away.
 
+        A scope holds in its block, and goes with tasks and `asyncio.to_thread`. Work for an executor or a
+        thread takes it along by `pool.submit(contextvars.copy_context().run, work)`, or is handed a client
+        that is bound by `wrap(client, user=…)`. The receipt of a call that lacks what scopes name elsewhere
+        says so.
+
         Raises:
             ScopeError: a user, session or mode that cannot be one.
         """
@@ -226,8 +241,8 @@ class Memory:
 
         A receipt is kept with the reply: a call that is under way has none here yet, and one that died with
         its process never. What is kept has no words: of turns that were quoted it has ids, scores, reasons
-        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave nothing
-        in the store, and calls made before the store kept receipts have none.
+        and tokens. It is forgotten with the turns of its call. Calls with the mode `read` or `off` leave
+        nothing in the store, and calls made before the store kept receipts have none.
 
         Args:
             user: of one user's calls (None: of sessions without one); else of all.
@@ -287,6 +302,7 @@ class Memory:
             InputError: messages or times that cannot be; nothing is recorded.
             StoreError: the store cannot take them; nothing is recorded.
         """
+        checked_flag("append", append)
         checked = with_content(checked_messages(messages))
         if prepared is not None:
             if not isinstance(cast("object", prepared), Prepared):
@@ -435,6 +451,7 @@ class Memory:
             StoreError: the store cannot forget; nothing was changed.
         """
         make_scope(user=user, session=session)
+        checked_flag("dry_run", dry_run)
         ids = checked_ids(turn_ids) if turn_ids is not None else None
         if text is not None:
             checked_text("text", text, "it would be found in every turn")
@@ -450,7 +467,7 @@ class Memory:
 
     def reindex(self, timeout: float | None = None) -> bool:
         """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
-        return self._engine.recaller.indexer.wait(timeout, vectors=True)
+        return self._engine.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
 
     def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:
         """Look over the journal and everything derived from it; reads all of it.
@@ -463,7 +480,8 @@ class Memory:
         Raises:
             StoreError: the store cannot be read. Damage is told, not raised.
         """
-        return health.check(self._engine, mend=mend, timeout=timeout)
+        checked_flag("mend", mend)
+        return health.check(self._engine, mend=mend, timeout=checked_seconds("timeout", timeout))
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
@@ -482,13 +500,15 @@ class Memory:
         Args:
             session: of this conversation; without one, of all of the user's.
             user: the owner of the memory; None, or only a session: those without one.
-            branches: also what was edited away, answered otherwise, refused or not answered yet; else the
-                conversation as it stands.
+            branches: also what was edited away or answered otherwise, and what was refused before something
+                else was answered; else the conversation as it stands. Messages at its end that were refused
+                or are not answered yet are part of it: `turn.state` tells them.
 
         Raises:
             InputError: nobody's turns; `export` gives everybody's.
         """
         make_scope(user=user, session=session)
+        checked_flag("branches", branches)
         if user is UNSET:
             if session is None:
                 raise InputError(
@@ -568,6 +588,7 @@ class Memory:
         Raises:
             JournalError: it cannot be written now (it is kept and tried again), or `timeout` seconds passed.
         """
+        timeout = checked_seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
         self._engine.journal.flush(timeout)
         left = None if until is None else max(0.0, until - time.monotonic())
@@ -578,7 +599,8 @@ class Memory:
         """Journal what open streams brought so far, write what is queued, and let go of the store.
 
         A store object that was handed in stays open: it is its owner's. Twice is fine. Clients that were
-        wrapped go on working, without memory. Views that are not made yet are made by the next open.
+        wrapped go on working, without memory. A Memory that nobody holds any more, nor a client of its, is
+        closed some time later. Views that are not made yet are made by the next open.
         """
         self._engine.close(None)
 

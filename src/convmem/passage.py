@@ -121,19 +121,19 @@ class Passage:
         """Keep the receipt, at most for the reply's part of the deadline."""
         del response
         if (future := self._end(reply)) is not None:
-            self._has_ended(outcome(future, self._engine.reply_s, self._engine.deadline_s))
+            self._has_ended(outcome(future, self._engine.patience_s))
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         del response
         if (future := self._end(reply)) is not None:
-            self._has_ended(await aoutcome(future, self._engine.reply_s, self._engine.deadline_s))
+            self._has_ended(await aoutcome(future, self._engine.patience_s))
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early."""
         future = self._end(reply, error)
         if future is not None and (error is None or isinstance(error, Exception)):
-            self._has_ended(outcome(future, self._engine.reply_s, self._engine.deadline_s))
+            self._has_ended(outcome(future, self._engine.patience_s))
 
     async def astopped(self, reply: Reply) -> None:
         """`stopped` by the caller's own hand, without blocking the event loop."""

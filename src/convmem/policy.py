@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
+from convmem.arguments import checked_method
+from convmem.context.limits import UNKNOWN_MODEL_TOKENS
 from convmem.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class WindowPolicy:
 
     A model with less room than `high + summary + recall` has its mark where all three fit, and keeps the
     same share of it. The newest round is sent whole whatever its size; recall, then the summary, make way.
+    The round before it stays through a cut where the model has room for both.
 
     The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
     go first, with half of the summary's at most; what they leave is for the rest.
@@ -160,7 +163,7 @@ class WindowPolicy:
         start = min(max(0, request.start), newest)
         mark = self._mark(request.room)
         if mark is not None and sum(request.rounds[start:]) > mark:
-            start = max(start, _cut(request.rounds, self._target(mark)))
+            start = max(start, min(_cut(request.rounds, self._target(mark)), self._document(request, mark)))
         summary = self.summary if start else 0
         recall = self.recall
         if request.room is not None:
@@ -168,6 +171,17 @@ class WindowPolicy:
             summary = min(summary, left)
             recall = min(recall, left - summary)
         return Plan(start, summary, recall)
+
+    def _document(self, request: PolicyRequest, mark: int) -> int:
+        """The round before the newest, where it alone is over the mark and the model has room for both.
+
+        Somebody pasted a document, and the newest message is most likely about it. The provider has it in its
+        cache, so sending it once more costs little; with the next message it leaves.
+        """
+        newest = max(0, len(request.rounds) - 1)
+        room = UNKNOWN_MODEL_TOKENS if request.room is None else request.room
+        stays = request.rounds[newest - 1] > mark and sum(request.rounds[-2:]) <= room
+        return max(0, newest - 1) if stays else newest
 
     def _mark(self, room: int | None) -> int | None:
         """The most tokens a window may have; None without end."""
@@ -276,6 +290,7 @@ def resolve_policy(spec: str | Path | Policy) -> Policy:
         raise InputError(f"{found.__name__} is a class; pass a policy made from it")
     if not isinstance(found, Policy) or not callable(found.plan):
         raise InputError(f"A policy has a method plan(request) -> Plan; {type(found).__name__} has none")
+    checked_method("policy", found, "plan", arguments=1, give="a policy has a method plan(request) -> Plan")
     if isinstance(found, MediaPolicy):
         for key in ("media", "media_bytes"):
             value: object = getattr(found, key)
@@ -287,6 +302,11 @@ def resolve_policy(spec: str | Path | Policy) -> Policy:
 
 def _read(path: Path) -> WindowPolicy:
     try:
-        return WindowPolicy.from_toml(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:  # a path with NUL, bytes that are no UTF-8, InputError
-        raise InputError(f"No policy could be read from {str(path)!r}: {error}") from error
+        return WindowPolicy.from_toml(path.expanduser().read_text(encoding="utf-8-sig"))
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # NUL, bytes that are no UTF-8, InputError, ~ of nobody
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"No policy could be read from {str(path)!r:.100}: {why}") from error

@@ -46,7 +46,9 @@ def pages(store: Store, request: TurnsRequest) -> Iterator[Turn]:
 
 
 def conversation(turns: Sequence[Turn], nodes: Iterable[Node]) -> list[Turn]:
-    """Of a session's turns, those on the way to its head: the conversation as it stands.
+    """Of a session's turns, those on the way to its head, and what was said after it and has no answer.
+
+    The latter are messages that await their reply, and those whose call was refused: what their user wrote.
 
     Args:
         turns: all of the session's, in the journal's order.
@@ -54,10 +56,18 @@ def conversation(turns: Sequence[Turn], nodes: Iterable[Node]) -> list[Turn]:
     """
     head = next((t for t in reversed(turns) if t.state in SETTLED and not t.choice), None)
     if head is None:
-        return []
+        return [turn for turn in turns if turn.state not in SETTLED]
     said = {turn.branch: turn for turn in reversed(turns)}  # of several sayings the first
-    before = Tree(nodes).path(bytes.fromhex(head.branch))[:-1]
-    return [*(said[place] for node in before if (place := node.identity.hex()) in said), head]
+    tree, here = Tree(nodes), bytes.fromhex(head.branch)
+    before = tree.path(here)[:-1]
+    waiting = [
+        turn
+        for turn in turns
+        if turn.state not in SETTLED
+        and turn.seq > head.seq
+        and any(node.identity == here for node in tree.path(bytes.fromhex(turn.branch)))
+    ]
+    return [*(said[place] for node in before if (place := node.identity.hex()) in said), head, *waiting]
 
 
 def with_waiting(stats: Stats, waiting: int) -> Stats:

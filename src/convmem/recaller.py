@@ -239,6 +239,7 @@ class Recaller:
         embedder = self._embedder
         if embedder is None:
             return None
+        self.indexer.want_cohort()
         with self._lock:
             if self._embedding and self.expected_s > self._deadline_s:
                 return None
@@ -364,6 +365,7 @@ class Recaller:
             top_k=question.top_k,
             small_talk=question.searching,
             digest=None if asked == question.text else digest(analyzed(question.text)),
+            cohort=self.indexer.cohort,
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)

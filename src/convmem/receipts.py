@@ -32,8 +32,20 @@ class Quoting(Accounted, Protocol):
         ...
 
 
-# The last call in this context, by the id of its Receipts.
-_LAST: ContextVar[Mapping[int, Accounted]] = ContextVar("convmem_last")
+class _Place:
+    """Stands in a context for the last call made there; the call itself is held by its Receipts.
+
+    A context may outlive a Memory, as that of the main thread does; calls in it would keep their Memory.
+    """
+
+    __slots__ = ("__weakref__", "receipts")
+
+    def __init__(self, receipts: Receipts) -> None:
+        self.receipts = weakref.ref(receipts)
+
+
+# The places of this context, by the ids of their Receipts.
+_LAST: ContextVar[Mapping[int, _Place]] = ContextVar("convmem_last")
 
 
 class Receipts:
@@ -42,13 +54,17 @@ class Receipts:
     def __init__(self) -> None:
         self._by_id: dict[int, tuple[weakref.ref[object], Accounted]] = {}
         self._calls: weakref.WeakSet[Quoting] = weakref.WeakSet()
+        self._last: weakref.WeakKeyDictionary[_Place, Accounted] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def begin(self, call: Quoting) -> None:
         """A call was made in this context."""
+        place = _Place(self)
         with self._lock:
             self._calls.add(call)
-        _LAST.set({**_LAST.get({}), id(self): call})
+            self._last[place] = call
+        others = {id_: other for id_, other in _LAST.get({}).items() if other.receipts() is not None}
+        _LAST.set({**others, id(self): place})
 
     def forget(self, ids: Collection[str]) -> None:
         """These turns were forgotten: no receipt that may still be asked for tells their words."""
@@ -59,7 +75,8 @@ class Receipts:
 
     def last(self) -> Accounted | None:
         """The last call made in this context."""
-        return _LAST.get({}).get(id(self))
+        place = _LAST.get({}).get(id(self))
+        return self._last.get(place) if place is not None else None
 
     def put(self, response: object, call: Accounted) -> None:
         """This response came from that call."""

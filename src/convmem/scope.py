@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal
+from weakref import WeakKeyDictionary
 
 from convmem.errors import ScopeError
 from convmem.types import MODES
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from convmem.types import Mode
 
-__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "read_headers", "resolve"]
+__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "missed", "read_headers", "resolve"]
 
 
 class Unset(Enum):
@@ -85,6 +86,17 @@ def _check_name(what: str, name: object) -> None:
 _ENTERED: ContextVar[Mapping[int, Scope]] = ContextVar("convmem_scope")
 
 
+@dataclass(slots=True)
+class _Elsewhere:
+    """What scopes of one memory named so far, in whatever context, and the modes of those that are open."""
+
+    named: set[str] = field(default_factory=set[str])
+    modes: list[str] = field(default_factory=list[str])
+
+
+_ELSEWHERE: WeakKeyDictionary[object, _Elsewhere] = WeakKeyDictionary()
+
+
 def entered(memory: object) -> Scope:
     """The scope that the current context entered for this memory."""
     return _ENTERED.get({}).get(id(memory), Scope())
@@ -93,12 +105,50 @@ def entered(memory: object) -> Scope:
 @contextmanager
 def enter(memory: object, scope: Scope) -> Generator[None]:
     """Narrow the scope within the current context; what is unset stays as it was."""
+    elsewhere = _ELSEWHERE.setdefault(memory, _Elsewhere())
+    elsewhere.named.update(what for what in ("user", "session") if isinstance(getattr(scope, what), str))
+    if scope.mode is not UNSET:
+        elsewhere.modes.append(scope.mode)
     scopes = _ENTERED.get({})
     token = _ENTERED.set({**scopes, id(memory): scope.over(entered(memory))})
     try:
         yield
     finally:
-        _ENTERED.reset(token)
+        if scope.mode is not UNSET:
+            elsewhere.modes.remove(scope.mode)
+        # A generator may be closed in another context than it began in; there nothing was entered.
+        with suppress(ValueError):
+            _ENTERED.reset(token)
+
+
+def missed(memory: object, user: str | None, session: str | None, mode: str) -> str | None:
+    """A note for a call outside of every scope that lacks what scopes of its memory name; None without one.
+
+    Context variables do not go with work that is handed to an executor, nor with a generator that is read
+    after its block. Python does not tell that they were lost, so this tells what can be known.
+
+    Args:
+        memory: the call's.
+        user: the call's.
+        session: the call's.
+        mode: the call's.
+    """
+    elsewhere = _ELSEWHERE.get(memory)
+    if elsewhere is None or id(memory) in _ENTERED.get({}):
+        return None
+    lacking = [
+        what
+        for what, name in (("user", user), ("session", session))
+        if name is None and what in elsewhere.named
+    ]
+    if not lacking and all(open_mode == mode for open_mode in elsewhere.modes):
+        return None
+    what = " and ".join(lacking) or "mode"
+    return (
+        f"the call was made outside of scope(), which names a {what} in other threads, tasks or blocks:"
+        " executors, threads and generators that are read later do not take a scope along;"
+        " wrap(client, user=…, session=…) and contextvars.copy_context().run do"
+    )
 
 
 def read_headers(headers: Mapping[str, object] | None) -> tuple[Scope, dict[str, object] | None]:

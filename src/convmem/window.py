@@ -46,6 +46,9 @@ _READ_TOKENS = 64_000
 """History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
 _LEAST_REPLY_SHARE = 4
 """Of a small model's window a quarter is kept for the reply, where a call does not say how long it may be."""
+_BEGINNING = 2_000
+"""Characters of a reply that is put back though the round it belongs to has no room: enough to know what it
+was about."""
 _PINS_TOKENS = 1_024
 """For pins in front of the newest user turn, where the policy quotes nothing and so gives no number."""
 _PINS_SHARE = 0.5
@@ -205,9 +208,10 @@ class Windowing:
         rounds = self._rounds(epoch)
         begins = _begins(rounds, epoch)
         start = begins or 0
-        shown, left_media = self._lightened(rounds, start)
-        tokens = tuple(sum(item.tokens for item in r) for r in shown)
         room = self._room()
+        rounds = self._fitting(rounds, room)
+        shown, left_media = self._lightened(rounds, start)
+        tokens = tuple(map(_tokens, shown))
         plan = self._planned(PolicyRequest(tokens, start, room))
         before = Summary()
         if epoch is not None and begins is not None:
@@ -311,6 +315,11 @@ class Windowing:
         most = _REPLY_TOKENS if limit is None else min(_REPLY_TOKENS, limit // _LEAST_REPLY_SHARE)
         return self.request.max_output or most
 
+    def limit_for(self, sent: int) -> int:
+        """The limit at which a request of so many tokens leaves just the room that is kept for its reply."""
+        share = sent // (_LEAST_REPLY_SHARE - 1)
+        return sent + (self.request.max_output or min(_REPLY_TOKENS, share))
+
     @property
     def limit(self) -> int | None:
         """Tokens that the model takes: as its provider said when it refused a request, else by the table."""
@@ -364,6 +373,28 @@ class Windowing:
             return split
         self._complete = False
         return [r for r in split if r[-1].own or not any(item.identity in refused for item in r)]
+
+    def _fitting(self, rounds: list[list[Item]], room: int | None) -> list[list[Item]]:
+        """The rounds, the one before the newest with the beginnings of its replies where it does not fit
+        whole.
+
+        Whoever pastes a book and asks about it has the book in the request, whatever the model said about it.
+        """
+        if room is None or len(rounds) < 2 or _tokens(rounds[-2]) + _tokens(rounds[-1]) <= room:  # noqa: PLR2004
+            return rounds
+        short = [self._by_its_beginning(item) for item in rounds[-2]]
+        if _tokens(short) + _tokens(rounds[-1]) > room:
+            return rounds
+        return [*rounds[:-2], short, rounds[-1]]
+
+    def _by_its_beginning(self, item: Item) -> Item:
+        """A long reply that is put back, cut short with a mark."""
+        said: object = item.message.get("content")
+        if item.own or item.message.get("role") != "assistant" or not isinstance(said, str):
+            return item
+        if len(said) <= _BEGINNING:
+            return item
+        return self._item(item.identity, {**item.message, "content": f"{said[:_BEGINNING]}\n[…]"})
 
     def _legal(self, items: list[Item]) -> list[Item]:
         """Items that may go out beside each other: no calls without results, nor results without calls."""
@@ -517,6 +548,10 @@ class Windowing:
                 room -= tokens
                 shown.append(pin)
         return tuple(reversed(shown))
+
+
+def _tokens(items: Sequence[Item]) -> int:
+    return sum(item.tokens for item in items)
 
 
 def _flat(rounds: list[list[Item]]) -> tuple[Item, ...]:

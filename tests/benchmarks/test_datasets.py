@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+import convmem
+from convmem.bench.command import main
 from convmem.bench.datasets import find, parse_date
 from convmem.errors import InputError
 
@@ -164,6 +166,52 @@ def test_sets_are_found_by_what_they_are(data, tmp_path):
     (data / "longmemeval_s.json").write_text('[{"question_id": 1}]', "utf-8")
     with pytest.raises(InputError, match=r"longmemeval_s\.json cannot be read: KeyError"):
         find(data, ["longmemeval_s"])[0].load()
+
+
+def test_a_file_that_is_no_data_set_says_so(tmp_path, capsys):
+    own = tmp_path / "journal.jsonl"
+    with convmem.Memory(tmp_path / "chat.db", embedder="none") as memory:
+        memory.record([{"role": "user", "content": "hello"}], user="ana", session="s")
+        own.write_text("\n".join(memory.export()), "utf-8")
+    (tmp_path / "empty.json").touch()
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe[\x00")
+    for name in ("journal.jsonl", "chat.db", "empty.json", "bytes.json"):
+        assert main(["--data", str(tmp_path / name), "--embedder", "none"]) == 2
+        assert f"{name} is no data set; known are LoCoMo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("questions", "conversations"),
+    [
+        ("nonsense", "{}"),
+        ('{"a": 1}', None),
+        ('"text"', '"text"'),
+        (
+            '{"qid": "q", "conv_id": "none", "question": "x?", "evidence_turns": ["t"]}',
+            '{"conv_id": "c", "sessions": []}',
+        ),
+        (
+            '{"qid": "q", "conv_id": "c", "question": "x?", "evidence_turns": []}',
+            '{"conv_id": "c", "sessions": 5}',
+        ),
+        ("[" * 100_000, "{}"),
+    ],
+)
+def test_a_folder_that_only_looks_like_a_data_set(tmp_path, capsys, questions, conversations):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "questions.jsonl").write_text(questions, "utf-8")
+    if conversations is not None:
+        (folder / "conversations.jsonl").write_text(conversations, "utf-8")
+    assert main(["--data", str(folder), "--embedder", "none"]) == 2
+    assert "mine cannot be read: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out", "--cache"])
+def test_a_file_where_a_folder_is_made(data, tmp_path, capsys, option):
+    (tmp_path / "taken").touch()
+    assert main(["--data", str(data), "--embedder", "none", option, str(tmp_path / "taken")]) == 2
+    assert f"{option} {tmp_path / 'taken'} is a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -303,6 +303,27 @@ class Terminal:
             os.close(self._ours)
 
 
+def test_only_the_turns_of_who_talks_are_counted(provider, tmp_path):
+    """And who has none is told whose the memory is."""
+    with convmem.Memory(tmp_path / "chat.db", embedder=None) as memory:
+        memory.record([{"role": "user", "content": LOCKER}], user="anna", session="pool")
+        memory.record(
+            [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}], user="小林"
+        )
+    for user, turns in ((None, 0), ("anna", 1), ("小林", 2)):
+        env = {"CONVMEM_DB": str(tmp_path / "chat.db"), "OPENAI_API_KEY": "x"}
+        whose = ("--user", user) if user else ()
+        terminal = Terminal(
+            "chat", "--base-url", provider.base_url, "--model", "m", "--embedder", "none", *whose, env=env
+        )
+        head = terminal.until(" remembered")
+        assert head.endswith(f"{turns} turn" + "s" * (turns != 1))
+        assert ("this memory is of anna, 小林" in " ".join(head.split())) == (user is None)
+        terminal.until("you")
+        terminal.type("\x04")
+        assert terminal.close() == 0
+
+
 def test_at_a_terminal(provider, tmp_path):
     """Somebody talks, breaks an answer off, asks why, forgets and leaves."""
     long = Reply(" ".join(f"word{n}" for n in range(2_000)), chunk_delay_s=0.02)

@@ -16,6 +16,7 @@ NEED_A_MEMORY = {
     "show": [],
     "recall": ["x", "--embedder", "none"],
     "stats": [],
+    "receipts": [],
     "export": [],
     "forget": ["--everything", "--dry-run"],
 }

@@ -90,6 +90,32 @@ def test_recall_is_all_that_is_added(anas, memory, provider):
     assert told(memory)[-1][2] == (WHICH, "answered"), "the block is not journaled"
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "message", "role": "user", "content": WHICH, "status": "completed", "id": "msg_3"},
+        {"role": "user", "content": WHICH},
+        {"content": WHICH, "role": "user", "type": "message"},
+        {"role": "user", "content": [{"type": "input_text", "text": WHICH}], "id": "msg_3"},
+    ],
+)
+def test_an_item_that_is_quoted_into_keeps_its_own_shape(anas, memory, provider, item):
+    memory.record([{"role": "user", "content": LOCKER}], user="ana", session="spring")
+    memory.flush()
+    respond(anas, [item])
+    (sent,) = provider.requests[-1].items
+    assert list(sent) == list(item)
+    assert {**sent, "content": None} == {**item, "content": None}
+    assert type(sent["content"]) is type(item["content"])
+    if isinstance(item["content"], str):
+        assert sent["content"].endswith(f"\n\n{WHICH}")
+        assert "7719" in sent["content"]
+    else:
+        block, *own = sent["content"]
+        assert own == item["content"]
+        assert "7719" in block["text"]
+
+
 def test_what_the_provider_has_is_not_quoted_again(anas, memory, provider):
     first = respond(anas, LOCKER)
     second = respond(anas, WHICH, previous_response_id=first.id)

@@ -89,7 +89,7 @@ def test_a_restart_in_mid_conversation():
     with served() as url:
         asked, *answer = browser.say(url, "two", "What is the code of the boiler?")
         assert words(answer) == "You told me: “The code of the boiler is E119.”"
-        assert asked["restored"] == 2
+        assert (asked["restored"], asked["complete"], asked["notes"]) == (2, True, [])
         (quoted,) = [turn for turn in asked["recalled"] if "E119" in turn["text"]]
         assert quoted["session"] == "one"
         assert quoted["speaker"] == "user"
@@ -137,8 +137,8 @@ def test_what_arrived_before_the_browser_went_away_is_kept(keyed):
                     break
     with served() as url:
         assert browser.turns(url, "one") == [
-            {"role": "user", "text": "What time is it?"},
-            {"role": "assistant", "text": "It is half past nine in "},
+            {"role": "user", "text": "What time is it?", "state": "answered"},
+            {"role": "assistant", "text": "It is half past nine in ", "state": "partial"},
         ]
 
 
@@ -149,6 +149,9 @@ def test_the_providers_trouble_is_told_and_the_chat_goes_on(keyed):
         keyed.script(Fault.status(402), Fault.cut(after_chunks=2, reply=Reply("It is half past nine.")))
         (refused,) = browser.say(url, "one", "What time is it?")
         assert "402" in refused["error"]
+        shown = {"role": "user", "text": "What time is it?", "state": "failed"}
+        assert browser.turns(url, "one") == [shown], "a page that is loaded again has what was typed"
+        assert browser.chats(url) == [{"session": "one", "title": "What time is it?"}]
         *_, broken = browser.say(url, "one", "What time is it?")
         assert broken["error"]
         assert words(browser.say(url, "one", "Never mind.")) == "I will keep that in mind."

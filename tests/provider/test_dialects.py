@@ -1,4 +1,4 @@
-"""Each cell of the table in docs/providers.md, asked of the local provider in that dialect."""
+"""Each cell of the tables in docs/providers.md, asked of the local provider in that dialect."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
 TWO_CALLS = Reply(tool_calls=[ToolCall("f", {"a": "b" * 20}), ToolCall("f", {"c": 1})])
 
 
-def table() -> tuple[list[str], dict[str, list[str]]]:
-    """The names of the dialects, and the cells by row."""
-    text = DOCUMENT.read_text(encoding="utf-8").partition("<!-- the tests read this table -->")[2]
-    lines = [line for line in text.split("\n") if line.startswith("|")]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    (_, *names), _, *body = rows
-    return names, {row[0]: row[1:] for row in body}
+def table() -> tuple[list[str], dict[str, dict[str, str]]]:
+    """The names of the dialects, and the cells by row and dialect, of all the tables."""
+    text = DOCUMENT.read_text(encoding="utf-8").partition("<!-- the tests read these tables -->")[2]
+    text = text.partition("\n## ")[0]
+    names: list[str] = []
+    found: dict[str, dict[str, str]] = {}
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        (_, *columns), _, *body = lines
+        names += columns
+        for row, *cells in body:
+            found.setdefault(row, {}).update(zip(columns, cells, strict=True))
+    return names, found
 
 
 NAMES, ROWS = table()
@@ -59,28 +65,89 @@ def tool_deltas(provider) -> list[dict]:
     return [c for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", ())]
 
 
+CALL_ID = "abc123def"  # what every one of them takes
+
+
+def asked(provider, **fields) -> list[dict]:
+    """A round with a tool call, legal in the provider's dialect but for `fields` of the call's turn."""
+    dialect = DIALECTS[provider.dialect]
+    one = call(CALL_ID)
+    if dialect.signed_calls:
+        one["extra_content"] = {"google": {"thought_signature": "signature-1-0"}}
+    turn = says(tool_calls=[one])
+    if "absent" not in dialect.beside_calls:
+        turn["content"] = ""
+    if dialect.reasoning in {"require", "require-in-loop", "require-on-calls"}:
+        turn[dialect.reasoning_field] = "hm"
+    return [USER, {**turn, **fields}, result(CALL_ID)]
+
+
+def offering(messages, **options) -> dict:
+    return chat(messages, tools=TOOLS, **options)
+
+
 def reasoning_in_replies(provider) -> str:
     message = message_of(provider, Reply("a", reasoning_content="hm"))
+    if isinstance(message["content"], list):
+        return "a part"
+    if message["content"].startswith("<think>"):
+        return "`<think>`"
     return next(f"`{key}`" for key in message if key.startswith("reasoning"))
 
 
 def reasoning_sent_back(provider) -> str:
     field = DIALECTS[provider.dialect].reasoning_field
-    calls = says(content=None, tool_calls=[call("a")])
-    bare = [USER, calls, result("a")]
-    # With the signature that Gemini wants anyway; nobody else is shown one.
-    if DIALECTS[provider.dialect].signed_calls:
-        signed = {**call("a"), "extra_content": {"google": {"thought_signature": "s"}}}
-        bare = [USER, {**calls, "tool_calls": [signed]}, result("a")]
-    thoughtful = [USER, {**bare[1], field: "hm"}, result("a")]
-    if verdict(provider, chat(thoughtful, tools=TOOLS)) != "taken":
-        return verdict(provider, chat(thoughtful, tools=TOOLS))
-    if verdict(provider, chat(bare, tools=TOOLS)) == "taken":
+    thoughtful = asked(provider, **{field: "hm"})
+    if (status := verdict(provider, offering(thoughtful))) != "taken":
+        return status
+    bare = [{key: value for key, value in each.items() if key != field} for each in thoughtful]
+    if verdict(provider, offering(bare)) == "taken":
         return "taken"
-    assert verdict(provider, chat(bare)) == "taken"
-    assert verdict(provider, {**chat(bare, tools=TOOLS), "thinking": {"type": "disabled"}}) == "taken"
-    later = verdict(provider, chat([*bare, says(content="x", **{field: ""}), USER], tools=TOOLS))
+    assert verdict(provider, offering(bare, thinking={"type": "disabled"})) == "taken"
+    if verdict(provider, chat(bare)) != "taken":
+        assert verdict(provider, offering(asked(provider, **{field: ""}))) == "400"
+        return "required beside calls"
+    later = verdict(provider, offering([*bare, says(content="x", **{field: ""}), USER]))
     return "required in the tool loop" if later == "taken" else "required with tools"
+
+
+def content_beside_calls(provider) -> str:
+    forms = {"absent": {}, "null": {"content": None}, '`""`': {"content": ""}}
+    bare = [{key: value for key, value in each.items() if key != "content"} for each in asked(provider)[1:2]]
+    taken = [
+        name
+        for name, form in forms.items()
+        if verdict(provider, offering([USER, {**bare[0], **form}, result(CALL_ID)])) == "taken"
+    ]
+    return ", ".join(taken)
+
+
+def ids_taken(provider) -> str:
+    def taken(call_id):
+        dialect = DIALECTS[provider.dialect]
+        turn = asked(provider)[1]
+        turn["tool_calls"] = [{**turn["tool_calls"][0], "id": call_id}]
+        assert dialect.name == provider.dialect
+        return verdict(provider, offering([USER, turn, result(call_id)])) == "taken"
+
+    if not taken("call_1"):
+        return "nine letters and digits"
+    if not taken("f:1"):
+        return "letters, digits, `_`, `-`"
+    return "any" if taken("a" * 41) else "up to 40 signs"
+
+
+def arguments_that_are_no_json(provider) -> str:
+    turn = asked(provider)[1]
+    broken = {**turn["tool_calls"][0], "function": {"name": "f", "arguments": '{"a": '}}
+    return verdict(provider, offering([USER, {**turn, "tool_calls": [broken]}, result(CALL_ID)]))
+
+
+def too_long(provider) -> str:
+    with LocalProvider(dialect=provider.dialect, context_limit=1_000) as small:
+        assert verdict(small, chat()) == "taken"
+        status, _, raw = post(small, body=chat([user("word " * 2_000)]))
+    return f"{status}, limit named" if b"1000" in raw.replace(b"1,000", b"1000") else str(status)
 
 
 def ids_of_calls(provider) -> str:
@@ -96,18 +163,23 @@ def streamed_calls(provider) -> str:
 
 
 def signatures(provider) -> str:
-    message = {"content": None, **message_of(provider, TWO_CALLS, tools=TOOLS)}
+    message = message_of(provider, TWO_CALLS, tools=TOOLS)
     if "extra_content" not in message["tool_calls"][0]:
         return "none"
     message = {key: message[key] for key in ("role", "content", "tool_calls")}
-    bare = {
-        **message,
-        "tool_calls": [{k: v for k, v in c.items() if k != "extra_content"} for c in message["tool_calls"]],
-    }
-    results = [result(c["id"]) for c in message["tool_calls"]]
+    first, second = message["tool_calls"]
+    results = [result(first["id"]), result(second["id"])]
+
+    def signed(signature) -> list[dict]:
+        extra = {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+        one = {key: value for key, value in first.items() if key != "extra_content"} | extra
+        return [USER, {**message, "tool_calls": [one, second]}, *results]
+
     assert verdict(provider, chat([USER, message, *results])) == "taken"
-    assert verdict(provider, chat([USER, bare, *results])) == "400"
-    assert verdict(provider, chat([USER, bare, *results, says(content="x"), USER])) == "taken"
+    assert verdict(provider, chat(signed(None))) == "400"
+    assert verdict(provider, chat(signed("of another model"))) == "400"
+    assert verdict(provider, chat(signed("skip_thought_signature_validator"))) == "taken"
+    assert verdict(provider, chat([*signed(None), says(content="x"), USER])) == "taken"
     return "required in the round"
 
 
@@ -126,10 +198,10 @@ def cached_tokens(provider) -> str:
 
 def streamed_usage(provider) -> str:
     plain, _ = streamed(provider, Reply("a"))
-    asked, _ = streamed(provider, Reply("a"), stream_options={"include_usage": True})
-    assert not any(chunk.get("usage") for chunk in [*plain, *asked[:-1]])
-    assert asked[-1]["usage"]["total_tokens"] > 0
-    return "last chunk, no choices" if asked[-1]["choices"] == [] else "last chunk"
+    counted, _ = streamed(provider, Reply("a"), stream_options={"include_usage": True})
+    assert not any(chunk.get("usage") for chunk in [*plain, *counted[:-1]])
+    assert counted[-1]["usage"]["total_tokens"] > 0
+    return "last chunk, no choices" if counted[-1]["choices"] == [] else "last chunk"
 
 
 def stream_end(provider) -> str:
@@ -146,13 +218,13 @@ def kept_alive(provider) -> str:
 
 def prefix_completion(provider) -> str:
     last = says(content="x")
-    first = chat([{**last, "prefix": True}, USER])
-    asked = chat([USER, {**last, "prefix": True}])
-    if (verdict(provider, asked), verdict(provider, first)) == ("taken", "400"):
+    first = chat([USER, {**last, "prefix": True}, USER])
+    given = chat([USER, {**last, "prefix": True}])
+    if (verdict(provider, given), verdict(provider, first)) == ("taken", "400"):
         return "`prefix`"
-    asked = chat([USER, last], continue_final_message=True)
-    alone = {**asked, "add_generation_prompt": False}
-    if (verdict(provider, alone), verdict(provider, asked)) == ("taken", "400"):
+    given = chat([USER, last], continue_final_message=True)
+    alone = {**given, "add_generation_prompt": False}
+    if (verdict(provider, alone), verdict(provider, given)) == ("taken", "400"):
         return "`continue_final_message`"
     return "none"
 
@@ -160,16 +232,17 @@ def prefix_completion(provider) -> str:
 def error_place(provider) -> str:
     body = json.loads(post(provider, body=chat([]))[2])
     inner = body[0] if isinstance(body, list) else body
-    text = inner["error"] if isinstance(inner["error"], str) else inner["error"]["message"]
-    assert text.startswith("messages:")
-    shape = "`error`" if isinstance(inner["error"], str) else "`error.message`"
+    error = inner.get("error")
+    shape = "`message`" if error is None else "`error`" if isinstance(error, str) else "`error.message`"
     return f"list of {shape}" if isinstance(body, list) else shape
 
 
 def error_field(provider, name) -> str:
     body = json.loads(post(provider, body=chat([]))[2])
-    error = (body[0] if isinstance(body, list) else body)["error"]
-    if isinstance(error, str) or name not in error:
+    inner = body[0] if isinstance(body, list) else body
+    error = inner.get("error", inner)
+    error = inner if isinstance(error, str) else error
+    if name not in error:
         return "none"
     value = error[name]
     return "null" if value is None else f"`{value}`" if isinstance(value, str) else str(value)
@@ -181,6 +254,19 @@ PROBES = {
     ),
     "two user messages in a row": lambda p: verdict(p, chat([USER, USER])),
     "role `developer`": lambda p: verdict(p, chat([{"role": "developer", "content": "x"}, USER])),
+    "assistant message first": lambda p: verdict(p, chat([says(content="x"), USER])),
+    "assistant message last": lambda p: verdict(p, chat([USER, says(content="x")])),
+    "user message after a tool's result": lambda p: verdict(p, offering([*asked(p), USER])),
+    "more than 2,048 messages": lambda p: verdict(p, chat([USER, says(content="x")] * 1_024 + [USER])),
+    "assistant without content and calls": lambda p: verdict(p, chat([USER, says(content=""), USER])),
+    "content beside tool calls": content_beside_calls,
+    "ids of tool calls sent back": ids_taken,
+    "arguments that are not JSON": arguments_that_are_no_json,
+    "`name` of a user": lambda p: verdict(p, chat([user("hi", name="Ana")])),
+    "field of another API in a message": lambda p: verdict(p, chat([user("hi", status="completed")])),
+    "empty text of a user": lambda p: verdict(p, chat([user("")])),
+    "calls without `tools`": lambda p: verdict(p, chat(asked(p))),
+    "request that is too long": too_long,
     "reasoning in replies": reasoning_in_replies,
     "reasoning sent back": reasoning_sent_back,
     "ids of tool calls": ids_of_calls,
@@ -206,7 +292,7 @@ PROBES = {
 CELLS = [
     (row, name, cell)
     for row, cells in ROWS.items()
-    for name, cell in zip(NAMES, cells, strict=True)
+    for name, cell in cells.items()
     if cell != "unknown" and not (row == "reasoning in replies" and cell == "none")
 ]
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from tests.provider.asking import CALLS, HI, IMAGE, TOOLS, USER, call, chat, post, result, says, user
 
 from convmem.testing import LocalProvider
-from convmem.testing.provider import problems
+from convmem.testing.provider import DIALECTS, problems
+from convmem.testing.provider.legality import chat_problems
+from convmem.testing.provider.wording import refusal_of
 
 # Legality.
 
@@ -94,10 +96,12 @@ def strict():
     [*ILLEGAL, *((dialect, {"messages": messages}, place) for dialect, messages, place in ILLEGAL_MESSAGES)],
 )
 def test_illegal_requests_are_told_where_they_are_wrong(strict, dialect, change, place):
-    status, _, raw = post(strict[dialect], body={**chat(), **change})
+    body = {**chat(), **change}
+    status, _, raw = post(strict[dialect], body=body)
     error = json.loads(raw)["error"]
-    assert (status, error["type"], error["param"]) == (400, "invalid_request_error", place)
-    assert error["message"].startswith(f"{place}: ")
+    assert (status, error["type"]) == (400, "invalid_request_error")
+    assert error["param"] == (place if dialect == "openai" else None), "DeepSeek tells no place"
+    assert problems(body, dialect)[0].startswith(f"{place}: ")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ LEGAL_MESSAGES = [
     ("openai", [USER, says(content=None, refusal="no", annotations=[]), USER]),
     ("openai", [USER, says(function_call={"name": "f", "arguments": ""})]),
     ("openai", [USER, says(content=[{"type": "refusal", "refusal": "no"}])]),
-    ("deepseek", [USER, says(content="x", tool_calls=None, reasoning_content=None)]),
+    ("deepseek", [USER, says(content="x", tool_calls=None, reasoning_content=None), USER]),
     ("deepseek", [{"role": "system", "content": "x"}, USER, says(content="x", prefix=True)]),
 ]
 
@@ -142,7 +146,7 @@ def test_legal_parameters():
         seed=-1, response_format={"type": "text"}, metadata={"a": "b"}, prompt_cache_key="k",
     )  # fmt: skip
     assert problems(body) == []
-    assert problems({**body, "thinking": {"type": "enabled"}, "user_id": "u"}, "deepseek") == []
+    assert problems({**body, "thinking": {"type": "disabled"}, "user_id": "u"}, "deepseek") == []
 
 
 def test_three_rules_for_reasoning_sent_back():
@@ -187,16 +191,17 @@ def rounds(draw):
     turns = [user(draw(CONTENTS))]
     for group in range(draw(st.integers(0, 2))):
         ids = [f"call_{group}_{index}" for index in range(draw(st.integers(1, 3)))]
-        turns.append(says(content=draw(st.none() | TEXTS), tool_calls=[call(each) for each in ids]))
+        # What every provider of the two takes beside calls: a string.
+        turns.append(says(content=draw(TEXTS), tool_calls=[call(each) for each in ids]))
         turns.extend(result(each) for each in draw(st.permutations(ids)))
-    return [*turns, says(content=draw(CONTENTS))]
+    return [*turns, says(content=draw(st.text("a 茶\n😀", min_size=1, max_size=5)))]
 
 
 @st.composite
 def conversations(draw):
     system = draw(st.lists(st.just({"role": "system", "content": "be kind"}), max_size=2))
     messages = [turn for each in draw(st.lists(rounds(), min_size=1, max_size=3)) for turn in each]
-    return [*system, *messages, *draw(st.lists(st.just(USER), max_size=1))]
+    return [*system, *messages, USER]
 
 
 def without(message, field):
@@ -217,6 +222,26 @@ MUTATIONS = {
     "interrupted results": ("tool", lambda old: [USER, old]),
     "not an object": ("user", lambda _: [None]),
 }
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "text", "user", "assistant"])
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "text", "id"]), inner)
+    ),
+    max_leaves=4,
+)
+FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name", "prefix", "reasoning_content", "refusal")
+ODD = st.lists(ANYTHING | st.dictionaries(st.sampled_from(FIELDS), ANYTHING), min_size=1, max_size=3)
+
+
+@given(ODD, st.fixed_dictionaries({}, optional={"tools": ANYTHING, "response_format": ANYTHING}))
+def test_whatever_json_is_sent_is_judged_and_told(messages, options):
+    for dialect in DIALECTS.values():
+        found = chat_problems(chat(messages, **options), dialect, dialect.reasoning)
+        if found:
+            assert refusal_of(found, dialect).status in {400, 422, 500}
 
 
 @settings(deadline=None)

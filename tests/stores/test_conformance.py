@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
@@ -11,11 +12,14 @@ import pytest
 from convmem.protocols import CallRow
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite_settings import settings_of
 from convmem.testing.abilities import (
+    AccountsConformance,
     CallsConformance,
     ChecksConformance,
     EpochsConformance,
     ForgetsConformance,
+    LimitsConformance,
     PinsConformance,
     ResponsesConformance,
     ViewsConformance,
@@ -29,6 +33,8 @@ class _Everything(
     EpochsConformance,
     PinsConformance,
     CallsConformance,
+    AccountsConformance,
+    LimitsConformance,
     ResponsesConformance,
     ForgetsConformance,
 ):
@@ -39,19 +45,21 @@ class _SQLite(_Everything, ChecksConformance):
     def read_call(self, store, call):
         with store._db.reading() as db:
             row = db.execute(
-                "SELECT c.id, c.at, c.state, c.model, c.host, w.body, c.end, c.usage, c.response_id,"
-                " c.error FROM calls c LEFT JOIN settings s ON s.id = c.settings"
-                " LEFT JOIN contents w ON w.id = s.payload WHERE c.id = ?",
+                "SELECT id, at, state, model, host, settings, end, usage, response_id, error FROM calls"
+                " WHERE id = ?",
                 (call,),
             ).fetchone()
-        id_, at, state, model, host, settings, end, usage, response_id, error = row
+            if row is None:
+                return None
+            settings = tuple(settings_of(db, row[5])) if row[5] is not None else ()
+        id_, at, state, model, host, _, end, usage, response_id, error = row
         return CallRow(
             id=id_,
             at=datetime.fromisoformat(at),
             state=state,
             model=model,
             host=host,
-            settings=tuple(json.loads(settings or "[]")),
+            settings=settings,
             end=end,
             usage=json.loads(usage) if usage else None,
             response_id=response_id,
@@ -82,7 +90,9 @@ class TestInMemory(_Everything):
         return InMemoryStore()
 
     def read_call(self, store, call):
-        return store._calls.get(call)
+        row = store._calls.get(call)
+        told = [texts.of(call) for texts in store._settings.values() if call in texts.by_call]
+        return replace(row, settings=told[0] if told else ()) if row is not None else None
 
 
 def test_no_kit_hides_the_test_of_another():

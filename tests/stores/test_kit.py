@@ -313,7 +313,9 @@ def _run(broken, test):
             return store.reopened() if hasattr(store, "reopened") else None
 
         def read_call(self, store, call):
-            return store._calls.get(call)
+            row = store._calls.get(call)
+            told = [texts.of(call) for texts in store._settings.values() if call in texts.by_call]
+            return replace(row, settings=told[0] if told else ()) if row is not None else None
 
     getattr(Kit(), test)()
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import convmem
+from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite_settings import settings_of
 
 PAGE = 4_096
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -131,6 +133,39 @@ def test_a_turn_whose_picture_is_lost_keeps_its_words(tmp_path):
         (turn,) = memory.turns(user="alice", session="s")
         assert turn.payload["content"] == [content[0], {"type": "image_url", "image_url": {"url": ""}}]
         assert memory.record([{"role": "user", "content": content}], user="alice", session="s") == [turn.id]
+
+
+def told(path):
+    """The system texts of the calls, None where it is lost."""
+    store = SQLiteStore(path)
+    try:
+        with store._db.reading() as db:
+            found = db.execute("SELECT settings FROM calls ORDER BY id").fetchall()
+            return [settings_of(db, row)[0]["content"] if row is not None else None for (row,) in found]
+    finally:
+        store.close()
+
+
+def test_system_texts_whose_base_is_lost_are_lost_and_no_others(tmp_path):
+    path = tmp_path / "chat.db"
+    rules = {user: f"You serve {user}. Answer in short sentences. " * 60 for user in ("alice", "bob")}
+    with convmem.Memory(path, embedder=None) as memory:
+        for n in range(6):
+            for user in ("alice", "bob"):
+                system = {"role": "system", "content": f"It is minute {n}. {rules[user]}"}
+                memory.record([system, {"role": "user", "content": f"{n}"}], user=user, session="s")
+    before = told(path)
+    convmem.repair(path).copy.unlink()  # the next copy may be of the same second
+    assert told(path) == before
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "DELETE FROM contents WHERE id = (SELECT s.payload FROM settings s"
+            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload"
+            " WHERE o.user = 'alice' AND typeof(c.body) = 'text')"
+        )
+    db.close()
+    assert convmem.repair(path).turns == 12
+    assert told(path) == [text if "bob" in text else None for text in before]
 
 
 @pytest.mark.parametrize("table", ["turns", "turns_by_identity", "sessions"])

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -23,6 +24,7 @@ from convmem.protocols import (
 )
 from convmem.stores import opening, schema
 from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite_settings import settings_of
 from convmem.testing._store.base import (
     ALICE,
     BOB,
@@ -285,3 +287,95 @@ def test_2000_turns_are_written_and_read_in_good_time(store):
     assert len(nodes(store, ALICE)) == 2000
     assert store.find(FindRequest("alice", (digest("?"), many[-1].identity))) == [ALICE]
     assert time.monotonic() - began < 3
+
+
+# System texts that change a little with every call.
+
+RULES = "You keep the books of a pear orchard. 称重后登记每一箱梨，写清楚日期。 " * 120
+
+
+def settings_size(store):
+    return rows(
+        store,
+        "SELECT count(*), sum(length(CAST(c.body AS BLOB))) FROM settings s"
+        " JOIN contents c ON c.id = s.payload",
+    )[0]
+
+
+def call(n, text, ref="s"):
+    at = NOON + timedelta(seconds=n)
+    return CallRow(
+        id=f"{ref}{n:04d}", at=at, state="answered", settings=({"role": "system", "content": text},)
+    )
+
+
+def told(store):
+    with store._db.reading() as db:
+        found = db.execute("SELECT id, settings FROM calls ORDER BY id").fetchall()
+        return [settings_of(db, row)[0]["content"] for _, row in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda n: f"Now: 10:{n // 60:02d}:{n % 60:02d}\n{RULES}",
+        lambda n: f"{RULES}\n现在是十点{n}分。",
+        lambda n: f"Request {n * 7919}. {RULES[:2_000]} It is minute {n}. {RULES[2_000:]} (visit {n})",
+        lambda n: f'{RULES}\n{{"crates": {n}, "ids": [{n}, {n + 1}]}}' + "x" * n,
+    ],
+)
+def test_a_clock_in_a_system_text_costs_a_few_bytes_a_call(store, text):
+    sent = [text(n) for n in range(100)]
+    for n, words in enumerate(sent):
+        add(store, ALICE, said(f"{n}"), call=call(n, words))
+    count, size = settings_size(store)
+    assert count == 100
+    assert size < len(RULES.encode()) * 1.5 + 100 * 250
+    assert told(store) == sent
+
+
+def test_several_system_texts_in_turn_each_have_a_base_of_their_own(store):
+    agents = [f"You are agent {a}. " + f"Rule {a}: {'never ' * a}sell unripe pears. " * 80 for a in range(3)]
+    sent = [f"Now {n}. {agents[n % 3]}" for n in range(60)]
+    for n, words in enumerate(sent):
+        add(store, ALICE, said(f"{n}"), call=call(n, words))
+    assert settings_size(store)[1] < 3 * max(map(len, agents)) + 60 * 200
+    assert told(store) == sent
+
+
+def test_a_new_session_of_the_same_owner_has_the_text_already_and_another_owner_has_not(store):
+    for s in range(20):
+        add(store, SessionRef("alice", f"s{s}"), said("hi"), call=call(s, f"Now {s}. {RULES}", "a"))
+    alone = settings_size(store)[1]
+    assert alone < len(RULES.encode()) * 1.5 + 20 * 250
+    add(store, BOB, said("hi"), call=call(1, f"Now 1. {RULES}", "b"))
+    assert settings_size(store)[1] > alone + len(RULES.encode())
+    bodies = rows(
+        store,
+        "SELECT o.user, c.id, c.body FROM settings s JOIN owners o ON o.id = s.owner"
+        " JOIN contents c ON c.id = s.payload WHERE typeof(c.body) = 'blob'",
+    )
+    whose = {id_: user for user, id_, _ in bodies} | dict(
+        rows(store, "SELECT s.payload, o.user FROM settings s JOIN owners o ON o.id = s.owner")
+    )
+    assert {(user, whose[json.loads(body)[0]]) for user, _, body in bodies} == {("alice", "alice")}
+
+
+def test_a_text_that_grows_or_is_another_is_kept_whole_again(store):
+    sent = [f"Facts: {'a pear, ' * n}" for n in range(1, 200)] + ["Something else altogether. " * 40]
+    for n, words in enumerate(sent):
+        add(store, ALICE, said(f"{n}"), call=call(n, words))
+    assert told(store) == sent
+    odd = [
+        "",
+        "short",
+        "\ud800 " * 300,
+        "\ud800 " * 300 + "x",
+        "\x00" * 500,
+        "\x00" * 501,
+        RULES,
+        RULES.upper(),
+    ]
+    for n, words in enumerate(odd):
+        add(store, BOB, said(f"{n}"), call=call(n, words, "t"))
+    assert told(store)[len(sent) :] == odd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from convmem.abilities import Epoch, EpochRef, ForgetRequest, NewView, OwnerRef
 from convmem.errors import StoreUnavailableError
 from convmem.protocols import CallRow, NodesRequest, SessionRef, TurnsRequest
 from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite_settings import settings_of
 from convmem.testing._abilities.base import MODEL, OSAKA, OTHER_MODEL, owner_of, rows, seqs, unindexed, views
 from convmem.testing._abilities.forgetting import forget
 from convmem.testing._store.base import ALICE, BOB, NOON, add, contents, line, nodes, said
@@ -142,6 +144,43 @@ def test_no_copies_stay_where_rows_were_moved(store):
     disk = on_disk(store)
     assert [n for n in gone if marker(n).encode() in disk] == []
     assert [n for n in left if marker(n).encode() not in disk] == []
+
+
+RULES = "You are the clerk of a harbour office. 请用简短的句子回答。 " * 40
+
+
+def secret(n):
+    """A word that the system text of one call alone has."""
+    return hashlib.sha256(str(n).encode()).hexdigest()[:24]
+
+
+def clocked(n):
+    """Settings that differ from call to call by a clock and a word."""
+    return ({"role": "system", "content": f"Now: 10:00:{n:02d} <{secret(n)}>\n{RULES}"},)
+
+
+def kept_secrets(store, numbers):
+    """Whose words are on the disk; less their ends, in which two may agree by chance."""
+    disk = on_disk(store)
+    return [n for n in numbers if secret(n)[4:-4].encode() in disk]
+
+
+def test_settings_kept_as_differences_are_forgotten_word_by_word(store):
+    """The text that others are differences of goes as well; what they need of it is written anew before."""
+    for n in range(30):
+        row = CallRow(id=f"c{n:02d}", at=NOON, state="answered", settings=clocked(n))
+        add(store, ALICE if n < 10 else OSAKA, said(f"{n}"), call=row)
+    assert kept_secrets(store, range(30)) == list(range(30))
+    forget(store, ALICE)
+    assert kept_secrets(store, range(30)) == list(range(10, 30))
+    with store._db.reading() as db:
+        kept = db.execute("SELECT id, settings FROM calls ORDER BY id").fetchall()
+        assert [tuple(settings_of(db, row)) for _, row in kept] == [clocked(n) for n in range(10, 30)]
+        kinds = "SELECT typeof(c.body) FROM settings s JOIN contents c ON c.id = s.payload ORDER BY s.id"
+        assert [kind for (kind,) in db.execute(kinds)] == ["text"] + ["blob"] * 19
+    forget(store, OSAKA, everything=True)
+    assert kept_secrets(store, range(30)) == []
+    assert b"clerk of a harbour" not in on_disk(store)
 
 
 def test_contents_are_only_appended_and_overwritten(store):

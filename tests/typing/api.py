@@ -77,6 +77,7 @@ def opening(store: Store) -> None:
     Memory(store, hooks=[noted, print, hooks.LoggingHook(), hooks.with_content(noted)])
     Memory(store, clock=lambda: datetime.now(UTC))
     Memory("chat.db", policy="lean", embedder="none", tz=UTC)
+    Memory("~/chat.db", tz="Asia/Shanghai")
     Memory("chat.db", dialects="dialects.toml", prices=Path("prices.toml"))
     with Memory(":memory:") as memory:
         assert_type(memory, Memory)
@@ -121,6 +122,7 @@ def calling(memory: Memory) -> None:
     )
     assert_type(stream, Stream[ChatCompletionChunk])
     assert_type(memory.last_receipt(), Receipt | None)
+    assert_type(memory.receipts(user="alice", session="s", since=datetime.now(UTC), limit=3), list[Receipt])
 
 
 async def calling_async(memory: AsyncMemory) -> None:
@@ -248,6 +250,9 @@ def values(turn: Turn, session: Session, receipt: Receipt, stats: Stats) -> None
     assert_type(turn.name, str | None)
     assert_type(session.created, datetime)
     assert_type(receipt.journaled, bool)
+    assert_type(receipt.complete, bool)
+    assert_type(receipt.at, datetime)
+    assert_type(receipt.host, str | None)
     assert_type(receipt.turns, tuple[str, ...])
     assert_type(receipt.tokens, Tokens)
     assert_type(receipt.tokens.total, int)

@@ -355,6 +355,9 @@ def test_a_form_that_the_provider_refuses_does_not_return():
         assert not dialect.takes({"role": "user", "content": "a", "status": "completed"}, tools=True)
         assert dialect.takes({"role": "user", "content": "a", "cache_control": {}}, tools=True)
         assert dialect.takes(says("a", name="x"), tools=False)
+    seen = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://e.org/a.png"}}]}
+    assert deepseek.takes(seen, tools=True)
+    assert not SHIPPED.by_name["deepseek-pro"].takes(seen, tools=True)
     assert not deepseek.takes(calling(), tools=True)
     assert deepseek.takes(calling(), tools=False)
     assert deepseek.takes(calling(reasoning_content=""), tools=True)

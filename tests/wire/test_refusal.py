@@ -15,8 +15,8 @@ from convmem.wire.refusal import Refusal, read_refusal
 TOO_LONG = [
     (
         (
-            "This model's maximum context length is 65536 tokens. However, you requested 65600 tokens (61504 in "
-            "the messages, 4096 in the completion). Please reduce the length of the messages or completion."
+            "This model's maximum context length is 65536 tokens. However, you requested 65600 tokens "
+            "(61504 in the messages, 4096 in the completion). Please reduce the length of the messages."
         ),
         65_536,
     ),
@@ -73,8 +73,8 @@ TOO_LONG = [
     ("the request exceeds the available context size. try increasing the context size", None),
     (
         (
-            "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with "
-            "context length of only 4096 tokens, which is not enough."
+            "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded "
+            "with context length of only 4096 tokens, which is not enough."
         ),
         4_096,
     ),
@@ -84,8 +84,8 @@ TOO_LONG = [
     ("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", 4_096),
     (
         (
-            "You passed 4097 input tokens and requested 0 output tokens. However, the model's context length is "
-            "only 4096 tokens, resulting in a maximum input length of 4096 tokens."
+            "You passed 4097 input tokens and requested 0 output tokens. However, the model's context length "
+            "is only 4096 tokens, resulting in a maximum input length of 4096 tokens."
         ),
         4_096,
     ),
@@ -209,8 +209,8 @@ def test_statuses_that_are_about_the_request(status, text, overflow):
         ("messages[2].tool_calls[0].function.arguments: expected a string", 2, {"tool_calls", "arguments"}),
         (
             (
-                "Failed to deserialize the JSON body into the target type: messages.[4].content: invalid type: "
-                "sequence, expected a string at line 1 column 210"
+                "Failed to deserialize the JSON body into the target type: messages.[4].content: invalid "
+                "type: sequence, expected a string at line 1 column 210"
             ),
             4,
             {"content"},
@@ -232,8 +232,8 @@ def test_statuses_that_are_about_the_request(status, text, overflow):
         ),
         (
             (
-                "'messages.8' : for 'role:assistant' the following must be satisfied[('messages.8' : property "
-                "'reasoning' is unsupported)]"
+                "'messages.8' : for 'role:assistant' the following must be satisfied[('messages.8' : "
+                "property 'reasoning' is unsupported)]"
             ),
             8,
             {"reasoning"},

@@ -1,4 +1,4 @@
-"""Streamed replies put together: pieces of every provider's form become the message it would have given whole."""
+"""Streamed replies put together: whatever its pieces look like, the message is the one given whole."""
 
 from __future__ import annotations
 

@@ -145,8 +145,11 @@ def test_users_with_the_same_session_name_stay_apart(bare, memory, provider):
 
 def test_off_is_straight_through(client, memory):
     say(client, extra_headers={"x-convmem-mode": "off"})
-    assert memory.stats().turns == 0
-    assert memory.last_receipt() is None
+    assert memory.stats().turns == memory.stats().calls == 0
+    receipt = memory.last_receipt()
+    assert (receipt.mode, receipt.state, receipt.journaled) == ("off", "answered", False)
+    assert "memory is off" in receipt.notes[0]
+    assert memory.receipts() == []
 
 
 def test_read_uses_and_does_not_journal(client, memory, provider):
@@ -234,7 +237,9 @@ def test_provider_errors_pass_unchanged_and_the_retry_is_the_same_turn(
     memory.flush()
     (failed,) = memory.turns(user="alice", session="s", branches=True)
     assert failed.state == "failed"
-    assert memory.turns(user="alice", session="s") == []
+    assert memory.turns(user="alice", session="s") == [failed], (
+        "what was typed is not lost to who reads it back"
+    )
     say(client, "again")
     first = memory.turns(user="alice", session="s")[0]
     assert (first.id, first.state) == (failed.id, "answered")
@@ -255,6 +260,61 @@ def test_what_failed_is_not_put_back(client, memory, provider):
         say(client, "lost words")
     say(client, "next")
     assert [m["content"] for m in provider.requests[-1].messages] == ["next"]
+
+
+def refused(client, provider, *said):
+    for text in said:
+        provider.script(Fault.status(503))
+        with pytest.raises(openai.InternalServerError):
+            say(client, text)
+
+
+def test_a_conversation_ends_with_what_was_refused_until_something_is_answered(client, memory, provider):
+    def told():
+        return [(turn.text, turn.state) for turn in memory.turns(user="alice", session="s")]
+
+    refused(client, provider, "我的第一句", "another try")
+    assert told() == [("我的第一句", "failed"), ("another try", "failed")]
+    say(client, "third")
+    answered = [("third", "answered"), ("echo: third", "answered")]
+    assert told() == answered
+    refused(client, provider, "fourth")
+    assert told() == [*answered, ("fourth", "failed")]
+    assert [turn.text for turn in memory.turns(user="alice")] == ["third", "echo: third", "fourth"]
+    say(client, "fourth")
+    assert told() == [*answered, ("fourth", "answered"), ("echo: fourth", "answered")]
+
+
+def test_a_message_that_awaits_its_reply_is_in_the_conversation(client, memory, provider):
+    say(client, "first")
+    with provider.hold():
+        asking = threading.Thread(target=say, args=(client, "second"))
+        asking.start()
+        provider.wait_for(2)
+        memory.flush()
+        last = memory.turns(user="alice", session="s")[-1]
+        assert (last.text, last.state) == ("second", "pending")
+    asking.join()
+    assert texts(memory, user="alice", session="s") == ["first", "echo: first", "second", "echo: second"]
+
+
+def test_an_edit_that_was_refused_leaves_the_conversation_as_it_was(bare, memory, provider):
+    client = memory.wrap(bare, user="alice", session="s")
+    said = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "echo: hello"}]
+    say(client, "hello")
+    say(client, "how are you?")
+    provider.script(Fault.status(500))
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(
+            model="m", messages=[*said, {"role": "user", "content": "who are you?"}]
+        )
+    assert texts(memory, user="alice", session="s") == [
+        "hello",
+        "echo: hello",
+        "how are you?",
+        "echo: how are you?",
+    ]
+    assert "who are you?" in texts(memory, user="alice", session="s", branches=True)
 
 
 def test_two_calls_in_flight_each_extend_what_they_were_given(client, memory, provider):

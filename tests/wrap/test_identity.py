@@ -13,6 +13,14 @@ from tests.wrap.conversations import arguments, messages
 
 import convmem
 from convmem.errors import WrapError
+from convmem.testing import LocalProvider
+
+
+@pytest.fixture
+def provider():
+    """The generated conversations are legal at OpenAI, whatever the model is called."""
+    with LocalProvider(dialect="openai") as running:
+        yield running
 
 
 def test_the_server_receives_the_same_bytes(provider, bare, memory):

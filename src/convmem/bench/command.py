@@ -67,8 +67,15 @@ def main(
     return 0
 
 
+def _check_folder(option: str, folder: Path | None) -> None:
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError(f"{option} {folder} is a file; name a folder, which is made when it is not there")
+
+
 def _run(options: argparse.Namespace, embedder: Embedder | None) -> None:
     sources = find(options.data, options.sets)
+    _check_folder("--out", options.out)
+    _check_folder("--cache", options.cache)
     with tempfile.TemporaryDirectory(prefix="convmem-bench-") as scratch:
         tables = options.cache or Path(scratch)
         count, counted = counter(tables / "tiktoken")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convmem import __version__
-from convmem.cli import bench, chat, demo, doctor, forgetting, moving, reading
+from convmem.cli import bench, chat, demo, doctor, forgetting, moving, reading, receipts
 
 __all__ = ["app"]
 
@@ -32,6 +32,7 @@ app.command(
 app.command("sessions", rich_help_panel=_LOOK)(reading.sessions)
 app.command("show", rich_help_panel=_LOOK)(reading.show)
 app.command("recall", rich_help_panel=_LOOK)(reading.recall)
+app.command("receipts", rich_help_panel=_LOOK)(receipts.receipts)
 app.command("stats", rich_help_panel=_LOOK)(reading.stats)
 app.command("import", rich_help_panel=_KEEP)(moving.import_)
 app.command("export", rich_help_panel=_KEEP)(moving.export)

@@ -15,7 +15,7 @@ from rich.text import Text
 from convmem.cli import slash
 from convmem.cli.cells import counted, shown
 from convmem.cli.options import As, Database, Plain
-from convmem.cli.place import ME, known_sessions, opened
+from convmem.cli.place import ME, known_sessions, named_few, opened
 from convmem.cli.screen import Screen
 from convmem.errors import ConvmemError, InputError, MissingExtraError
 
@@ -113,6 +113,8 @@ def chat(
         client = stack.enter_context(_client(base_url, key_env))
         memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy, prices=prices))
         stack.enter_context(screen.noting())
+        if user is None and (others := _others(memory)):
+            screen.note(f"nothing is kept of {ME} yet; this memory is of {others}: --user NAME talks as them")
         talk = _conversation(
             memory, client, model=model, user=user or ME, session=session, go_on=go_on, system=system
         )
@@ -125,6 +127,12 @@ def chat(
                     break
         else:
             _at_the_terminal(talk, screen)
+
+
+def _others(memory: Memory) -> str:
+    """Whose the memory is when nothing of it is of who talks without a name; empty when something is."""
+    users = {session.user for session in memory.sessions()} - {None}
+    return named_few(sorted(user for user in users if user is not None)) if ME not in users else ""
 
 
 def _client(base_url: str | None, key_env: str) -> OpenAI:
@@ -167,8 +175,9 @@ def _conversation(
 def _at_the_terminal(talk: Conversation, screen: Screen) -> None:
     """Ask for line after line until somebody leaves."""
     _complete_commands()
-    known = talk.memory.stats()
-    head = f"{talk.model} · {talk.user}, {talk.session} · {counted(known.turns, 'turn')} remembered · /help"
+    sessions = talk.memory.sessions()
+    turns = sum(session.turns for session in sessions if session.user == talk.user)
+    head = f"{talk.model} · {talk.user}, {talk.session} · {counted(turns, 'turn')} remembered · /help"
     screen.out.print(Text(shown(head), "dim"))
     while True:
         try:

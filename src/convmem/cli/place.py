@@ -9,17 +9,28 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from convmem.arguments import checked_file
 from convmem.errors import ConvmemError, InputError
 from convmem.memory import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from convmem.embed.protocol import Embedder
     from convmem.policy import Policy
     from convmem.types import Session
 
-__all__ = ["ME", "default_file", "file_of", "known_sessions", "known_users", "opened", "owner", "session_of"]
+__all__ = [
+    "ME",
+    "default_file",
+    "file_of",
+    "known_sessions",
+    "known_users",
+    "named_few",
+    "opened",
+    "owner",
+    "session_of",
+]
 
 ME = "me"
 """The user of a memory that its owner keeps on the command line."""
@@ -43,7 +54,7 @@ def file_of(db: Path | None, *, make: bool = False) -> Path:
     Raises:
         InputError: it is not there.
     """
-    file = db if db is not None else default_file()
+    file = checked_file("--db", db) if db is not None else default_file()
     if make:
         if db is None:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +99,7 @@ def owner(memory: Memory, user: str | None, *, no_user: bool = False) -> str | N
     if no_user:
         return None
     users = sorted({session.user for session in memory.sessions() if session.user is not None})
-    named = ", ".join(users[:_NAMED_AT_MOST]) + (", …" if len(users) > _NAMED_AT_MOST else "")
+    named = named_few(users)
     if user is not None:
         if user not in users and not memory.pins(user=user):
             raise InputError(f"there is no user {user!r}; there is {named or 'none yet'}")
@@ -96,6 +107,11 @@ def owner(memory: Memory, user: str | None, *, no_user: bool = False) -> str | N
     if len(users) > 1:
         raise InputError(f"say whose memory: --user NAME, one of {named}")
     return users[0] if users else None
+
+
+def named_few(names: Sequence[str]) -> str:
+    """The first of these names, in a sentence."""
+    return ", ".join(names[:_NAMED_AT_MOST]) + (", …" if len(names) > _NAMED_AT_MOST else "")
 
 
 def session_of(memory: Memory, name: str | None, user: str | None) -> Session:

@@ -106,8 +106,6 @@ def show(
         whose = owner(memory, user, no_user=no_user)
         found = session_of(memory, session, whose)
         turns = memory.turns(session=found.name, user=whose, branches=branches)
-        if not turns:  # nothing was answered: what was asked is all there is
-            turns = memory.turns(session=found.name, user=whose, branches=True)
     turns = turns[-last:] if last is not None else turns
     if as_json:
         screen.json([_turn(turn) for turn in turns])

@@ -78,19 +78,20 @@ class Screen:
         """Show what convmem logs as notes, each once."""
         known: set[str] = set()
 
-        def note(message: str) -> None:
+        def noted(message: str) -> None:
             if message in known:
                 return
             known.add(message)
             if self._held is not None:
                 self._held.append(message)
             else:
-                self._note(message)
+                self.note(message)
 
-        with self.quiet(note):
+        with self.quiet(noted):
             yield
 
-    def _note(self, message: str) -> None:
+    def note(self, message: str) -> None:
+        """Say something beside what was asked for."""
         self.err.print(f"[yellow]note[/yellow]: {escape(message)}")
 
     @contextmanager
@@ -102,7 +103,7 @@ class Screen:
         finally:
             self._held = None
             for message in held:
-                self._note(message)
+                self.note(message)
 
     @contextmanager
     def quiet(self, seen: Callable[[str], object]) -> Generator[None]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from convmem.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convmem.embed.protocol import Embedder
 
 __all__ = ["ENTRY_POINT_GROUP", "resolve"]
@@ -74,7 +76,9 @@ def _named(spec: str) -> Embedder:
     found = entry_points(group=ENTRY_POINT_GROUP)
     if name not in found.names:
         known = ["auto", "local", "none", "sentence-transformers:MODEL", *sorted(found.names)]
-        raise InputError(f"No embedder is called {name!r}. There are: {', '.join(known)}; or pass an object.")
+        raise InputError(
+            f"No embedder is called {name!r:.60}. There are: {', '.join(known)}; or pass an object."
+        )
     make = found[name].load()
     return _checked(make(rest) if rest else make(), source=f"entry point {name!r}")
 
@@ -85,7 +89,8 @@ def _checked(candidate: object, *, source: str) -> Embedder:
     if isinstance(candidate, type):
         raise InputError(f"{source} is the class {candidate.__qualname__}: pass an instance of it")
     raise InputError(
-        f"{source} is {type(candidate).__qualname__}, which lacks {', '.join(_missing(candidate))}"
+        f"{source} is {type(candidate).__qualname__}, which lacks {', '.join(_missing(candidate))}; give"
+        ' "auto", "none", "local", "sentence-transformers:MODEL" or an object that has them'
     )
 
 
@@ -101,7 +106,19 @@ def _missing(candidate: object) -> list[str]:
         lacking.append("`embed(texts, kind)`")
     elif inspect.iscoroutinefunction(embed):
         lacking.append("an `embed` that is not async")
+    elif not _takes_two(embed):
+        lacking.append("an `embed` that takes texts and kind")
     return lacking
+
+
+def _takes_two(embed: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(embed).bind([], "query")
+    except TypeError:
+        return False
+    except ValueError:  # written in C, and without a signature
+        return True
+    return True
 
 
 def _has(candidate: object, name: str) -> bool:

@@ -7,9 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from convmem.arguments import checked_file
 from convmem.errors import InputError
 from convmem.importers import chatgpt, claude, jsonl, mem0
 from convmem.importers.message import Imported, is_array, is_object, loaded
+from convmem.zone import resolve_zone
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -24,12 +26,12 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 _OWN = {"convmem": "journal"}
 
 
-def read(path: str | Path, *, tz: tzinfo | None = None, format: Format = "auto") -> list[Imported]:  # noqa: A002 (its name in the field)
+def read(path: str | Path, *, tz: str | tzinfo | None = None, format: Format = "auto") -> list[Imported]:  # noqa: A002 (its name in the field)
     """Read the conversations of a file.
 
     Args:
         path: JSON Lines, a JSON document, or the ZIP archive that ChatGPT or Claude made.
-        tz: the zone of times that name none; this machine's when left out.
+        tz: the zone of times that name none, by its IANA name or as a `tzinfo`; this machine's when left out.
         format: `openai`, `chatgpt`, `claude` or `mem0`; by default told by the content.
 
     Raises:
@@ -37,11 +39,12 @@ def read(path: str | Path, *, tz: tzinfo | None = None, format: Format = "auto")
     """
     if format not in FORMATS:
         raise InputError(f"format is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {format!r}")
-    file = Path(path)
+    file = checked_file("path", path)
+    zone = None if tz is None else resolve_zone(tz)
     found: list[Imported] = []
     for text in _texts(file):
         try:
-            found += _parsed(text, file.stem, tz, format)
+            found += _parsed(text, file.stem, zone, format)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
     if not found:
@@ -56,7 +59,7 @@ def is_own_export(path: str | Path) -> bool:
         InputError: it cannot be read.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig", errors="replace") as lines:
+        with checked_file("path", path).open(encoding="utf-8-sig", errors="replace") as lines:
             first = lines.readline(1_000)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error

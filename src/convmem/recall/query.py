@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from convmem.recall import abstain, dates, fuse, intent, rounds, updates
+from convmem.recall import abstain, dates, fuse, intent, rounds, shared, updates
 from convmem.recall.analyze import count_terms, digest, mostly_wide, words
 from convmem.recall.entry import ROLES
 from convmem.recall.partition import ASSISTANT, USER, Partition
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convmem.recall.breadth import Shape
+    from convmem.recall.cohort import Cohort
     from convmem.recall.fuse import Floats, Mask
 
 DEFAULT: Final = Settings()
@@ -41,6 +42,8 @@ class Query:
         top_k: How many hits are wanted.
         small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
         digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
+        cohort: Everyday sentences by the same embedder, to tell what is near from what is not; None while
+            there are none.
     """
 
     text: str
@@ -53,6 +56,7 @@ class Query:
     top_k: int = 200
     small_talk: bool = False
     digest: int | None = None
+    cohort: Cohort | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,9 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
     evidence, lexical, by_passage, dense = _evidence(partition, query, settings, used, broad=broad)
     score = sum(evidence.parts.values(), np.zeros(len(partition)))
     margin = abstain.margin(lexical, dense, used)
-    least = _least(partition, query, settings, abstain.Scores(margin, lexical, dense, score), used)
+    dated = "date" in evidence.parts and bool(evidence.parts["date"][used].any())
+    scores = abstain.Scores(margin, lexical, dense, score)
+    least = _least(partition, query, settings, scores, used, dated=dated)
     if least is None:
         return Ranking((), _standing(partition, query), "no margin", margin)
     rows = _best(partition, score, used, query.top_k)
@@ -173,25 +179,72 @@ def _spoken_for(lexical: Floats, reasons: Sequence[tuple[str, ...]]) -> list[boo
     languages, the best few stand.
     """
     shares: list[bool] = (lexical > 0).tolist()
-    if not any(shares):
-        return [place < _AT_LEAST or not _GENERAL.issuperset(why) for place, why in enumerate(reasons)]
-    return [share or not _GENERAL.issuperset(why) for share, why in zip(shares, reasons, strict=True)]
+    spoken_for = [share or not _GENERAL.issuperset(why) for share, why in zip(shares, reasons, strict=True)]
+    return spoken_for if any(spoken_for) else [place < _AT_LEAST for place in range(len(reasons))]
 
 
 def _least(
-    partition: Partition, query: Query, settings: Settings, scores: abstain.Scores, used: Mask
+    partition: Partition,
+    query: Query,
+    settings: Settings,
+    scores: abstain.Scores,
+    used: Mask,
+    *,
+    dated: bool,
 ) -> float | None:
     """The least score that is worth quoting; None when nothing in this memory has to do with the message."""
-    if query.small_talk or np.count_nonzero(used) < settings.few:
+    if query.small_talk:
         return -np.inf
     # Words cannot agree with vectors where nearly all turns are in another language.
     same_language = partition.turns.wide[used] == mostly_wide(query.text)
-    comparable = int(np.count_nonzero(same_language)) >= settings.few
-    asks = intent.is_question(query.text)
-    if not asks and comparable and scores.dense is not None:
+    rows = int(np.count_nonzero(used))
+    few = rows < settings.few
+    comparable = int(np.count_nonzero(same_language)) >= (rows / 2 if few else settings.few)
+    asks = intent.is_question(query.text) or intent.question_share(query.text[:_JUDGED]) > _ASKED
+    near = _near(partition, query, used)
+    if not asks and near is None and comparable and not few and scores.dense is not None:
         # What was said before the message is no reason to quote to it.
         scores = scores._replace(dense=_dense(partition, replace(query, exclude=()), settings))
-    return abstain.least(scores, used, asks=asks, comparable=comparable)
+    named = partition.kind == "people" and bool(partition.named(query.text))
+    told = partition.nameless(query.text) if named else query.text
+    signs = abstain.Signs(
+        asks=asks,
+        comparable=comparable,
+        few=few,
+        shared=shared.shared(partition, told, used, one_will_do=asks),
+        near=near,
+        pointed=named or (dated and _about_then(query.text)),
+    )
+    return abstain.least(scores, used, signs)
+
+
+_ASKED: Final = 0.1
+"""Share of a message's characters in questions from which it asks something, wherever the question stands."""
+_JUDGED: Final = 4_000
+"""Characters of a message in which a question is looked for."""
+
+
+def _near(partition: Partition, query: Query, used: Mask) -> float | None:
+    """How near the nearest turn is in meaning, 1 being chance; None where that is not known."""
+    vectors = partition.vectors
+    rows = np.flatnonzero(used & vectors.present)
+    if query.cohort is None or query.vectors is None or not rows.size:
+        return None
+    if np.shape(query.vectors)[-1] != vectors.dim or query.cohort.dim != vectors.dim:
+        return None
+    if not np.isfinite(query.vectors).all():
+        return None
+    return query.cohort.nearness(
+        query.vectors,
+        wide=mostly_wide(query.text),
+        matrix=vectors.matrix if rows.size == len(partition) else vectors.matrix[rows],
+        turns_wide=partition.turns.wide[rows],
+    )
+
+
+def _about_then(text: str) -> bool:
+    """Whether the time that a question names is the time of what it asks for: "today" mostly is not."""
+    return intent.looks_back(text) or not updates.asks_for_now(text)
 
 
 def _about_now(partition: Partition, query: Query) -> bool:
@@ -358,7 +411,8 @@ def _by_date(
     for interval in dates.intervals(query.text, query.now):
         inside |= (partition.turns.at >= interval.start) & (partition.turns.at < interval.end)
     if inside.any():
-        evidence.add("date", settings.month * deviation * inside)
+        # Where no turn shares a word the scores are all alike, and the day that is named is all there is.
+        evidence.add("date", settings.month * (deviation or 1.0) * inside)
 
 
 def _best(partition: Partition, score: Floats, used: Mask, top_k: int) -> NDArray[np.intp]:

@@ -61,7 +61,7 @@ class Alignment:
 
 
 def align(key: bytes, tree: Tree, turns: Sequence[Incoming], *, recording: bool = False) -> Alignment:
-    """Place `turns` (at least one) in `tree`.
+    """Place `turns` in `tree`; where there are none, as in a call with only system text, after the head.
 
     Args:
         key: the store's key.

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convmem.errors import StoreError
+from convmem.errors import StoreError, StoreLockedError
 from convmem.stores.opening import connect, unavailable
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Connections:
     def __init__(self, opening: Opening) -> None:
         self._writer = _Line(opening)
         self._reader = self._writer if opening.in_memory else _Line(opening)
+        self._seen: tuple[int, int] | None = None
         try:
             self._writer.db()
             self._reader.db(checked=True)
@@ -117,8 +118,23 @@ class Connections:
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
         """A connection whose changes are committed at the end, or not at all when an error leaves."""
-        with self._transaction(self._writer, "BEGIN IMMEDIATE") as db:
-            yield db
+        try:
+            with self._transaction(self._writer, "BEGIN IMMEDIATE") as db:
+                yield db
+        except StoreLockedError as error:
+            written = self._written()
+            error.held, self._seen = written == self._seen, written
+            raise
+
+    def _written(self) -> tuple[int, int] | None:
+        """What changes whenever any process writes: time and size of the write-ahead log; None without
+        one.
+        """
+        try:
+            log = Path(f"{self._writer.opening.path}-wal").stat()
+        except OSError:
+            return None
+        return log.st_mtime_ns, log.st_size
 
     @contextmanager
     def _transaction(self, line: _Line, begin: str) -> Generator[sqlite3.Connection]:

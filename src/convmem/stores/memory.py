@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import secrets
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from convmem.abilities import (
@@ -23,11 +25,12 @@ from convmem.abilities import (
 )
 from convmem.protocols import NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.session.tree import Node
+from convmem.stores.differences import difference, put_together
 from convmem.types import Session, Stats, Turn
-from convmem.wire.message import text_of
+from convmem.wire.message import dumps, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from convmem.abilities import (
         CallsRequest,
@@ -46,9 +49,13 @@ if TYPE_CHECKING:
         SessionsRequest,
         Write,
     )
-    from convmem.types import State
+    from convmem.stores.differences import Piece
+    from convmem.types import Message, State
 
 __all__ = ["InMemoryStore"]
+
+_BASES = 8
+"""Calls of an owner whose settings a new one is compared with."""
 
 
 @dataclass(slots=True)
@@ -113,6 +120,36 @@ class _Owner:
     pins: list[Pin] = field(default_factory=list[Pin])
 
 
+@dataclass(slots=True)
+class _Texts:
+    """The settings of one owner's calls; those that differ little from an earlier one as differences."""
+
+    by_call: dict[str, tuple[str, list[Piece]]] = field(
+        default_factory=dict["str", "tuple[str, list[Piece]]"]
+    )
+
+    def keep(self, call: str, messages: Sequence[Message]) -> None:
+        """Keep the settings of a call."""
+        text = dumps(messages)
+        whole: tuple[str, list[Piece]] = (text, [(0, len(text))])
+        latest = islice(reversed(self.by_call.values()), _BASES)
+        made = [(base, difference(base, text)) for base in dict.fromkeys(base for base, _ in latest)]
+        best = min(made, key=lambda each: len(dumps(each[1])), default=whole)
+        self.by_call[call] = best if len(dumps(best[1])) * 2 < len(text) else whole
+
+    def of(self, call: str) -> tuple[Message, ...]:
+        """The settings of a call, as they were given."""
+        base, pieces = self.by_call.get(call, ("[]", [(0, 2)]))
+        return tuple(json.loads(put_together(base, pieces)))
+
+    def drop(self, calls: Collection[str]) -> None:
+        """Forget the settings of calls; what is left refers to no text that only they were sent with."""
+        left = [(call, self.of(call)) for call in self.by_call if call not in calls]
+        self.by_call.clear()
+        for call, messages in left:
+            self.keep(call, messages)
+
+
 class InMemoryStore:
     """A journal that ends with the process."""
 
@@ -120,7 +157,8 @@ class InMemoryStore:
         self._lock = threading.RLock()
         self._key = secrets.token_bytes(32)
         self._sessions: dict[SessionRef, _Kept] = {}
-        self._calls: dict[str, CallRow] = {}
+        self._calls: dict[str, CallRow] = {}  # without settings
+        self._settings: dict[OwnerRef, _Texts] = {}
         self._there: set[int] = set()  # the places of all turns
         self._receipts: dict[str, NewReceipt] = {}  # by the id of the call
         self._limits: dict[tuple[str, str], LearntLimit] = {}
@@ -172,6 +210,8 @@ class InMemoryStore:
             kept.calls.add(write.call.id)
             if write.receipt is not None:
                 self._put_receipt(write.call.id, write.receipt, [int(id_[1:]) for id_ in ids])
+            if write.call.settings:
+                self._settings.setdefault(kept.owner, _Texts()).keep(write.call.id, write.call.settings)
         return Written(ids, self._generation)
 
     def _put_receipt(self, call: str, receipt: NewReceipt, journaled: Sequence[int]) -> None:
@@ -343,6 +383,8 @@ class InMemoryStore:
     def _bury(self, kept: _Kept, seqs: Sequence[int] | None) -> list[int]:
         rows = [(key, row) for key, row in kept.rows.items() if seqs is None or row.seq in seqs]
         kept.generation = self._generation
+        if seqs is None and kept.owner in self._settings:
+            self._settings[kept.owner].drop(kept.calls)
         while seqs is None and kept.calls:
             self._calls.pop(call := kept.calls.pop(), None)
             self._receipts.pop(call, None)
@@ -403,7 +445,11 @@ class InMemoryStore:
         with self._lock:
             kept = self._sessions.get(request.ref)
             ids = sorted(id_ for id_ in kept.calls if id_ > request.after) if kept is not None else []
-            return [copy.deepcopy(self._calls[id_]) for id_ in ids[: request.limit]]
+            told = self._settings.get(kept.owner, _Texts()) if kept is not None else _Texts()
+            return [
+                replace(copy.deepcopy(self._calls[id_]), settings=told.of(id_))
+                for id_ in ids[: request.limit]
+            ]
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many of these turns are left, and how often receipts name them."""
@@ -495,13 +541,13 @@ def _view_row(kept: _Kept, row: _Row, view: _View | None, fingerprint: str | Non
 def _filled(old: CallRow | None, new: CallRow) -> CallRow:
     """The second write of a call over the first: what the second does not know stays."""
     if old is None:
-        return new
+        return replace(new, settings=())
     known = {
         name: value
         for name in ("model", "host", "end", "usage", "response_id", "error")
         if (value := getattr(new, name)) is not None
     }
-    return replace(old, state=new.state, settings=new.settings or old.settings, **known)
+    return replace(old, state=new.state, **known)
 
 
 def _turn(ref: SessionRef, row: _Row, parent: int | None) -> Turn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -32,6 +33,9 @@ MIGRATIONS = ("m001_journal", "m002_receipts")
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
 
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING came in 3.35
+
+_NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
+"""What the system says of paths that can never name a file."""
 
 _SMALLEST_PAGE = 512  # bytes; no database is smaller, unless it is empty
 
@@ -154,6 +158,8 @@ def _look_at(path: str) -> None:
     except PermissionError as error:
         raise _unreadable(path) from error
     except OSError as error:
+        if error.errno in _NO_NAME:
+            raise StoreError(f"{path:.200}: {error.strerror}; choose another path") from error
         raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
     if found is not None:
         _look_into(path, found)

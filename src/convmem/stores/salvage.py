@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from convmem.errors import StoreCorruptError, StoreError, StoreFormatError
 from convmem.stores.media import is_text
 from convmem.stores.opening import Opening, connect, recognized, unavailable
+from convmem.stores.sqlite_settings import drop_without_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,6 +157,7 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         (read,) = new.execute("SELECT count(*) FROM turns").fetchone()
         for named, column, table in _NAMES:
             new.execute(f"DELETE FROM {named} WHERE {column} NOT IN (SELECT id FROM {table})")
+        drop_without_base(new)
         new.execute("UPDATE calls SET settings = NULL WHERE settings NOT IN (SELECT id FROM settings)")
         _forgo_lost_media(new)
         _begin_anew(old, new)

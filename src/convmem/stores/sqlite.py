@@ -11,11 +11,12 @@ from convmem.protocols import NodesReply, SessionRef, Written
 from convmem.session.tree import Node
 from convmem.stores.connections import Connections
 from convmem.stores.contents import keep
-from convmem.stores.media import digest_of, take_out
+from convmem.stores.media import take_out
 from convmem.stores.opening import Opening, damaged
 from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite_abilities import SQLiteAbilities, owner_row
 from convmem.stores.sqlite_receipts import put_receipt
+from convmem.stores.sqlite_settings import keep_settings
 from convmem.types import Session, Stats
 from convmem.wire.message import dumps
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         TurnsRequest,
         Write,
     )
-    from convmem.types import Message, Turn
+    from convmem.types import Turn
 
 __all__ = ["SQLiteStore"]
 
@@ -42,7 +43,8 @@ class SQLiteStore(SQLiteAbilities):
     """A journal in a SQLite file, shared by any number of threads and processes.
 
     Args:
-        path: the file, made when it is missing (its folder is not), or `":memory:"`.
+        path: the file, made when it is missing (its folder is not), or `":memory:"`. A leading `~` is the
+            user's home.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
         busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
@@ -58,7 +60,7 @@ class SQLiteStore(SQLiteAbilities):
     ) -> None:
         name = os.fspath(path)
         # Absolute, because the file is opened again after a fork, and daemons change their folder.
-        self._path = name if name == ":memory:" else os.path.abspath(name)  # noqa: PTH100 (keeps links as given)
+        self._path = name if name == ":memory:" else os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111 (keeps links as given; no error for a user that is not there)
         self._db = Connections(
             Opening(path=self._path, durability=durability, busy_ms=busy_ms, open_ms=open_ms)
         )
@@ -297,7 +299,7 @@ def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, t
 
 
 def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> None:
-    settings = _settings(db, owner, call.settings) if call.settings else None
+    settings = keep_settings(db, owner, session, call.settings) if call.settings else None
     db.execute(
         "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
         " state = excluded.state, model = coalesce(excluded.model, model),"
@@ -319,15 +321,3 @@ def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> No
             call.error,
         ),
     )
-
-
-def _settings(db: sqlite3.Connection, owner: int, messages: tuple[Message, ...]) -> int:
-    payload = dumps(messages)
-    digest = digest_of(payload.encode())
-    row = db.execute("SELECT id FROM settings WHERE owner = ? AND digest = ?", (owner, digest)).fetchone()
-    if row is None:
-        row = db.execute(
-            "INSERT INTO settings (owner, digest, payload) VALUES (?, ?, ?) RETURNING id",
-            (owner, digest, keep(db, payload)),
-        ).fetchone()
-    return int(row[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from convmem.stores.contents import blot
 from convmem.stores.sqlite_receipts import drop_receipts
+from convmem.stores.sqlite_settings import sweep_settings
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,7 +60,7 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
     blot(db, [text for _, text in pins])
     db.executemany("DELETE FROM pins WHERE id = ?", [(pin,) for pin, _ in pins])
     _sweep_media(db, owner, media)
-    _sweep_settings(db, owner)
+    sweep_settings(db, owner)
     return Gone(seqs, len(pins))
 
 
@@ -132,18 +133,6 @@ def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> 
         place = (owner, digest)
         blot(db, _column(db, "SELECT content FROM media WHERE owner = ? AND digest = ?", *place))
         db.execute("DELETE FROM media WHERE owner = ? AND digest = ?", place)
-
-
-def _sweep_settings(db: sqlite3.Connection, owner: int) -> None:
-    """Forget the system texts that no call of the owner's was sent with."""
-    used = set(
-        _column(
-            db, "SELECT c.settings FROM sessions s JOIN calls c ON c.session = s.id WHERE s.owner = ?", owner
-        )
-    )
-    rows = db.execute("SELECT id, payload FROM settings WHERE owner = ?", (owner,)).fetchall()
-    blot(db, [payload for id_, payload in rows if id_ not in used])
-    db.executemany("DELETE FROM settings WHERE id = ?", [(id_,) for id_, _ in rows if id_ not in used])
 
 
 def _digests(db: sqlite3.Connection, sql: str, *values: object) -> set[bytes]:

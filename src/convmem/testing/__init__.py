@@ -10,6 +10,7 @@ from convmem.testing.provider import (
     Reply,
     Served,
     ToolCall,
+    call_or_echo,
     echo,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "Reply",
     "Served",
     "ToolCall",
+    "call_or_echo",
     "echo",
 ]

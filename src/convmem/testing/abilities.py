@@ -12,20 +12,24 @@ leave the class out.
 
 from __future__ import annotations
 
+from convmem.testing._abilities.accounts import AccountsConformance
 from convmem.testing._abilities.calls import CallsConformance
 from convmem.testing._abilities.checks import ChecksConformance
 from convmem.testing._abilities.epochs import EpochsConformance
 from convmem.testing._abilities.forgetting import Forgetting
 from convmem.testing._abilities.leftovers import Leftovers
+from convmem.testing._abilities.limits import LimitsConformance
 from convmem.testing._abilities.pins import PinsConformance
 from convmem.testing._abilities.responses import ResponsesConformance
 from convmem.testing._abilities.views import ViewsConformance
 
 __all__ = [
+    "AccountsConformance",
     "CallsConformance",
     "ChecksConformance",
     "EpochsConformance",
     "ForgetsConformance",
+    "LimitsConformance",
     "PinsConformance",
     "ResponsesConformance",
     "ViewsConformance",

@@ -363,14 +363,7 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
         if value is None:
             into.setdefault(key, None)
         elif isinstance(value, str):
-            if key in _REPLACED:
-                into[key] = value
-            elif isinstance(into.get(key), Pieces):
-                into[key].append(value)
-            elif key == _CONTENT and isinstance(into.get(key), _Indexed):
-                _merge_list(into, key, _text_parts(value), depth + 1)
-            else:
-                into[key] = Pieces(value)
+            _merge_text(into, key, value, depth)
         elif isinstance(value, dict):
             held = into.get(key)
             if not isinstance(held, dict):
@@ -380,6 +373,18 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
             _merge_list(into, key, cast("list[object]", value), depth + 1)
         else:
             into[key] = value
+
+
+def _merge_text(into: dict[str, Any], key: str, text: str, depth: int) -> None:
+    held = into.get(key)
+    if key in _REPLACED:
+        into[key] = text
+    elif isinstance(held, Pieces):
+        held.append(text)
+    elif key == _CONTENT and isinstance(held, _Indexed):
+        _merge_list(into, key, _text_parts(text), depth + 1)
+    else:
+        into[key] = Pieces(text)
 
 
 def _merge_list(into: dict[str, Any], key: str, items: list[object], depth: int) -> None:

@@ -71,7 +71,9 @@ def may_return(rules: Dialect, message: Message, *, tools: bool) -> bool:
     if message.get("role") not in ROLES or message.keys() & _ITEM_FIELDS:
         return False
     if message.get("role") != "assistant":
-        return True
+        content: object = message.get("content")
+        parts = cast("list[object]", content) if isinstance(content, list) else []
+        return all(_kind(part) not in _MEDIA or _is_wanted(rules, _kind(part)) for part in parts)
     calls = bool(message.get("tool_calls"))
     if not calls and not says_something(message) and message.get("audio") is None:
         return False
@@ -125,13 +127,16 @@ def _user_part(rules: Dialect, part: object) -> object:
     kind = _kind(part)
     if kind in rules.own_parts:
         return part
-    wanted = rules.media == "keep" or (rules.media == "images" and kind in _IMAGES)
-    if kind in _MEDIA and wanted:
+    if kind in _MEDIA and _is_wanted(rules, kind):
         given = cast("Message", part)
         # A mark for the cache, or whatever else stands beside the medium, is another provider's.
         return {"type": kind, kind: given[kind]} if kind in given else given
     text = part_text(part)
     return {"type": "text", "text": text} if text.strip() else None
+
+
+def _is_wanted(rules: Dialect, medium: str) -> bool:
+    return rules.media == "keep" or (rules.media == "images" and medium in _IMAGES)
 
 
 def _may_be_named(rules: Dialect, role: str) -> bool:

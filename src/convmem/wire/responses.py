@@ -164,12 +164,22 @@ def _changed(group: _Group, message: Message) -> Sequence[object]:
     """The items of one of the caller's turns, with what was put in front of its text."""
     if message == group.message:
         return group.items
-    content: object = message.get("content")
-    if not isinstance(content, list) or group.message.get("role") != "user":
+    if group.message.get("role") != "user":
         return input_items([message])
     given = _fields(group.items[0], 0)
+    before: object = given.get("content")
+    content: object = message.get("content")
+    if isinstance(content, str) and isinstance(before, str):
+        return [{**given, "content": content}]
+    if not isinstance(content, list) or not isinstance(before, list):
+        return input_items([message])
     first = cast("dict[str, Any]", content[0])
-    return [{**given, "content": [{"type": "input_text", "text": first.get("text")}, *given["content"]]}]
+    return [
+        {
+            **given,
+            "content": [{"type": "input_text", "text": first.get("text")}, *cast("list[object]", before)],
+        }
+    ]
 
 
 def reply_of(response: object) -> Reply:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import types
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from convmem.errors import WrapError
@@ -18,6 +18,8 @@ from convmem.scope import Scope, read_headers
 from convmem.wrap.calls import BINDING, Binding, async_get, async_post, sync_get, sync_post
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from convmem.engine import Engine
     from convmem.policy import Policy
 
@@ -109,11 +111,28 @@ def _twin(client: ClientT, binding: Binding) -> ClientT:
     is_async = isinstance(client, sys.modules["openai"].AsyncOpenAI)
     post, get = (async_post, async_get) if is_async else (sync_post, sync_get)
 
-    def copy(**options: Any) -> ClientT:  # noqa: ANN401 (the SDK's own, passed through)
+    def copy(self: ClientT, **options: Any) -> ClientT:  # noqa: ANN401 (the SDK's own, passed through)
         anew = options.get("set_default_headers") is not None
         bound = binding._replace(headers=Scope()) if anew else binding
-        return _twin(cast("ClientT", cast("Any", cls).copy(twin, **options)), bound)
+        return _twin(cast("ClientT", cast("Any", cls).copy(self, **options)), bound)
 
-    own = {"post": types.MethodType(post, twin), "get": types.MethodType(get, twin)}
-    vars(twin).update({BINDING: binding, **own, "copy": copy, "with_options": copy})
+    ours = {"post": post, "get": get, "copy": copy, "with_options": copy}
+    own = {
+        name: types.MethodType(_looking_like(method, getattr(cls, name)), twin)
+        for name, method in ours.items()
+    }
+    vars(twin).update({BINDING: binding, **own})
     return twin
+
+
+def _looking_like(method: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """A copy of a method with the name, the signature and the documentation of the SDK's own.
+
+    A copy, because the method serves clients of all classes, which may sign theirs differently; and one with
+    the method's own code, so that a coroutine function stays one, which it would not behind a wrapper.
+    """
+    own = cast("types.FunctionType", method)
+    copied = types.FunctionType(
+        own.__code__, own.__globals__, own.__name__, own.__defaults__, own.__closure__
+    )
+    return update_wrapper(copied, theirs)

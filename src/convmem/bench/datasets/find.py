@@ -20,6 +20,11 @@ __all__ = ["Source", "find"]
 _HEAD = 4_096
 _FORMATS = "LoCoMo or LongMemEval files (.json), folders of BEAM, folders with questions.jsonl"
 
+_OWN = "Your own memory is measured by questions and the turns that answer them: see docs/benchmark.md"
+
+_NOT_AS_IT_LOOKED = (OSError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading raises of files that are named and begin as those of a data set, and hold something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -36,10 +41,11 @@ class Source:
             InputError: it is not what it looked like.
         """
         try:
-            rows = self.read(self.path)
-        except (KeyError, TypeError, ValueError) as error:
+            return build(self.name, self.read(self.path))
+        except InputError:
+            raise
+        except _NOT_AS_IT_LOOKED as error:
             raise InputError(f"{self.path} cannot be read: {type(error).__name__}: {error}") from error
-        return build(self.name, rows)
 
 
 def find(path: Path, names: Sequence[str] = ()) -> list[Source]:
@@ -52,6 +58,8 @@ def find(path: Path, names: Sequence[str] = ()) -> list[Source]:
         raise InputError(f"There is no {path}")
     if (alone := _source(path)) is not None:
         return [alone]
+    if not path.is_dir():
+        raise InputError(f"{path} is no data set; known are {_FORMATS}. {_OWN}")
     found = {source.name: source for place in sorted(path.iterdir()) if (source := _source(place))}
     if not found:
         raise InputError(f"{path} holds no data set; known are {_FORMATS}")

@@ -208,6 +208,30 @@ class Leftovers(StoreTests):
                 if kept is not None:
                     same(kept.settings, _call(n, ref, text).settings, f"settings of call {n} of {ref}")
 
+    def test_settings_that_differ_little(self) -> None:
+        """They come back verbatim, also when the session that sent the first of them is gone."""
+        with self.opened() as store:
+            sent: dict[str, CallRow] = {}
+            for n in range(24):
+                ref = (OSAKA, ALICE, BOB)[n % 3]
+                text = f"Now: 10:00:{n:02d}. 现在 {n} 点。\n" + "You are a careful clerk. 请简短回答。\n" * 60
+                call = _call(f"{n:02d}", ref, f"{text}{n} visits so far." if n % 2 else text)
+                add(store, ref, said(f"{n}"), call=call)
+                sent[call.id] = call
+            for gone in ((), (OSAKA,), (OSAKA, ALICE)):
+                for ref in gone:
+                    forget(store, ref)
+                for id_, call in sent.items():
+                    kept = self.read_call(store, id_)
+                    if kept is not None:
+                        same(
+                            kept.settings,
+                            call.settings,
+                            f"settings of call {id_} without {len(gone)} sessions",
+                        )
+            add(store, ALICE, said("again"), call=_call("again", ALICE, "Now: 11:00:00."))
+            same(store.stats().calls, 9, "calls after two sessions were forgotten")
+
     def test_a_session_of_calls_alone(self) -> None:
         """It can be forgotten, though nothing was said in it."""
         with self.opened() as store:

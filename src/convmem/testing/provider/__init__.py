@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from convmem.testing.provider.acting import call_or_echo
 from convmem.testing.provider.desk import Hold
-from convmem.testing.provider.dialect import DIALECTS, Dialect, DialectName, ReasoningRule
+from convmem.testing.provider.dialect import Dialect, DialectName, ReasoningRule
 from convmem.testing.provider.fault import Fault
 from convmem.testing.provider.legality import problems
 from convmem.testing.provider.received import ReceivedRequest, Served
 from convmem.testing.provider.reply import EmbeddingReply, Reply, ToolCall, echo
 from convmem.testing.provider.script import Responder
 from convmem.testing.provider.server import LocalProvider
+from convmem.testing.provider.vendors import DIALECTS, dialect_of
 
 __all__ = [
     "DIALECTS",
@@ -25,6 +27,8 @@ __all__ = [
     "Responder",
     "Served",
     "ToolCall",
+    "call_or_echo",
+    "dialect_of",
     "echo",
     "problems",
 ]

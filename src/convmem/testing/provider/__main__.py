@@ -1,4 +1,4 @@
-"""Serve a local provider that echoes, until interrupted: `python -m convmem.testing.provider`."""
+"""Serve a local provider that echoes and calls tools: `python -m convmem.testing.provider`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from convmem.testing.provider import LocalProvider
-from convmem.testing.provider.dialect import DIALECTS
+from convmem.testing.provider import DIALECTS, LocalProvider, call_or_echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,11 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the base URL and serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="python -m convmem.testing.provider",
-        description="A local OpenAI-compatible provider that echoes the newest user message.",
+        description=(
+            "A local OpenAI-compatible provider. It echoes the newest user message; one with the name of an "
+            "offered tool in it, or a word of the name, calls the tool, and results of tools are echoed too."
+        ),
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--dialect", choices=sorted(DIALECTS), default="openai", help="whose rules")
+    parser.add_argument(
+        "--dialect", choices=sorted(DIALECTS), help="whose rules; by default those of the model asked for"
+    )
+    parser.add_argument(
+        "--context-limit", type=int, help="how many tokens a model takes; by default there is no limit"
+    )
     parser.add_argument("--lenient", action="store_true", help="answer illegal requests too")
     options = parser.parse_args(arguments)
     ended = threading.Event()
@@ -35,8 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     provider = LocalProvider(
-        strict=not options.lenient, dialect=options.dialect, host=options.host, port=options.port
+        strict=not options.lenient,
+        dialect=options.dialect,
+        context_limit=options.context_limit,
+        host=options.host,
+        port=options.port,
     )
+    provider.default = call_or_echo
     with provider:
         sys.stdout.write(f"{provider.base_url}\n")
         sys.stdout.flush()

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from convmem.testing.provider.answer import Answer, faulty_json, faulty_stream, json_answer, stream_answer
 from convmem.testing.provider.completion import Call, chunks, completion
-from convmem.testing.provider.endpoint import body_refusal, deployment_of, illegal, path_pattern
-from convmem.testing.provider.legality import TEMPLATE, problems
+from convmem.testing.provider.endpoint import (
+    body_refusal,
+    deployment_of,
+    illegal,
+    path_pattern,
+    refused,
+)
+from convmem.testing.provider.legality import chat_problems
+from convmem.testing.provider.overflow import overflow
 from convmem.testing.provider.script import decide
 from convmem.testing.provider.shapes import is_integer, is_object
 
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from convmem.testing.provider.script import Responder, Script
     from convmem.testing.provider.shapes import JsonObject
     from convmem.testing.provider.usage import PromptCache
+    from convmem.testing.provider.vendors import Rules
 
 __all__ = ["ChatEndpoint"]
 
@@ -38,13 +46,15 @@ class ChatEndpoint:
         self,
         script: Script,
         cache: PromptCache,
-        dialect: Dialect,
+        rules: Rules,
         *,
         strict: bool,
         reasoning: ReasoningRule | None,
+        context_limit: int | None,
     ) -> None:
         self._script = script
-        self._dialect = dialect
+        self._rules = rules
+        self._context_limit = context_limit
         self._strict = strict
         self._reasoning: ReasoningRule | None = reasoning
         self._cache = cache
@@ -55,22 +65,25 @@ class ChatEndpoint:
 
     def accept(self, request: ReceivedRequest) -> Callable[[], Answer]:
         """Check the request and take the next outcome from the script."""
-        refusal = body_refusal(request, self._dialect.name)
         body: JsonObject = request.fields
         deployment = deployment_of(request.path)
         if deployment is not None:
             body = {"model": deployment, **body}
-        if refusal is None and self._strict:
-            found = problems(body, self._dialect.name, reasoning=self._reasoning)
-            status = self._dialect.template_status if found and TEMPLATE in found[0] else 400
-            refusal = illegal(found, self._dialect.name, status=status) if found else None
+        dialect = self._rules.of(body.get("model"))
+        refusal = body_refusal(request, dialect.name) or self._refusal(body, dialect)
         if refusal is not None:
-            refused = refusal
-            return lambda: refused
-        return partial(self._answer, request, self._call(request, body), self._script.take())
+            return lambda: refusal
+        return partial(self._answer, request, self._call(request, body, dialect), self._script.take())
 
-    def _call(self, request: ReceivedRequest, body: JsonObject) -> Call:
-        prompt, cached = self._cache.take(body)
+    def _refusal(self, body: JsonObject, dialect: Dialect) -> Answer | None:
+        """Say no to what is illegal, then to what is too long."""
+        if self._strict and (found := chat_problems(body, dialect, self._reasoning or dialect.reasoning)):
+            return illegal(found, dialect)
+        too_long = None if self._context_limit is None else overflow(body, dialect, self._context_limit)
+        return None if too_long is None else refused(too_long, dialect)
+
+    def _call(self, request: ReceivedRequest, body: JsonObject, dialect: Dialect) -> Call:
+        prompt, cached = self._cache.take(body, dialect)
         n = body.get("n")
         options = body.get("stream_options")
         return Call(
@@ -80,7 +93,8 @@ class ChatEndpoint:
             prompt_tokens=prompt,
             cached_tokens=cached,
             include_usage=is_object(options) and options.get("include_usage") is True,
-            dialect=self._dialect,
+            split_reasoning=body.get("reasoning_split") is True,
+            dialect=dialect,
         )
 
     def _answer(self, request: ReceivedRequest, call: Call, outcome: Reply | Fault | Responder) -> Answer:
@@ -89,7 +103,7 @@ class ChatEndpoint:
         if fault is None:
             return whole
         break_off = faulty_stream if request.stream else faulty_json
-        return break_off(fault, whole, self._dialect.name)
+        return break_off(fault, whole, call.dialect.name)
 
 
 def _render(reply: Reply, call: Call, *, stream: bool) -> Answer:

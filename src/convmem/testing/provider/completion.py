@@ -10,9 +10,9 @@ from convmem.testing.provider.shapes import pieces
 from convmem.testing.provider.usage import count_tokens, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from convmem.testing.provider.dialect import Dialect
+    from convmem.testing.provider.dialect import Dialect, ReasoningForm
     from convmem.testing.provider.reply import Reply, ToolCall
 
 __all__ = ["Call", "chunks", "completion"]
@@ -31,6 +31,8 @@ class Call:
         prompt_tokens: the tokens of the prompt.
         cached_tokens: how many of them came from the prompt cache.
         include_usage: whether a stream ends with the usage.
+        split_reasoning: whether the request asks for reasoning apart from the text (`reasoning_split`).
+        dialect: whose rules the reply follows.
     """
 
     number: int
@@ -39,6 +41,7 @@ class Call:
     prompt_tokens: int
     cached_tokens: int
     include_usage: bool
+    split_reasoning: bool
     dialect: Dialect
 
 
@@ -47,7 +50,7 @@ def completion(reply: Reply, call: Call) -> dict[str, Any]:
     choices = [
         {
             "index": index,
-            "message": _message(part, tools, call.dialect),
+            "message": _message(part, tools, call),
             "logprobs": None,
             "finish_reason": part.finish,
         }
@@ -65,8 +68,7 @@ def chunks(reply: Reply, call: Call) -> Iterator[dict[str, Any]]:
     envelope = _envelope(call, "chat.completion.chunk")
     blank: dict[str, Any] = {"usage": None} if call.include_usage else {}
     streams = [
-        _choice_chunks(index, part, tools, call.dialect)
-        for index, (part, tools) in enumerate(_choices(reply, call))
+        _choice_chunks(index, part, tools, call) for index, (part, tools) in enumerate(_choices(reply, call))
     ]
     for step in zip_longest(*streams):
         for choice in step:
@@ -110,40 +112,85 @@ def _envelope(call: Call, kind: str) -> dict[str, Any]:
     }
 
 
-def _message(part: Reply, tools: list[dict[str, Any]], dialect: Dialect) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": part.text}
-    if dialect.name == "openai":
+def _message(part: Reply, tools: list[dict[str, Any]], call: Call) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": _content(part, call)}
+    if message["content"] is None and "null" not in call.dialect.beside_calls and tools:
+        # What a provider says it takes back: what stands for no content is its own.
+        message["content"] = ""
+        if "empty" not in call.dialect.beside_calls:
+            del message["content"]
+    if call.dialect.name == "openai":
         message |= {"refusal": part.refusal, "annotations": []}
     elif part.refusal is not None:
         message["refusal"] = part.refusal
     if part.reasoning_content is not None:
-        message[dialect.reasoning_field] = part.reasoning_content
+        message |= _thought(part.reasoning_content, call)
+    if part.audio is not None:
+        message["audio"] = dict(part.audio)
     if tools:
         message["tool_calls"] = tools
     return {**message, **part.extra}
 
 
+def _content(part: Reply, call: Call) -> object:
+    """The content, with the reasoning where the dialect has it there."""
+    if part.reasoning_content is None or (form := _form(call)) == "field":
+        return part.text
+    if form == "parts":
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": part.reasoning_content}]}
+        return [thinking, *([{"type": "text", "text": part.text}] if part.text else [])]
+    return "".join(_think(part))
+
+
+def _form(call: Call) -> ReasoningForm:
+    """Where this reply carries its reasoning; MiniMax's newer models have a field for it."""
+    form = call.dialect.reasoning_form
+    apart = call.split_reasoning or "m3.1" in call.model.lower()
+    return "field" if form == "think" and apart else form
+
+
+def _think(part: Reply) -> Iterator[str]:
+    """The text with the reasoning in front; a model that is cut while it thinks does not close the tag."""
+    yield f"<think>\n{part.reasoning_content}"
+    if part.text or part.finish_reason != "length":
+        yield f"\n</think>\n\n{part.text or ''}"
+
+
+def _thought(text: str, call: Call) -> dict[str, Any]:
+    """The reasoning, or a piece of it, in fields of a message or of a delta; none where it is content."""
+    if _form(call) != "field":
+        return {}
+    details = {"reasoning_details": [{"type": "reasoning.text", "text": text}]} if text else {}
+    if call.split_reasoning and call.dialect.reasoning_form == "think":
+        return details
+    if call.dialect.name == "openrouter":
+        return {"reasoning": text, **details}
+    return {call.dialect.reasoning_field: text}
+
+
 def _choice_chunks(
-    index: int, part: Reply, tools: list[dict[str, Any]], dialect: Dialect
+    index: int, part: Reply, tools: list[dict[str, Any]], call: Call
 ) -> Iterator[dict[str, Any]]:
-    role = {"role": "assistant"} if dialect.repeated_role else {}
-    for delta in _deltas(part, tools, dialect):
+    role = {"role": "assistant"} if call.dialect.repeated_role else {}
+    for delta in _deltas(part, tools, call):
         yield {"index": index, "delta": {**role, **delta}, "logprobs": None, "finish_reason": None}
     yield {"index": index, "delta": role, "logprobs": None, "finish_reason": part.finish}
 
 
-def _deltas(part: Reply, tools: list[dict[str, Any]], dialect: Dialect) -> Iterator[dict[str, Any]]:
-    thought = dialect.reasoning_field
-    opening: dict[str, Any] = {"role": "assistant", "content": None if part.text is None else ""}
+def _deltas(part: Reply, tools: list[dict[str, Any]], call: Call) -> Iterator[dict[str, Any]]:
+    dialect = call.dialect
+    quiet = part.text is None
+    opening: dict[str, Any] = {"role": "assistant", "content": None if quiet else ""}
+    if quiet and tools and "null" not in dialect.beside_calls:
+        opening["content"] = ""
     if part.reasoning_content is not None:
-        opening |= {"content": None, thought: ""}
+        opening |= {"content": None, **_thought("", call)}
     yield {**opening, **part.extra}
-    for piece in pieces(part.reasoning_content or "", part.chunk_size):
-        yield {"content": None, thought: piece}
-    for piece in pieces(part.text or "", part.chunk_size):
-        yield {"content": piece}
+    yield from _text_deltas(part, call)
     for piece in pieces(part.refusal or "", part.chunk_size):
         yield {"refusal": piece}
+    if part.audio is not None:
+        yield from _audio_deltas(part.audio, part.chunk_size)
     for serial, tool in enumerate(tools):
         index = 0 if dialect.one_call_index else serial
         if dialect.whole_calls:
@@ -154,6 +201,32 @@ def _deltas(part: Reply, tools: list[dict[str, Any]], dialect: Dialect) -> Itera
         yield {"tool_calls": [{"index": index, **tool, kind: {**tool[kind], key: ""}}]}
         for piece in pieces(tool[kind][key], part.chunk_size):
             yield {"tool_calls": [{"index": index, kind: {key: piece}}]}
+
+
+def _text_deltas(part: Reply, call: Call) -> Iterator[dict[str, Any]]:
+    """The pieces of the reasoning and of the text."""
+    thought, form = part.reasoning_content or "", _form(call)
+    if part.reasoning_content is not None and form == "think":
+        for piece in pieces("".join(_think(part)), part.chunk_size):
+            yield {"content": piece}
+        return
+    for piece in pieces(thought, part.chunk_size):
+        if form == "parts":
+            yield {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": piece}]}]}
+        else:
+            yield {"content": None, **_thought(piece, call)}
+    for piece in pieces(part.text or "", part.chunk_size):
+        yield {"content": piece}
+
+
+def _audio_deltas(audio: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    """A spoken reply: its id, the words and the sound in pieces, when it expires."""
+    yield {"audio": {"id": audio["id"]}}
+    for piece in pieces(str(audio["transcript"]), size):
+        yield {"audio": {"transcript": piece}}
+    for piece in pieces(str(audio["data"]), 4_096):
+        yield {"audio": {"data": piece}}
+    yield {"audio": {"expires_at": audio["expires_at"]}}
 
 
 def _timings(usage: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -171,6 +244,7 @@ def _usage(reply: Reply, call: Call) -> dict[str, Any]:
     for part in reply.parts(call.n):
         reasoning += count_tokens(part.reasoning_content or "")
         spoken += count_tokens(part.content or "") + count_tokens(part.refusal or "")
+        spoken += count_tokens(str(part.audio["transcript"])) if part.audio is not None else 0
         spoken += sum(count_tokens(tool.name + tool.payload) for tool in part.tool_calls)
     return usage_of(
         prompt=call.prompt_tokens,

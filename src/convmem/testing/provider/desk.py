@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from types import TracebackType
 
-    from convmem.testing.provider.dialect import DialectName
     from convmem.testing.provider.endpoint import Endpoint
+    from convmem.testing.provider.vendors import Rules
 
 __all__ = ["Desk", "Hold"]
 
@@ -53,11 +53,9 @@ class Desk:
     both happen in the same order, and never while an answer is made or sent.
     """
 
-    def __init__(
-        self, endpoints: Sequence[Endpoint], dialect: DialectName, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], rules: Rules, clock: Callable[[], float]) -> None:
         self._endpoints = tuple(endpoints)
-        self._dialect: DialectName = dialect
+        self._rules = rules
         self._clock = clock
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -105,7 +103,7 @@ class Desk:
             make = self._accept(request, endpoint)
             self._requests.append(request)
             self._changed.notify_all()
-        answer = self._make(make)
+        answer = self._make(make, request)
         return request, answer if self._wait_for_release(request.endpoint) else None
 
     def pause(self, seconds: float) -> bool:
@@ -149,28 +147,28 @@ class Desk:
 
     def _accept(self, request: ReceivedRequest, endpoint: Endpoint | None) -> Callable[[], Answer]:
         """Refuse what no endpoint should see, and let the endpoint take the rest."""
+        dialect = self._rules.of(request.fields.get("model")).name
         if endpoint is None:
             message = f"Invalid URL ({request.method} {request.path})"
-            refusal = error_answer(404, message, self._dialect)
+            refusal = error_answer(404, message, dialect)
         elif request.method != endpoint.method:
             message = f"Not allowed to {request.method} on {request.path}"
-            refusal = error_answer(405, message, self._dialect, headers={"allow": endpoint.method})
+            refusal = error_answer(405, message, dialect, headers={"allow": endpoint.method})
         elif not _is_authorized(request):
-            refusal = error_answer(401, "You didn't provide an API key.", self._dialect)
+            refusal = error_answer(401, "You didn't provide an API key.", dialect)
         else:
             return endpoint.accept(request)
         return lambda: refusal
 
-    def _make(self, make: Callable[[], Answer]) -> Answer:
+    def _make(self, make: Callable[[], Answer], request: ReceivedRequest) -> Answer:
         """Make an answer; a responder of the user's that raises is told to the client, who must not retry."""
         try:
             return make()
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             message = f"the responder raised {type(error).__name__}: {error}"
             headers = {"x-should-retry": "false"}
-            return error_answer(
-                500, message, self._dialect, headers=headers, error={"code": "responder_raised"}
-            )
+            dialect = self._rules.of(request.fields.get("model")).name
+            return error_answer(500, message, dialect, headers=headers, error={"code": "responder_raised"})
 
     def _wait_for_release(self, endpoint: str | None) -> bool:
         with self._changed:

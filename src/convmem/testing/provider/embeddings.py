@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convmem.testing.provider.answer import Answer, faulty_json, json_answer
 from convmem.testing.provider.endpoint import body_refusal, deployment_of, illegal, path_pattern
 from convmem.testing.provider.fault import Fault
+from convmem.testing.provider.problem import Problem
 from convmem.testing.provider.reply import EmbeddingReply
 from convmem.testing.provider.shapes import JsonObject, encode, is_array, is_integer
 from convmem.testing.provider.usage import count_tokens
@@ -17,8 +18,9 @@ from convmem.testing.provider.vectors import as_base64, unit_vector
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from convmem.testing.provider.dialect import DialectName
+    from convmem.testing.provider.dialect import Dialect
     from convmem.testing.provider.received import ReceivedRequest
+    from convmem.testing.provider.vendors import Rules
 
 __all__ = ["EmbeddingsEndpoint", "embedding_problems"]
 
@@ -37,9 +39,9 @@ class EmbeddingsEndpoint:
     name = "embeddings"
     method = "POST"
 
-    def __init__(self, dialect: DialectName, *, strict: bool, dim: int, seed: int) -> None:
+    def __init__(self, rules: Rules, *, strict: bool, dim: int, seed: int) -> None:
         self.scripted: deque[EmbeddingReply | Fault] = deque()
-        self._dialect: DialectName = dialect
+        self._rules = rules
         self._strict = strict
         self._dim = dim
         self._seed = seed
@@ -50,24 +52,23 @@ class EmbeddingsEndpoint:
 
     def accept(self, request: ReceivedRequest) -> Callable[[], Answer]:
         """Check the request and take the next outcome from the script."""
-        refusal = body_refusal(request, self._dialect)
         body: JsonObject = request.fields
         deployment = deployment_of(request.path)
         if deployment is not None:
             body = {"model": deployment, **body}
-        if refusal is None and self._strict:
-            found = embedding_problems(body)
-            refusal = illegal(found, self._dialect) if found else None
+        dialect = self._rules.of(body.get("model"))
+        refusal = body_refusal(request, dialect.name)
+        if refusal is None and self._strict and (found := embedding_problems(body)):
+            refusal = illegal(found, dialect)
         if refusal is not None:
-            refused = refusal
-            return lambda: refused
+            return lambda: refusal
         outcome = self.scripted.popleft() if self.scripted else EmbeddingReply()
-        return partial(self._answer, body, outcome)
+        return partial(self._answer, body, outcome, dialect)
 
-    def _answer(self, body: JsonObject, outcome: EmbeddingReply | Fault) -> Answer:
+    def _answer(self, body: JsonObject, outcome: EmbeddingReply | Fault, dialect: Dialect) -> Answer:
         reply = EmbeddingReply() if isinstance(outcome, Fault) else outcome
         whole = json_answer(self._embed(body, reply), headers=reply.headers, delay_s=reply.delay_s)
-        return faulty_json(outcome, whole, self._dialect) if isinstance(outcome, Fault) else whole
+        return faulty_json(outcome, whole, dialect.name) if isinstance(outcome, Fault) else whole
 
     def _embed(self, body: JsonObject, reply: EmbeddingReply) -> dict[str, Any]:
         texts = _texts(body.get("input"))
@@ -87,35 +88,35 @@ class EmbeddingsEndpoint:
         return {"object": "list", "data": data, "model": str(body.get("model", "")), "usage": usage}
 
 
-def embedding_problems(body: JsonObject) -> list[str]:
-    """Say everything that is wrong with the body of an embeddings request; empty when it is legal."""
-    found = [f"{name}: unrecognized request argument" for name in body if name not in _FIELDS]
+def embedding_problems(body: JsonObject) -> list[Problem]:
+    """Find everything that is wrong with the body of an embeddings request."""
+    found = [Problem(name, "unrecognized request argument") for name in body if name not in _FIELDS]
     if not isinstance(body.get("model"), str) or not body["model"]:
-        found.append("model: you must provide a model parameter, a non-empty string")
+        found.append(Problem("model", "you must provide a model parameter, a non-empty string"))
     if "encoding_format" in body and body["encoding_format"] not in {"base64", "float"}:
-        found.append("encoding_format: expected base64 or float")
+        found.append(Problem("encoding_format", "expected base64 or float"))
     dimensions = body.get("dimensions", 1)
     if not is_integer(dimensions) or dimensions < 1:
-        found.append("dimensions: expected an integer of at least 1")
+        found.append(Problem("dimensions", "expected an integer of at least 1"))
     return [*found, *_input_problems(body.get("input"))]
 
 
-def _input_problems(value: object) -> Iterator[str]:
+def _input_problems(value: object) -> Iterator[Problem]:
     if isinstance(value, str):
         if not value:
-            yield "input: must not be empty"
+            yield Problem("input", "must not be empty")
         return
     if not is_array(value) or not value:
-        yield "input: expected a string, or a non-empty array of strings or token ids"
+        yield Problem("input", "expected a string, or a non-empty array of strings or token ids")
         return
     if all(is_integer(item) for item in value):
         return
     if len(value) > _LARGEST_BATCH:
-        yield f"input: at most {_LARGEST_BATCH} inputs are taken at once, got {len(value)}"
+        yield Problem("input", f"at most {_LARGEST_BATCH} inputs are taken at once, got {len(value)}")
     for index, item in enumerate(value):
         tokens = is_array(item) and item and all(is_integer(token) for token in item)
         if not tokens and not (isinstance(item, str) and item):
-            yield f"input[{index}]: expected a non-empty string or array of token ids"
+            yield Problem(f"input[{index}]", "expected a non-empty string or array of token ids")
 
 
 def _texts(value: object) -> list[str]:

@@ -8,14 +8,17 @@ from urllib.parse import unquote
 
 from convmem.testing.provider.answer import Answer, error_answer
 from convmem.testing.provider.shapes import is_object
+from convmem.testing.provider.wording import refusal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from convmem.testing.provider.dialect import DialectName
+    from convmem.testing.provider.dialect import Dialect, DialectName
+    from convmem.testing.provider.problem import Problem
     from convmem.testing.provider.received import ReceivedRequest
+    from convmem.testing.provider.wording import Refusal
 
-__all__ = ["Endpoint", "body_refusal", "deployment_of", "illegal", "path_pattern"]
+__all__ = ["Endpoint", "body_refusal", "deployment_of", "illegal", "path_pattern", "refused"]
 
 # OpenAI and most others; DeepSeek's beta; Azure, new and old. DeepSeek also answers without any prefix.
 _PREFIX = r"(?:/v1|/beta|/openai(?:/v1|/deployments/(?P<deployment>[^/]+))?)?"
@@ -58,10 +61,14 @@ def deployment_of(path: str) -> str | None:
     return unquote(match[1]) if match else None
 
 
-def illegal(problems: list[str], dialect: DialectName, *, status: int = 400) -> Answer:
-    """Refuse a request; where the dialect's errors have a `param`, it is the place of the first problem."""
-    place = problems[0].partition(":")[0]
-    return error_answer(status, "; ".join(problems), dialect, error={"param": place})
+def illegal(problems: Sequence[Problem], dialect: Dialect) -> Answer:
+    """Refuse a request for what is wrong with it, as its vendor does."""
+    return refused(refusal_of(problems, dialect), dialect)
+
+
+def refused(refusal: Refusal, dialect: Dialect) -> Answer:
+    """Answer with a refusal, in the dialect's shape."""
+    return error_answer(refusal.status, refusal.text, dialect.name, error=refusal.error)
 
 
 def body_refusal(request: ReceivedRequest, dialect: DialectName) -> Answer | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from convmem.testing.provider.dialect import DIALECTS
+from convmem.testing.provider.vendors import DIALECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from convmem.testing.provider.dialect import DialectName
+    from convmem.testing.provider.dialect import DialectName, ErrorShape
 
 __all__ = ["error_body"]
 
@@ -53,6 +53,40 @@ _LLAMA_CPP_TYPES = {
 }
 _OLLAMA_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 _VLLM_TYPES = {400: "BadRequestError", 404: "NotFoundError"}
+_GLM_CODES = {400: "1214", 401: "1000", 402: "1113", 404: "1211", 429: "1302", 500: "500", 503: "1305"}
+_KIMI_TYPES = {
+    401: "invalid_authentication_error",
+    403: "permission_denied_error",
+    404: "resource_not_found_error",
+    429: "rate_limit_reached_error",
+    500: "server_error",
+    503: "engine_overloaded_error",
+}
+_MINIMAX_TYPES = {401: "authorized_error", 402: "insufficient_balance_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "api_error",
+    529: "overloaded_error",
+}
+_DOUBAO = {
+    400: ("InvalidParameter", "BadRequest"),
+    401: ("AuthenticationError", "Unauthorized"),
+    403: ("AccountOverdueError", "Forbidden"),
+    404: ("ModelNotOpen", "NotFound"),
+    429: ("RateLimitExceeded", "TooManyRequests"),
+}
+_QWEN_CODES = {400: "invalid_parameter_error", 401: "invalid_api_key", 404: "model_not_found"}
+_XAI_CODES = {
+    400: "Client specified an invalid argument",
+    401: "Unauthenticated: Bad credentials",
+    404: "Some requested entity was not found",
+    429: "Some resource has been exhausted",
+}
+_SILICONFLOW_CODES = {400: 20015, 403: 30001, 429: 50603, 503: 50505}
 
 
 def error_body(
@@ -83,6 +117,8 @@ def error_body(
         }
     if shape == "nvidia":
         return _nvidia(status, text)
+    if shape in _BODIES:
+        return _BODIES[shape](status, text, given)
     fields: dict[str, Any] = {"message": text, "type": kind, "param": None, "code": code}
     if shape == "vllm":
         fields |= {"type": _VLLM_TYPES.get(status, "InternalServerError"), "code": status}
@@ -98,3 +134,90 @@ def _nvidia(status: int, text: str) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
     kind = f"urn:inference-service:problem-details:{phrase.lower().replace(' ', '-')}"
     return {"type": kind, "title": phrase, "status": status, "detail": text}
+
+
+# The shapes of services that have one of their own: from the status, the text and what replaces its fields.
+
+
+def _anthropic(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    """As a gateway passes Anthropic's errors on to a client of OpenAI's."""
+    kind = _ANTHROPIC_TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": text, "type": kind, "param": None, "code": None, **given}}
+
+
+def _doubao(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    code, kind = _DOUBAO.get(status, ("InternalServiceError", "InternalServerError"))
+    said = f"{text} Request id: 02{status:030d}"
+    return {"error": {"code": code, "message": said, "param": "", "type": kind, **given}}
+
+
+def _glm(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"code": _GLM_CODES.get(status, str(status)), "message": text, **given}}
+
+
+def _groq(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    kind = _OPENAI_ERRORS.get(status, _OPENAI_ERRORS[400])[0]
+    return {"error": {"message": text, "type": kind, **given}}
+
+
+def _kimi(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    kind = _KIMI_TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": text, "type": kind, **given}}
+
+
+def _minimax(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    kind = _MINIMAX_TYPES.get(status, "bad_request_error" if status < 500 else "api_error")  # noqa: PLR2004
+    error = {"type": kind, "message": text, "http_code": str(status), **given}
+    return {"type": "error", "error": error, "request_id": "0" * 32}
+
+
+def _mistral(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    """One object without `error`; what its validator found stands in the message."""
+    detail = given.pop("detail", None)
+    message = text if detail is None else {"detail": [detail]}
+    kind = _OPENAI_ERRORS.get(status, _OPENAI_ERRORS[400])[0]
+    body = {"object": "error", "message": message, "type": kind, "param": None, "code": None}
+    return {**body, **given}
+
+
+def _openrouter(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {"error": {"message": text, "code": status, **given}, "user_id": "user_local"}
+
+
+def _qwen(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    kind = _OPENAI_ERRORS.get(status, _OPENAI_ERRORS[400])[0]
+    code = _QWEN_CODES.get(status, kind)
+    error = {"message": text, "type": kind, "param": None, "code": code, **given}
+    return {"error": error, "request_id": "0" * 32}
+
+
+def _siliconflow(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    """No `error` at all."""
+    return {"code": _SILICONFLOW_CODES.get(status, status), "message": text, "data": None, **given}
+
+
+def _together(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    kind = _OPENAI_ERRORS.get(status, _OPENAI_ERRORS[400])[0]
+    error = {"message": text, "type": kind, "param": None, "code": None, **given}
+    return {"id": "local", "error": error}
+
+
+def _xai(status: int, text: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The text itself is the `error`."""
+    return {"code": _XAI_CODES.get(status, "The service is currently unavailable"), "error": text, **given}
+
+
+_BODIES: Mapping[ErrorShape, Callable[[int, str, dict[str, Any]], dict[str, Any]]] = {
+    "anthropic": _anthropic,
+    "doubao": _doubao,
+    "glm": _glm,
+    "groq": _groq,
+    "kimi": _kimi,
+    "minimax": _minimax,
+    "mistral": _mistral,
+    "openrouter": _openrouter,
+    "qwen": _qwen,
+    "siliconflow": _siliconflow,
+    "together": _together,
+    "xai": _xai,
+}

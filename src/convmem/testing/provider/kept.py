@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from convmem.testing.provider.shapes import is_array, is_object
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,6 +42,7 @@ class Kept:
     def __init__(self) -> None:
         self._responses: dict[str, KeptResponse] = {}
         self._conversations: dict[str, list[dict[str, Any]]] = {}
+        self._items: dict[str, str | None] = {}
         self._lock = threading.Lock()
 
     def response(self, response_id: str) -> KeptResponse | None:
@@ -50,6 +53,7 @@ class Kept:
         """Keep a response."""
         with self._lock:
             self._responses[response_id] = kept
+            self._remember(kept.final.get("output"))
 
     def begin(self, conversation: str, items: Sequence[dict[str, Any]]) -> None:
         """Keep a new conversation."""
@@ -66,6 +70,25 @@ class Kept:
         """Add to a conversation."""
         with self._lock:
             self._conversations[conversation].extend(items)
+            self._remember(items)
+
+    def knows(self, item_id: str) -> bool:
+        """Whether an item with this id is kept."""
+        return item_id in self._items
+
+    def reasoning_of(self, item_id: str) -> str | None:
+        """The id of the reasoning item that an item with this id was said after."""
+        return self._items.get(item_id)
+
+    def _remember(self, items: object) -> None:
+        """Note which items there are, and after which reasoning each was said."""
+        thought: str | None = None
+        for item in items if is_array(items) else ():
+            item_id = item.get("id") if is_object(item) else None
+            if not is_object(item) or not isinstance(item_id, str):
+                continue
+            self._items[item_id] = thought
+            thought = item_id if item.get("type") == "reasoning" else None
 
     def look(self, response_id: str) -> dict[str, Any] | None:
         """A response as it is now."""

@@ -11,8 +11,8 @@ from convmem.testing.provider.endpoint import path_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from convmem.testing.provider.dialect import DialectName
     from convmem.testing.provider.received import ReceivedRequest
+    from convmem.testing.provider.vendors import Rules
 
 __all__ = ["ModelsEndpoint"]
 
@@ -25,8 +25,8 @@ class ModelsEndpoint:
     name = "models"
     method = "GET"
 
-    def __init__(self, dialect: DialectName, models: Sequence[str]) -> None:
-        self._dialect: DialectName = dialect
+    def __init__(self, rules: Rules, models: Sequence[str]) -> None:
+        self._rules = rules
         self._models = tuple(models)
 
     def matches(self, path: str) -> bool:
@@ -47,7 +47,9 @@ class ModelsEndpoint:
         if model in self._models:
             return json_answer(_describe(model))
         message = f"The model '{model}' does not exist"
-        return error_answer(404, message, self._dialect, error={"param": "model", "code": "model_not_found"})
+        dialect = self._rules.of(model)
+        error = {"param": "model", "code": "model_not_found"} if dialect.errors == "openai" else {}
+        return error_answer(404, message, dialect.name, error=error)
 
 
 def _describe(model: str) -> dict[str, Any]:

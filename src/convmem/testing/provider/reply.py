@@ -43,10 +43,13 @@ class Reply:
     """A successful chat reply; it goes out as JSON or as a stream, whichever the request asks for.
 
     Attributes:
-        content: the text; None is sent as null beside tool calls or a refusal, else as an empty string.
+        content: the text; None is sent as null beside a refusal or sound, beside tool calls as what the
+            dialect has for no content, else as an empty string.
         tool_calls: the calls, in order.
         refusal: the text of a refusal.
-        reasoning_content: DeepSeek's chain of thought, streamed before the text.
+        reasoning_content: the chain of thought, streamed before the text; it goes out under the name and in
+            the place that the dialect has for it.
+        audio: what a spoken reply says: `id`, `data`, `expires_at`, `transcript`.
         finish_reason: by default `tool_calls` when there are calls, else `stop`.
         usage: replaces the whole usage object; by default it is counted, see `usage.py`.
         choices: several replies to be sent as choices 0, 1 and so on, whatever `n` the request has. Of each
@@ -67,6 +70,7 @@ class Reply:
     tool_calls: Sequence[ToolCall] = ()
     refusal: str | None = None
     reasoning_content: str | None = None
+    audio: Mapping[str, Any] | None = None
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     choices: Sequence[Reply] | None = None
@@ -89,6 +93,7 @@ class Reply:
             self.content,
             self.refusal,
             self.reasoning_content,
+            self.audio,
             self.finish_reason,
             self.tool_calls or None,
         )
@@ -96,6 +101,27 @@ class Reply:
             raise ValueError(
                 "a Reply has either choices or a message of its own; put the message into choices"
             )
+
+    @classmethod
+    def cut_while_thinking(cls, reasoning: str) -> Reply:
+        """Make a reply that `max_tokens` cut before the model had said anything: reasoning and no content."""
+        return cls("", reasoning_content=reasoning, finish_reason="length")
+
+    @classmethod
+    def empty(cls) -> Reply:
+        """Make a reply without content that ends by itself, as DeepSeek's JSON mode has them."""
+        return cls("")
+
+    @classmethod
+    def spoken(cls, transcript: str, *, data: str = "UklGRg==") -> Reply:
+        """Make a spoken reply: no content, the words are the transcript of `message.audio`.
+
+        Args:
+            transcript: what is said.
+            data: the sound in base64.
+        """
+        audio = {"id": "audio_local", "data": data, "expires_at": 1_700_003_600, "transcript": transcript}
+        return cls(audio=audio)
 
     @property
     def finish(self) -> str:
@@ -105,7 +131,7 @@ class Reply:
     @property
     def text(self) -> str | None:
         """The content on the wire."""
-        if self.content is None and not self.tool_calls and self.refusal is None:
+        if self.content is None and not self.tool_calls and self.refusal is None and self.audio is None:
             return ""
         return self.content
 

@@ -132,7 +132,9 @@ def _output(reply: Reply, call: ResponseCall, status: str) -> list[dict[str, Any
         summary = [{"type": "summary_text", "text": part.reasoning_content}]
         items.append({"id": f"rs_{call.number:06d}", "type": "reasoning", "summary": summary})
     content: list[dict[str, Any]] = []
-    if part.text is not None:
+    # A reply that was cut while the model thought has no message, only reasoning.
+    cut = not part.text and part.finish_reason == "length" and part.reasoning_content is not None
+    if part.text is not None and not cut:
         content.append({"type": "output_text", "text": part.text, "annotations": [], "logprobs": []})
     if part.refusal is not None:
         content.append({"type": "refusal", "refusal": part.refusal})

@@ -13,8 +13,9 @@ from convmem.testing.provider.answer import (
     json_answer,
     typed_stream,
 )
-from convmem.testing.provider.endpoint import body_refusal, illegal, path_pattern
+from convmem.testing.provider.endpoint import body_refusal, illegal, path_pattern, refused
 from convmem.testing.provider.kept import KeptResponse
+from convmem.testing.provider.overflow import overflow, request_tokens
 from convmem.testing.provider.received import items_of
 from convmem.testing.provider.response import ResponseCall, events, failed, response, running
 from convmem.testing.provider.response_legality import context_problems, response_problems
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from convmem.testing.provider.script import Responder, Script
     from convmem.testing.provider.shapes import JsonObject
     from convmem.testing.provider.usage import PromptCache
+    from convmem.testing.provider.vendors import Rules
 
 __all__ = ["CancelEndpoint", "ConversationsEndpoint", "ResponsesEndpoint", "RetrieveEndpoint"]
 
@@ -53,13 +55,21 @@ class ResponsesEndpoint:
     method = "POST"
 
     def __init__(
-        self, script: Script, cache: PromptCache, kept: Kept, dialect: Dialect, *, strict: bool
+        self,
+        script: Script,
+        cache: PromptCache,
+        kept: Kept,
+        rules: Rules,
+        *,
+        strict: bool,
+        context_limit: int | None,
     ) -> None:
         self._script = script
         self._cache = cache
         self._kept = kept
-        self._dialect = dialect
+        self._rules = rules
         self._strict = strict
+        self._context_limit = context_limit
 
     def matches(self, path: str) -> bool:
         """Say whether this is the path at which responses are created."""
@@ -68,19 +78,31 @@ class ResponsesEndpoint:
     def accept(self, request: ReceivedRequest) -> Callable[[], Answer]:
         """Check the request and take the next outcome from the script."""
         body = request.fields
-        refusal = body_refusal(request, self._dialect.name)
+        dialect = self._rules.of(body.get("model"))
+        refusal = body_refusal(request, dialect.name)
         if refusal is None and self._strict and (found := response_problems(body)):
-            refusal = illegal(found, self._dialect.name)
+            refusal = illegal(found, dialect)
         before = self._before(body) if refusal is None else []
         if before is None:
-            refusal, before = self._unknown(body), []
+            refusal, before = self._unknown(body, dialect), []
         items = [*before, *items_of(body)]
-        if refusal is None and self._strict and (found := context_problems(items, len(before))):
-            refusal = illegal(found, self._dialect.name)
+        refusal = refusal or self._refusal(body, items, len(before), dialect)
         if refusal is not None:
-            refused = refusal
-            return lambda: refused
-        return partial(self._answer, request, items, self._call(request, items), self._script.take())
+            return lambda: refusal
+        call = self._call(request, items, dialect)
+        return partial(self._answer, request, items, call, self._script.take(), dialect)
+
+    def _refusal(
+        self, body: JsonObject, items: Sequence[dict[str, Any]], before: int, dialect: Dialect
+    ) -> Answer | None:
+        """Say no to items that do not belong together, then to what is too long."""
+        if self._strict and (found := context_problems(items, before, self._kept)):
+            return illegal(found, dialect)
+        if self._context_limit is None:
+            return None
+        kept = request_tokens({"input": items[:before]})
+        too_long = overflow(body, dialect, self._context_limit, kept=kept)
+        return None if too_long is None else refused(too_long, dialect)
 
     def _before(self, body: JsonObject) -> list[dict[str, Any]] | None:
         """What the provider kept of the conversation; None when it does not know it."""
@@ -90,7 +112,7 @@ class ResponsesEndpoint:
             return None if known is None else list(known.items)
         return [] if conversation is None else self._kept.conversation(conversation)
 
-    def _unknown(self, body: JsonObject) -> Answer:
+    def _unknown(self, body: JsonObject, dialect: Dialect) -> Answer:
         previous = body.get("previous_response_id")
         if isinstance(previous, str):
             message, code = (
@@ -98,15 +120,15 @@ class ResponsesEndpoint:
                 "previous_response_not_found",
             )
             error = {"param": "previous_response_id", "code": code}
-            return error_answer(400, message, self._dialect.name, error=error)
+            return error_answer(400, message, dialect.name, error=error)
         message = f"Conversation with id '{_conversation_id(body)}' not found."
-        return error_answer(404, message, self._dialect.name, error={"param": "conversation"})
+        return error_answer(404, message, dialect.name, error={"param": "conversation"})
 
-    def _call(self, request: ReceivedRequest, items: Sequence[JsonObject]) -> ResponseCall:
+    def _call(self, request: ReceivedRequest, items: Sequence[JsonObject], dialect: Dialect) -> ResponseCall:
         body = request.fields
         seen = [{"role": "system", "content": body.get("instructions")}, *items]
         prompt, cached = self._cache.take(
-            {"model": body.get("model"), "tools": body.get("tools"), "messages": seen}
+            {"model": body.get("model"), "tools": body.get("tools"), "messages": seen}, dialect
         )
         return ResponseCall(
             number=request.n,
@@ -122,12 +144,13 @@ class ResponsesEndpoint:
         items: list[dict[str, Any]],
         call: ResponseCall,
         outcome: Reply | Fault | Responder,
+        dialect: Dialect,
     ) -> Answer:
         reply, fault = decide(outcome, request)
         waits = call.body.get("background") is True
         if fault is not None and not waits:
             break_off = faulty_stream if request.stream else faulty_json
-            return break_off(fault, self._whole(reply, call, stream=request.stream), self._dialect.name)
+            return break_off(fault, self._whole(reply, call, stream=request.stream), dialect.name)
         self._keep(reply, fault, call, items)
         if waits and not request.stream:
             return json_answer(running(call, "queued"), headers=reply.headers, delay_s=reply.delay_s)
@@ -168,9 +191,9 @@ class RetrieveEndpoint:
     name = "responses"
     method = "GET"
 
-    def __init__(self, kept: Kept, dialect: Dialect) -> None:
+    def __init__(self, kept: Kept, rules: Rules) -> None:
         self._kept = kept
-        self._dialect = dialect
+        self._dialect = rules.of(None)
 
     def matches(self, path: str) -> bool:
         """Say whether this is the path of one response."""
@@ -196,9 +219,9 @@ class CancelEndpoint:
     name = "responses"
     method = "POST"
 
-    def __init__(self, kept: Kept, dialect: Dialect) -> None:
+    def __init__(self, kept: Kept, rules: Rules) -> None:
         self._kept = kept
-        self._dialect = dialect
+        self._dialect = rules.of(None)
 
     def matches(self, path: str) -> bool:
         """Say whether this is the path at which one response is cancelled."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 
 from convmem.testing.provider.chat import ChatEndpoint
 from convmem.testing.provider.desk import Desk, Hold
-from convmem.testing.provider.dialect import DIALECTS, DialectName, ReasoningRule
 from convmem.testing.provider.embeddings import EmbeddingsEndpoint
 from convmem.testing.provider.kept import Kept
 from convmem.testing.provider.models import ModelsEndpoint
@@ -21,11 +20,13 @@ from convmem.testing.provider.responses import (
 from convmem.testing.provider.script import Script
 from convmem.testing.provider.transport import Listener
 from convmem.testing.provider.usage import PromptCache
+from convmem.testing.provider.vendors import DIALECTS, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from convmem.testing.provider.dialect import DialectName, ReasoningRule
     from convmem.testing.provider.fault import Fault
     from convmem.testing.provider.received import ReceivedRequest, Served
     from convmem.testing.provider.reply import EmbeddingReply, Reply
@@ -33,12 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalProvider"]
 
-_MODELS: dict[DialectName, tuple[str, ...]] = {
+_MODELS: Mapping[str | None, tuple[str, ...]] = {
+    None: ("gpt-6-luna", "gpt-6-sol", "text-embedding-3-small"),
+    "anthropic": ("claude-sonnet-5-5",),
     "deepseek": ("deepseek-flash", "deepseek-v4-pro"),
     "deepseek-r1": ("deepseek-reasoner",),
     "deepseek-v3.2": ("deepseek-chat", "deepseek-reasoner"),
+    "doubao": ("doubao-seed-2-1-pro-260915",),
     "gemini": ("models/gemini-3.8-flash",),
+    "glm": ("glm-5.3",),
+    "groq": ("openai/gpt-oss-120b",),
+    "kimi": ("kimi-k3",),
+    "minimax": ("MiniMax-M3",),
+    "mistral": ("mistral-large-4",),
     "openai": ("gpt-6-luna", "gpt-6-sol", "text-embedding-3-small"),
+    "qwen": ("qwen3.8-max",),
+    "xai": ("grok-4.7",),
 }
 
 
@@ -59,17 +70,23 @@ class LocalProvider:
     Chat Completions and Responses take their replies from one script. Responses are kept, so that they can
     be retrieved, polled, cancelled and continued by `previous_response_id`; conversations are kept too.
 
-    Illegal requests are answered 400, with the places of what is wrong in the message, and take nothing
-    from the script. Requests without authorization are answered 401: a bearer token, or the header
-    `api-key` on Azure's paths. The prompt cache is simulated: `cached_tokens` counts how much of a prompt
-    was the start of an earlier one (see `usage.py`). All methods may be called from any thread.
+    Illegal requests are refused with the status, the body and the words of the vendor, and take nothing
+    from the script; where a vendor's words are not known, the message names the places of all that is
+    wrong. Requests without authorization are answered 401: a bearer token, or the header `api-key` on
+    Azure's paths. The prompt cache is simulated: `cached_tokens` counts how much of a prompt was the start
+    of an earlier one (see `usage.py`). All methods may be called from any thread.
 
     Args:
         strict: whether to refuse illegal requests; if not, anything that is a JSON object is answered.
-        dialect: whose rules, error codes and usage fields.
+        dialect: whose rules, errors and usage fields; by default each request's follow from the name of its
+            model: `deepseek-flash` is served by DeepSeek's rules, `kimi-k3` by Kimi's, any unknown one by
+            OpenAI's.
         reasoning: what to do with reasoning sent back: `accept`, `refuse`, `require` (with tools, unless
-            thinking is off) or `require-in-loop` (after the newest user message); by default what the
-            dialect does.
+            thinking is off), `require-in-loop` (after the newest user message) or `require-on-calls` (on
+            every message with tool calls); by default what the dialect does.
+        context_limit: how many tokens, input and wanted output together, a model takes; what is longer is
+            refused in the vendor's words. Tokens are counted high, see `overflow.py`. By default there is
+            no limit.
         embedding_dim: the length of vectors when the request does not give one.
         seed: other seeds give other vectors.
         models: what the list of models says; any model is served.
@@ -78,15 +95,16 @@ class LocalProvider:
         clock: gives `ReceivedRequest.at`.
 
     Raises:
-        ValueError: an unknown dialect.
+        ValueError: an unknown dialect, or a limit below 1.
     """
 
     def __init__(
         self,
         *,
         strict: bool = True,
-        dialect: DialectName = "openai",
+        dialect: DialectName | None = None,
         reasoning: ReasoningRule | None = None,
+        context_limit: int | None = None,
         embedding_dim: int = 64,
         seed: int = 0,
         models: Sequence[str] | None = None,
@@ -94,21 +112,25 @@ class LocalProvider:
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if dialect not in DIALECTS:
+        if dialect is not None and dialect not in DIALECTS:
             raise ValueError(f"dialect must be one of {', '.join(sorted(DIALECTS))}, got {dialect!r}")
-        self.dialect: DialectName = dialect
-        rules = DIALECTS[dialect]
-        self._script, cache, kept = Script(), PromptCache(rules), Kept()
-        chat = ChatEndpoint(self._script, cache, rules, strict=strict, reasoning=reasoning)
+        if context_limit is not None and context_limit < 1:
+            raise ValueError(f"context_limit must be at least 1, got {context_limit}")
+        self.dialect: DialectName | None = dialect
+        rules = Rules(dialect)
+        self._script, cache, kept = Script(), PromptCache(), Kept()
+        chat = ChatEndpoint(
+            self._script, cache, rules, strict=strict, reasoning=reasoning, context_limit=context_limit
+        )
         stateful = (
-            ResponsesEndpoint(self._script, cache, kept, rules, strict=strict),
+            ResponsesEndpoint(self._script, cache, kept, rules, strict=strict, context_limit=context_limit),
             RetrieveEndpoint(kept, rules),
             CancelEndpoint(kept, rules),
             ConversationsEndpoint(kept),
         )
-        self._embeddings = EmbeddingsEndpoint(dialect, strict=strict, dim=embedding_dim, seed=seed)
-        listed = ModelsEndpoint(dialect, _MODELS.get(dialect, ("local-model",)) if models is None else models)
-        self._desk = Desk((chat, *stateful, self._embeddings, listed), dialect, clock)
+        self._embeddings = EmbeddingsEndpoint(rules, strict=strict, dim=embedding_dim, seed=seed)
+        listed = ModelsEndpoint(rules, _MODELS.get(dialect, ("local-model",)) if models is None else models)
+        self._desk = Desk((chat, *stateful, self._embeddings, listed), rules, clock)
         self._host = host
         self._wanted_port = port
         self._port: int | None = None

@@ -6,7 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
-__all__ = ["JsonObject", "encode", "is_array", "is_integer", "is_number", "is_object", "pieces"]
+__all__ = [
+    "JsonObject",
+    "encode",
+    "is_array",
+    "is_integer",
+    "is_number",
+    "is_object",
+    "lone_surrogate",
+    "pieces",
+]
 
 JsonObject: TypeAlias = Mapping[str, Any]
 """A JSON object that nobody changes."""
@@ -41,6 +50,17 @@ def encode(value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def lone_surrogate(value: object) -> bool:
+    """Whether some text in a JSON value has half of a surrogate pair, which UTF-8 cannot encode."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    except RecursionError:  # deeper than can be written; what it holds is refused, or not looked at
+        return False
+    return False
 
 
 def pieces(text: str, size: int) -> Iterator[str]:

@@ -34,19 +34,22 @@ class PromptCache:
     Prompts are cached per model and, where the request names one, per `user_id`.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+    def __init__(self) -> None:
         self._known: set[bytes] = set()
         self._lock = threading.Lock()
 
-    def take(self, body: JsonObject) -> tuple[int, int]:
+    def take(self, body: JsonObject, dialect: Dialect) -> tuple[int, int]:
         """Look a prompt up and remember it.
+
+        Args:
+            body: the request.
+            dialect: how the provider counts.
 
         Returns:
             The tokens of the prompt, and how many of them were the start of an earlier prompt.
         """
         prompt = _render(body)
-        grain = self._dialect.cache_grain
+        grain = dialect.cache_grain
         chain = hashlib.blake2b(digest_size=16)
         chain.update(repr((body.get("model"), body.get("user_id"))).encode("utf-8", "surrogatepass"))
         prefixes: list[bytes] = []
@@ -57,7 +60,7 @@ class PromptCache:
             hits = sum(prefix in self._known for prefix in prefixes)
             self._known.update(prefixes)
         cached = hits * grain
-        return count_tokens(prompt), cached if cached >= self._dialect.cache_minimum else 0
+        return count_tokens(prompt), cached if cached >= dialect.cache_minimum else 0
 
 
 def usage_of(
