@@ -47,6 +47,10 @@ _SHRINK = 0.75
 """Of a request that was too long by nobody knows how much, what the next one may have: tokens are counted
 some 20 % too high rather than too low, so it was not much too long."""
 _NOTHING = Block("", (), 0, None)
+_SEALED = (
+    "neither a user nor a session was named, and the history came back without some of its words:"
+    " nothing is added to the call"
+)
 
 
 class Composition:
@@ -100,6 +104,8 @@ class Composition:
             The request; None when recall has to wait for something, be it on its way. Then `ready` is
             resolved, and `recall` goes on.
         """
+        if self.placement.sealed:
+            return self._sealed()
         started = time.perf_counter()
         try:
             self._window = self._windowing.decide(patience_s=patience_s)
@@ -353,6 +359,12 @@ class Composition:
         if not self._request.json_mode or not dialect.breaks_json_mode(messages):
             return False
         return not dialect.breaks_json_mode([*self._request.settings, *self._request.turns])
+
+    def _sealed(self) -> Composed:
+        """The call as it was made: the journal has words of its turns that its caller did not send."""
+        new = sum(count_message(turn, self._count) for turn in self._request.turns)
+        tokens = Tokens(system=self._windowing.system, new=new)
+        return Composed(tokens=tokens, notes=[_SEALED], told=frozenset({_SEALED}))
 
     def _as_made(self, out: Composed) -> Composed:
         """The call goes out as it was made."""

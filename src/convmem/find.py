@@ -14,25 +14,32 @@ if TYPE_CHECKING:
 
     from convmem.journal import Forest
     from convmem.session.align import Alignment, Incoming
+    from convmem.session.tree import Tree
+    from convmem.types import Message
     from convmem.wire.chat import Held
 
 __all__ = ["find_held", "find_session"]
 
 _LOOKED_UP = 64
+_LOOKED_UP_ALONE = 4
+"""Answered turns, the last, that are looked up by meaning where a history comes in other clothes."""
+_LOOKED_UP_REPLIES = 8
 _LEAST_KNOWN = 2
 
 
 def find_session(
-    forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming]
+    forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming], messages: Sequence[Message]
 ) -> SessionRef | None:
     """The session whose chain these turns continue: two turns or more of it, or None.
 
     Of several the one that knows most of them; of those one that ends where the history goes on, since two
-    chats may begin alike; of those the last written.
+    chats may begin alike; of those the last written. Where equality does not explain all that had its answer,
+    the history may have come in other clothes: then sessions that know its last turns are read.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
-    history that is sent whole and ends where the session ends continues it, so that nothing of the session
-    is in the answer that the caller did not send.
+    history that is sent whole and ends where the session ends, but for half replies to it, continues it, so
+    that nothing of the session is in the answer that the caller did not send. In other clothes it continues
+    a session only when no other one fits as well.
     """
     if len(turns) < _LEAST_KNOWN:
         return None
@@ -45,17 +52,46 @@ def find_session(
         _, tree = forest.tree(ref)
         place = align(key, tree, turns)
         fit = (place.known, _at_end(place))
-        if fit > most and (user is not None or _vouched(place)):
+        if fit > most and (user is not None or _vouched(tree, place)):
             best, most = ref, fit
-    return best
+    answered = next((i for i in range(len(turns), 0, -1) if turns[i - 1].role == "assistant"), 0)
+    if most[0] >= answered:
+        return best
+    rivals = 0
+    for ref in _candidates(forest, user, turns[:answered], messages):
+        _, tree = forest.tree(ref)
+        place = align(key, tree, turns, likeness=forest.likeness(ref, messages))
+        fit = (place.known, _at_end(place))
+        if fit > most and (user is not None or _vouched(tree, place)):
+            best, most, rivals = ref, fit, 0
+        elif fit == most and place.hidden and ref != best and _vouched(tree, place):
+            rivals += 1
+    return None if user is None and rivals else best
+
+
+def _candidates(
+    forest: Forest, user: str | None, answered: Sequence[Incoming], messages: Sequence[Message]
+) -> list[SessionRef]:
+    """Sessions that may know a history in other clothes: by its last replies and turns."""
+    # Another process may have answered since: then an earlier reply of this one's leads to the session.
+    replies = [i for i in range(len(answered) - 1, -1, -1) if answered[i].role == "assistant"]
+    ended = (forest.ended_with(user, messages[i]) for i in replies[:_LOOKED_UP_REPLIES])
+    last = dict.fromkeys(turn.meaning for turn in answered[-_LOOKED_UP_ALONE:])
+    found = forest.store.find(FindRequest(user, (), tuple(last)))
+    return list(dict.fromkeys((*(ref for ref in ended if ref is not None), *found)))
 
 
 def _at_end(place: Alignment) -> bool:
     return place.kind in {"continue", "repeat"}
 
 
-def _vouched(place: Alignment) -> bool:
-    return place.base == ROOT and _at_end(place)
+def _vouched(tree: Tree, place: Alignment) -> bool:
+    """Whether the list was sent whole and ends where the session ends, but for half replies to it."""
+    if place.base != ROOT:
+        return False
+    replies = [child for child in tree.children(place.end) if child.settled] if place.identities else []
+    half = all(child.state == "partial" and not tree.children(child.identity) for child in replies)
+    return _at_end(place) or (place.kind == "regenerate" and half)
 
 
 def find_held(

@@ -13,7 +13,7 @@ from convmem.protocols import CallRow, NewTurn, SessionRef, TurnsRequest, Write
 from convmem.seen import Seen
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.identity import ROOT, identity, meaning_digest
-from convmem.wire.message import encodable, plainer
+from convmem.wire.message import calls_of, encodable, plainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,6 +68,8 @@ class Placement:
         seqs: of those of its own turns that are journaled, by identity.
         known: False when the provider keeps a history that the journal does not know.
         redaction: the owner's, before anything of the conversation was read.
+        sealed: nobody named the user or the session, and the journal has words of these turns that the caller
+            did not send: nothing may be added to the call.
     """
 
     ref: SessionRef
@@ -78,6 +80,7 @@ class Placement:
     seqs: Mapping[bytes, int]
     known: bool = True
     redaction: int = 0
+    sealed: bool = False
 
 
 class BeginJob(Job[Placement]):
@@ -101,6 +104,8 @@ class BeginJob(Job[Placement]):
         self._new: tuple[NewTurn, ...] = ()
         self._known = True
         self._redaction = 0
+        self._settled_before: frozenset[bytes] = frozenset()
+        self._awaited = False
 
     @property
     def ref(self) -> SessionRef | None:
@@ -123,10 +128,10 @@ class BeginJob(Job[Placement]):
             if call.session is not None:
                 ref = SessionRef(call.user, call.session)
             else:
-                self._found = self._found or find_session(forest, key, call.user, incoming)
+                self._found = self._found or find_session(forest, key, call.user, incoming, turns)
                 ref = self._found or SessionRef(call.user, call.fresh_session)
             generation, tree = forest.tree(ref)
-            where = align(key, tree, incoming)
+            where = align(key, tree, incoming, likeness=forest.likeness(ref, turns))
         self._aligned = ref, tree, where
         self._redaction = forest.redaction(ref)
         if call.mode == "read":
@@ -172,11 +177,50 @@ class BeginJob(Job[Placement]):
         # What this call brought may be indexed before it is composed, and is no memory of anything older.
         seqs |= {turn.identity: int(id_[1:]) for turn, id_ in zip(self._new, ids, strict=False)}
         before = tuple(tree.path(where.base))
+        self._settled_before = frozenset(
+            child.identity for child in tree.children(where.end) if child.settled
+        )
+        self._awaited = any(node.state == "pending" for node in before)
         self.placement = Placement(
-            ref, where, ids, before, self._own, seqs, known=self._known, redaction=self._redaction
+            ref,
+            where,
+            ids,
+            before,
+            self._own,
+            seqs,
+            known=self._known,
+            redaction=self._redaction,
+            sealed=where.hidden and self.call.user is None and self.call.session is None,
         )
         self._tell(self.placement)
         return self.placement
+
+    def end(self, tree: Tree) -> bytes:
+        """The turn after which the reply is said: the last one sent, or what was said while it was awaited.
+
+        Somebody who writes three messages in a row is answered three times, in any order. Each message came
+        after the one before it, so each answer comes after all that stands there by then; else the branch of
+        the last answer would be the conversation, and leave the other messages out.
+        """
+        if self.placement is None:
+            return ROOT
+        end = self.placement.alignment.end
+        later = [child for child in tree.children(end) if self._came_meanwhile(child)]
+        node = later[-1] if later else None
+        while node is not None:
+            end = node.identity
+            node = next((c for c in reversed(tree.children(end)) if not c.forgotten), None)
+        return end
+
+    def _came_meanwhile(self, child: Node) -> bool:
+        """Whether a turn after the last one sent is the next message, or the late answer to an earlier one.
+
+        An answer to the same message, by a call made twice at a time, is neither: the two are choices.
+        """
+        if child.forgotten or child.identity in self._settled_before:
+            return False
+        late = child.role == "assistant" and child.state == "answered" and self._awaited
+        return child.role == "user" or late
 
     def lost(self) -> None:
         """The call will never be journaled, so neither will its reply."""
@@ -298,7 +342,7 @@ class EndJob(Job[tuple[str, ...]]):
             forest.store.key,
             tree,
             placement.ref,
-            end=placement.alignment.end,
+            end=self._end(forest.store, tree, placement),
             asked=reversed(placement.alignment.identities),
             reply=self._reply,
             row=CallRow(id=call.id, at=call.at, state=self._reply.state, error=self._error),
@@ -308,9 +352,19 @@ class EndJob(Job[tuple[str, ...]]):
         self._withheld = moved and self._voided(forest.store, tree, placement)
         if self._withheld:
             write = _without_words(write, tree)
+        elif self._reply.choices:
+            forest.ends_with(placement.ref, self._reply.choices[0])
         # The receipt as it is now, because turns of a late begin are in it only now.
         receipt = kept(self._receipt(self._withheld)) if write.call is not None else None
         return replace(write, expect=generation, receipt=receipt)
+
+    def _end(self, store: Store, tree: Tree, placement: Placement) -> bytes:
+        """The turn after which the choices are said; never between a call of tools and its results."""
+        sent, end = placement.alignment.end, self._begun.end(tree)
+        if end == sent:
+            return sent
+        request = TurnsRequest(ref=placement.ref, identities=(end,), limit=1)
+        return sent if any(calls_of(turn.payload) for turn in store.turns(request)) else end
 
     def _voided(self, store: Store, tree: Tree, placement: Placement) -> bool:
         """Whether something of what the reply answers was forgotten since the call was placed."""

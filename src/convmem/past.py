@@ -133,7 +133,8 @@ class RecordJob(Job[tuple[str, ...]]):
             last = next((node for node in tree.tips()), None)
             where = place(key, tree, last.identity if last is not None else ROOT, incoming)
         else:
-            where = align(key, tree, incoming, recording=True)
+            likeness = forest.likeness(self._ref, self._turns)
+            where = align(key, tree, incoming, recording=True, likeness=likeness)
         new: list[NewTurn] = []
         states: list[tuple[bytes, Any]] = []
         for i, position in enumerate(where.identities):
@@ -145,8 +146,13 @@ class RecordJob(Job[tuple[str, ...]]):
             new.append(
                 NewTurn(
                     identity=position,
-                    parent=where.identities[i - 1] if i else where.base,
-                    meaning=incoming[i].meaning,
+                    # What is known keeps its place and its words, in whatever clothes it came.
+                    parent=known.parent
+                    if known is not None
+                    else where.identities[i - 1]
+                    if i
+                    else where.base,
+                    meaning=known.meaning if known is not None else incoming[i].meaning,
                     payload=self._turns[i],
                     state="answered",
                     at=self._times[i],

@@ -375,8 +375,7 @@ class Windowing:
         return [r for r in split if r[-1].own or not any(item.identity in refused for item in r)]
 
     def _fitting(self, rounds: list[list[Item]], room: int | None) -> list[list[Item]]:
-        """The rounds, the one before the newest with the beginnings of its replies where it does not fit
-        whole.
+        """The rounds; replies of the one before the newest by their beginning where it does not fit whole.
 
         Whoever pastes a book and asks about it has the book in the request, whatever the model said about it.
         """

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from convmem.wire.identity import ROOT, chain, identity
+from convmem.session.tree import TOOLS, Alias
+from convmem.wire.identity import ROOT, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from convmem.session.likeness import Likeness
     from convmem.session.tree import Node, Tree
 
 __all__ = ["Alignment", "Incoming", "align", "place"]
@@ -26,6 +28,20 @@ _TIPS = 16
 
 _STARTS = 64
 """Places in the middle of a conversation that are compared with a truncated history, the latest first."""
+
+# What reading words may cost, only where equality stops short: a few turns, or two hundred once.
+_SIBLINGS = 8
+"""Turns at one place whose words are compared with a message, the latest first."""
+_AHEAD = 64
+"""Turns that are read together when a history is recognized turn by turn."""
+_REDRESSED_TIPS = 4
+_REDRESSED_PATH = 200
+"""Leaves, and turns before each, whose words are compared with a truncated history in other clothes."""
+_REDRESSED_STARTS = 8
+_FOLLOWERS = 8
+"""Messages in a row of which each is recognized by the one that follows it."""
+_CALL_ROUNDS = 64
+"""Rounds of tool calls in a row that a history may leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +63,14 @@ class Alignment:
         base: identity of the turn before the first incoming one; what leads there the caller did not send.
         identities: one per incoming turn.
         known: how many of them, from the first, the session has.
+        hidden: of some of those the journal has words that were not sent.
     """
 
     kind: Kind
     base: bytes
     identities: tuple[bytes, ...]
     known: int
+    hidden: bool = False
 
     @property
     def end(self) -> bytes:
@@ -60,7 +78,14 @@ class Alignment:
         return self.identities[-1] if self.identities else self.base
 
 
-def align(key: bytes, tree: Tree, turns: Sequence[Incoming], *, recording: bool = False) -> Alignment:
+def align(
+    key: bytes,
+    tree: Tree,
+    turns: Sequence[Incoming],
+    *,
+    recording: bool = False,
+    likeness: Likeness | None = None,
+) -> Alignment:
     """Place `turns` in `tree`; where there are none, as in a call with only system text, after the head.
 
     Args:
@@ -70,33 +95,178 @@ def align(key: bytes, tree: Tree, turns: Sequence[Incoming], *, recording: bool 
         recording: the list is a piece of the past, not a request. Then a list without any assistant turn
             can be a history (two people chatting), and one that matches nothing continues the head
             instead of starting a branch of its own.
+        likeness: compares messages with journaled ones where equality stops short; None: equality alone.
     """
-    meanings = [turn.meaning for turn in turns]
-    bare = not any(turn.role == "assistant" for turn in turns)
-    if bare and not (recording and len(turns) > 1):
-        base = _bare_base(key, tree, meanings)
-    else:
-        head = tree.head() if recording else None
-        unknown = head.identity if head is not None else ROOT
-        found = _history_base(key, tree, meanings)
-        base = unknown if found is None else found
-    return place(key, tree, base, turns)
+    last = next((i for i in range(len(turns) - 1, -1, -1) if turns[i].role == "assistant"), -1)
+    history = len(turns) - 1 if recording else last + 1
+    walker = _Walker(key, tree, turns, likeness, history)
+    if last < 0 and not (recording and len(turns) > 1):
+        return walker.place(_bare_base(walker, recording=recording))
+    head = tree.head() if recording else None
+    unknown = head.identity if head is not None else ROOT
+    found = _history_base(walker)
+    place = walker.place(unknown if found is None else found)
+    if likeness is None or place.known >= history or not len(tree):
+        return place
+    for other in walker.redressed():
+        if other.known > place.known:
+            place = other
+    return place
 
 
 def place(key: bytes, tree: Tree, base: bytes, turns: Sequence[Incoming]) -> Alignment:
     """Where `turns` stand when the first of them comes right after the turn `base`."""
-    meanings = [turn.meaning for turn in turns]
-    identities = chain(key, base, meanings)
-    known = _known(tree, identities)
-    before = identities[known - 1] if known else base
-    children = tree.children(before)
-    if known == len(identities):
-        kind: Kind = "regenerate" if any(child.settled for child in children) else "repeat"
-    elif before == ROOT:
-        kind = "start"
-    else:
-        kind = "branch" if any(child.settled for child in children) else "continue"
-    return Alignment(kind, base, tuple(identities), known)
+    return _Walker(key, tree, turns, None, 0).place(base)
+
+
+class _Walker:
+    """Follows a list of turns through a tree: by equality, and where that stops short by likeness.
+
+    Args:
+        key: the store's key.
+        tree: what is known of the session.
+        turns: the incoming turns.
+        likeness: compares words; None: equality alone.
+        history: how many of the turns, from the first, had their answer.
+    """
+
+    def __init__(
+        self, key: bytes, tree: Tree, turns: Sequence[Incoming], likeness: Likeness | None, history: int
+    ) -> None:
+        self.key = key
+        self.tree = tree
+        self.turns = turns
+        self.meanings = [turn.meaning for turn in turns]
+        self.likeness = likeness
+        self._history = history
+
+    def place(self, base: bytes) -> Alignment:
+        """Where the turns stand when the first of them comes right after the turn `base`."""
+        identities, hidden = self.walk(base)
+        known = _known(self.tree, identities)
+        before = identities[known - 1] if known else base
+        children = self.tree.children(before)
+        if known == len(identities):
+            kind: Kind = "regenerate" if any(child.settled for child in children) else "repeat"
+        elif before == ROOT:
+            kind = "start"
+        else:
+            kind = "branch" if any(child.settled for child in children) else "continue"
+        return Alignment(kind, base, tuple(identities), known, hidden)
+
+    def walk(self, base: bytes, *, reading: bool = True) -> tuple[list[bytes], bool]:
+        """The identities of the turns, the first of them after `base`; and whether words are hidden.
+
+        Args:
+            base: the turn before the first one.
+            reading: compare words; else only clothes that were seen before are recognized.
+        """
+        identities: list[bytes] = []
+        hidden = False
+        parent = base
+        for i, meaning in enumerate(self.meanings):
+            position = identity(self.key, parent, meaning)
+            if position not in self.tree:
+                alias = self._alias(parent, i, reading=reading)
+                if alias is not None:
+                    position, hidden = alias.identity, hidden or alias.hidden
+            identities.append(position)
+            parent = position
+        return identities, hidden
+
+    def redressed(self) -> Iterator[Alignment]:
+        """Places where most of a history is known in other clothes: the start, and the ends of branches."""
+        yield self.place(ROOT)
+        if self.likeness is None:
+            return
+        for tip in islice(self.tree.tips(), _REDRESSED_TIPS):
+            # Twice as many turns as came: rounds of tool calls may have been left out.
+            path = self.tree.path(tip.identity, limit=min(2 * len(self.turns) + 2, _REDRESSED_PATH))
+            self.likeness.prepare(path)
+            starts = (node for node in reversed(path) if self._begins(node))
+            for start in islice(starts, _REDRESSED_STARTS):
+                place = self.place(start.parent)
+                # As for equal turns: one is enough at the end of a branch, two are needed elsewhere.
+                at_end = place.known >= self._history and place.kind in {"continue", "repeat"}
+                if place.known > 1 or (place.known and at_end):
+                    yield place
+
+    def _begins(self, node: Node) -> bool:
+        if node.forgotten or self.likeness is None:
+            return False
+        return node.meaning == self.meanings[0] or self.likeness.judge(node, 0) is not None
+
+    def _alias(self, parent: bytes, i: int, *, reading: bool, depth: int = 0) -> Alias | None:
+        """The turn after `parent` that the message of that index is in other clothes."""
+        tree, likeness = self.tree, self.likeness
+        known = tree.alias(parent, self.meanings[i])
+        if known is not None and known.identity in tree:
+            return known
+        children = [child for child in tree.children(parent) if not child.forgotten] if reading else []
+        if not children or likeness is None:
+            return None
+        if i < self._history and not depth:
+            likeness.prepare(self._ahead(children))
+        found: Alias | None = None
+        for child in reversed(children[-_SIBLINGS:]):
+            dress = likeness.judge(child, i)
+            if dress is not None and (dress.sure or self._followed(child, i, depth)):
+                found = Alias(self._last_result(child, i).identity, dress.hidden)
+                break
+        else:
+            skipped = self._behind_calls(parent, i)
+            found = Alias(skipped.identity, hidden=True) if skipped is not None else None
+        if found is not None:
+            tree.learn_alias(parent, self.meanings[i], found)
+        return found
+
+    def _followed(self, node: Node, i: int, depth: int) -> bool:
+        """Whether what follows that message follows that turn too, and an answer is among what follows."""
+        if i + 1 >= len(self.turns) or i >= self._history or depth >= _FOLLOWERS:
+            return False
+        if identity(self.key, node.identity, self.meanings[i + 1]) in self.tree:
+            return True
+        return self._alias(node.identity, i + 1, reading=True, depth=depth + 1) is not None
+
+    def _ahead(self, children: Sequence[Node]) -> list[Node]:
+        """These turns, and those that followed the last of them."""
+        nodes = list(children[-_SIBLINGS:])
+        while len(nodes) < _AHEAD and (following := self.tree.children(nodes[-1].identity)):
+            nodes.append(following[-1])
+        return nodes
+
+    def _last_result(self, node: Node, i: int) -> Node:
+        """The last of the tool results that one message tells together."""
+        likeness = self.likeness
+        if likeness is None or node.role not in TOOLS or self.turns[i].role in TOOLS:
+            return node
+        while (following := self._results(node)) and likeness.judge(following[-1], i) is not None:
+            if i + 1 < len(self.turns) and likeness.judge(following[-1], i + 1) is not None:
+                break
+            node = following[-1]
+        return node
+
+    def _results(self, node: Node) -> list[Node]:
+        return [child for child in self.tree.children(node.identity) if child.role in TOOLS]
+
+    def _behind_calls(self, parent: bytes, i: int) -> Node | None:
+        """A reply that was given after tool calls, in a history that leaves the calls out."""
+        likeness = self.likeness
+        if likeness is None or self.turns[i].role != "assistant" or likeness.calls_tools(i):
+            return None
+        for _ in range(_CALL_ROUNDS):
+            calls = [c for c in self.tree.children(parent) if c.role == "assistant" and self._results(c)]
+            if not calls:
+                return None
+            node = calls[-1]
+            while results := self._results(node):
+                node = results[-1]
+            for child in reversed(self.tree.children(node.identity)[-_SIBLINGS:]):
+                dress = likeness.judge(child, i)
+                if child.meaning == self.meanings[i] or (dress is not None and dress.sure):
+                    return child
+            parent = node.identity
+        return None
 
 
 def _known(tree: Tree, identities: Sequence[bytes]) -> int:
@@ -114,15 +284,61 @@ def _reaches(tree: Tree, identities: Sequence[bytes]) -> int:
     return next((i for i in range(len(identities), 0, -1) if identities[i - 1] in tree), 0)
 
 
-def _bare_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes:
-    """Where a list without history goes: after the head, unless it is a still unanswered leaf said again."""
+def _bare_base(walker: _Walker, *, recording: bool) -> bytes:
+    """Where a list without history goes.
+
+    After the head, unless it is said again: what still stands unanswered behind the head, or the question to
+    which the head is half a reply. What is said while something else awaits its reply comes after that.
+    """
+    tree, turns = walker.tree, walker.turns
     head = tree.head()
+    end = head.identity if head is not None else ROOT
+    waiting = None
     for tip in tree.tips(since=head.seq if head is not None else 0):
-        path = tree.path(tip.identity, limit=len(meanings))
-        for n in range(len(path), 0, -1):
-            if all(_open(tree, node) for node in path[-n:]) and _ends_with(key, path, meanings[:n]):
-                return path[-n].parent
-    return head.identity if head is not None else ROOT
+        run = _open_run(tree, tip)
+        for n in range(min(len(run), len(turns)), 0, -1):
+            # What is said again begins anywhere in the run; only all of it, when it does not end the run.
+            starts = range(len(run) - n, -1 if n == len(turns) else len(run) - n - 1, -1)
+            for at in starts:
+                if _again(walker, run[at : at + n]):
+                    return run[at].parent
+        if waiting is None and run and run[0].parent == end and all(node.state == "pending" for node in run):
+            waiting = tip.identity
+    if head is not None and head.state == "partial" and head.role == "assistant":
+        asked = tree.path(head.parent, limit=len(turns))
+        if len(asked) == len(turns) and _again(walker, asked):
+            return asked[0].parent
+    # Results of tools come right after their calls, whatever was said meanwhile.
+    return end if waiting is None or recording or turns[0].role in TOOLS else waiting
+
+
+def _open_run(tree: Tree, tip: Node) -> list[Node]:
+    """The turns up to a leaf that nobody answered, oldest first."""
+    run: list[Node] = []
+    node: Node | None = tip
+    while node is not None and _open(tree, node):
+        run.append(node)
+        node = tree.get(node.parent)
+    run.reverse()
+    return run
+
+
+def _again(walker: _Walker, nodes: Sequence[Node]) -> bool:
+    """Whether the list begins with these turns, said again.
+
+    What waits for its reply is said again in the same words only: "ok" may come twice, and the clock in
+    front of it tells that it did. What failed, or was half answered, may have another clock in front of it.
+    """
+    likeness = walker.likeness
+    for i, node in enumerate(nodes):
+        if _is(walker.key, node, walker.meanings[i]):
+            continue
+        if node.state == "pending" or likeness is None or node.role != walker.turns[i].role:
+            return False
+        dress = likeness.judge(node, i)
+        if dress is None or not dress.sure:
+            return False
+    return True
 
 
 def _open(tree: Tree, node: Node) -> bool:
@@ -132,17 +348,20 @@ def _open(tree: Tree, node: Node) -> bool:
     """
     if node.forgotten or not node.settled:
         return not node.forgotten
-    return node.role == "user" and not any(child.forgotten for child in tree.children(node.identity))
+    return node.role == "user" and not any(
+        child.forgotten or child.settled for child in tree.children(node.identity)
+    )
 
 
-def _history_base(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> bytes | None:
+def _history_base(walker: _Walker) -> bytes | None:
     """The base under which most of a list with history is known, or None.
 
     Three places compete: the start of the conversation, a leaf, and anywhere else. A leaf wins over the
     middle unless the middle knows two turns more (a regeneration knows one more: the message sent again).
     The start wins when it knows more than any leaf.
     """
-    identities = chain(key, ROOT, meanings)
+    key, tree, meanings = walker.key, walker.tree, walker.meanings
+    identities, _ = walker.walk(ROOT, reading=False)
     from_root = _reaches(tree, identities)
     if from_root and from_root >= len(meanings) - 1 and not tree.children(identities[from_root - 1]):
         return ROOT

@@ -10,10 +10,16 @@ if TYPE_CHECKING:
 
     from convmem.types import State
 
-__all__ = ["SETTLED", "Node", "Tree"]
+__all__ = ["SETTLED", "TOOLS", "Alias", "Node", "Tree"]
 
 SETTLED: frozenset[State] = frozenset({"answered", "partial"})
 """States of turns that may be recalled, put into a window and continued."""
+
+TOOLS = frozenset({"tool", "function"})
+"""Roles of what a tool call gave."""
+
+_ALIASES = 8_192
+"""Other clothes of its turns that a tree remembers at most: some apps never stop changing them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,19 @@ class Node:
         return self.state is None
 
 
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A turn that was recognized in other clothes.
+
+    Attributes:
+        identity: the turn's.
+        hidden: the journal has words of it that its other form lacks.
+    """
+
+    identity: bytes
+    hidden: bool
+
+
 class Tree:
     """A session's turns by identity and by parent; grows, and forgets only by being built anew."""
 
@@ -56,6 +75,7 @@ class Tree:
         self._nodes: dict[bytes, Node] = {}
         self._children: dict[bytes, list[bytes]] = {}
         self._waiting: dict[bytes, State] = {}
+        self._aliases: dict[tuple[bytes, bytes], Alias] = {}
         self.update(nodes)
 
     def __len__(self) -> int:
@@ -80,6 +100,16 @@ class Tree:
                 self._waiting.pop(node.identity, None)
             else:
                 self._waiting[node.identity] = node.state
+
+    def alias(self, parent: bytes, meaning: bytes) -> Alias | None:
+        """The turn that a message of this meaning was recognized as after that parent."""
+        return self._aliases.get((parent, meaning))
+
+    def learn_alias(self, parent: bytes, meaning: bytes, alias: Alias) -> None:
+        """Remember how a turn comes back, so that its words are read once. Digests only, no words."""
+        self._aliases[parent, meaning] = alias
+        if len(self._aliases) > _ALIASES:
+            del self._aliases[next(iter(self._aliases))]
 
     @property
     def waiting(self) -> Mapping[bytes, State]:

@@ -127,9 +127,7 @@ class Connections:
             raise
 
     def _written(self) -> tuple[int, int] | None:
-        """What changes whenever any process writes: time and size of the write-ahead log; None without
-        one.
-        """
+        """What every write changes: time and size of the write-ahead log; None where there is none."""
         try:
             log = Path(f"{self._writer.opening.path}-wal").stat()
         except OSError:
