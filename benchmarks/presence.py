@@ -32,7 +32,7 @@ import convmem
 _MODEL = "deepseek-flash"
 _USERS = 16
 _THINGS = (
-    "locker", "bicycle lock", "garage", "gym card", "library card", "allotment gate", "boathouse", "letterbox",
+    "locker", "bicycle lock", "garage", "gym card", "library card", "allotment gate", "boathouse", "bell",
     "cello case", "rucksack", "storage unit", "alarm", "tool shed", "wine cellar", "caravan", "piano lid",
 )  # fmt: skip
 _CHATTER = (
