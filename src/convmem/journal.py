@@ -325,7 +325,9 @@ class Journal:
                 last = self._closing and not self._queue
                 self._busy = True
             self._work(jobs, last=last)
-            del jobs  # they hold calls, and those the Memory, which nobody else may hold any more
+            # Jobs hold calls, and those the Memory, which nobody else may hold any more.
+            self._working = ()
+            del jobs
             if last:
                 while self._spill and self._trouble is None and time.monotonic() < self._give_up_at:
                     time.sleep(_FIRST_RETRY_S)

@@ -120,7 +120,8 @@ def test_a_mode_that_does_not_reach_a_call_is_told_while_it_is_open(memory, bare
 
     with memory.scope(mode="off"):
         lost = pool.submit(asking).result()
-        assert pool.submit(copy_context().run, asking).result() is None, "off is off"
+        off = pool.submit(copy_context().run, asking).result()
+        assert (off.mode, noted(off)) == ("off", [])
     assert "names a mode" in noted(lost)[0]
     assert noted(pool.submit(asking).result()) == []
 
