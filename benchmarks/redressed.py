@@ -318,6 +318,11 @@ def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
         for i in range(len(history)):
             places.add(json.dumps(history[: i + 1], ensure_ascii=False))
 
+    def edit(at: int) -> None:
+        front = f"{name}: " if not at else ""  # by which nobody's conversation is told from others
+        words = rng.choice(list(edits(rng, history[at]["content"].removeprefix(front))))
+        history[at] = {"role": "user", "content": front + words}
+
     ask()
     for _ in range(rng.randrange(1, 6)):
         mine = [i for i, message in enumerate(history) if message["role"] == "user"]
@@ -328,11 +333,11 @@ def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
             what = "say"
         if what == "edit":
             del history[at + 1 :]
-            history[at] = {"role": "user", "content": rng.choice(list(edits(rng, history[at]["content"])))}
+            edit(at)
         elif what == "regenerate":
             del history[at + 1 :]
         elif what == "edit in place":
-            history[at] = {"role": "user", "content": rng.choice(list(edits(rng, history[at]["content"])))}
+            edit(at)
             history.append({"role": "user", "content": asked(rng)})
         elif what == "another answer":
             history[at + 1] = {"role": "assistant", "content": f"{_text(rng, ANSWERED)} ({next(replies)})"}
