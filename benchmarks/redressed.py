@@ -304,6 +304,12 @@ def edits(rng: random.Random, text: str) -> Iterator[str]:
     yield _text(rng, ASKED)
 
 
+def edited(rng: random.Random, name: str, text: str) -> Message:
+    """A message that its user changed; the name stays, by which nobody's conversation is told from others."""
+    front = f"{name}: " if text.startswith(f"{name}: ") else ""
+    return {"role": "user", "content": front + rng.choice(list(edits(rng, text.removeprefix(front))))}
+
+
 def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
     """A conversation whose user edits, asks again for replies, and repeats words."""
     client, out = room.wrapped(who, name), Outcome()
@@ -328,11 +334,11 @@ def changed(rng: random.Random, room: Room, name: str, who: str) -> Outcome:
             what = "say"
         if what == "edit":
             del history[at + 1 :]
-            history[at] = {"role": "user", "content": rng.choice(list(edits(rng, history[at]["content"])))}
+            history[at] = edited(rng, name, history[at]["content"])
         elif what == "regenerate":
             del history[at + 1 :]
         elif what == "edit in place":
-            history[at] = {"role": "user", "content": rng.choice(list(edits(rng, history[at]["content"])))}
+            history[at] = edited(rng, name, history[at]["content"])
             history.append({"role": "user", "content": asked(rng)})
         elif what == "another answer":
             history[at + 1] = {"role": "assistant", "content": f"{_text(rng, ANSWERED)} ({next(replies)})"}

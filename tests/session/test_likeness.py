@@ -111,7 +111,7 @@ def test_tool_calls_as_text(text):
         (user("Ann says: Which wine?"), user("Which wine?"), ["Ann says: And bread?"]),
         (user("Context: red\n\nWhich wine?"), user("Context: white\n\nWhich wine?"), ()),
         (user("Which wine?"), user("<system-note>Dinner.</system-note>\nWhich wine?"), ()),
-        (user("Which wine?"), user("Ann: Which wine?"), ["Ann: And bread?"]),
+        (user("Which wine?"), user("Ann: Which wine?"), ["Ann: And bread?", "Ann: Salt?"]),
         (
             user([{"type": "text", "text": "Look."}, {"type": "image_url", "image_url": {"url": "data:,a"}}]),
             user("Look."),
@@ -148,6 +148,8 @@ def test_decoration_that_went_or_changed_where_the_known_reply_follows(known, ca
         (user("ok"), said("ok"), ()),
         (user("第3章"), user("第4章"), ()),
         (user("How many tiles?"), user("many tiles?"), ["How many spoons?"]),
+        (user("Which wine?"), user("Look: Which wine?"), ["Look: bread", "And salt?"]),
+        (user("Look: Which wine?"), user("Which wine?"), ["Look: bread", "And salt?"]),
         (user("continue"), user("Porto continue"), ["A walk in Porto."]),
     ],
 )

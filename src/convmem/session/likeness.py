@@ -126,7 +126,7 @@ def alike(known: Look, came: Look, others: Sequence[str] = ()) -> Dress | None:
     Args:
         known: a journaled message.
         came: the one that stands at its place.
-        others: the texts of the other user messages that came with it.
+        others: the texts of the other user messages that came with it, the newest last.
     """
     if known.name is not None and came.name is not None and known.name != came.name:
         return None  # another speaker
@@ -287,18 +287,20 @@ def _only_decorates(inner: str, outer: str, others: Sequence[str], *, gone: bool
 def _decorates(piece: str, others: Sequence[str], *, first: bool, gone: bool) -> bool:
     """Whether what stands before (first) or after a message was put there by a program.
 
-    What went is decoration when a line of its own held it. What came is decoration only when it says so
-    itself, or when another message has it as well: people add sentences to what they said before.
+    What went is decoration when a line of its own held it, or when the newest message has the like: it went
+    out as the newest itself. What came is decoration only when it says so itself, or when all messages have
+    it: people add sentences to what they said before.
     """
     if not piece.strip() or _DELIMITED.fullmatch(piece) is not None or is_block(piece.strip()):
         return True
     beside = f"{piece}x" if first else f"x{piece}"
-    if undecorated(beside) == "x" or any(_shares(piece, o, first=first, whole=not gone) for o in others):
+    if undecorated(beside) == "x":
         return True
-    if not gone:
-        return False
+    shared = [_shares(piece, other, first=first, whole=not gone) for other in others]
+    if not gone:  # a habit, not what one message has in common with another
+        return len(shared) > 1 and all(shared)
     on_lines = piece.rstrip(" \t").endswith("\n") if first else piece.lstrip(" \t").startswith("\n")
-    return on_lines or core(beside) == "x"
+    return on_lines or shared[-1:] == [True] or core(beside) == "x"
 
 
 def _shares(piece: str, other: str, *, first: bool, whole: bool) -> bool:
