@@ -22,9 +22,9 @@ _WORDS_WIDE: Final = 5
 terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
-_WIDE_SCALE: Final = 1.5
-"""By which weights in Chinese are divided: where a word makes three terms, the sum over a root grows with the
-root of three, less what single characters share by accident.
+_WIDE_SCALE: Final = 3**0.5
+"""By which weights in Chinese are divided: where a word makes three terms, a sum over a root grows by the root
+of three.
 """
 
 
