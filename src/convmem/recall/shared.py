@@ -23,10 +23,7 @@ terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
 _WIDE_SCALE: Final = 3**0.5
-"""By which weights in Chinese are divided: where a word makes three terms, a sum over a root grows by the root
-of three.
-"""
-
+"""By which weights in Chinese are divided: a word makes three terms, and sums over a root grow by its root."""
 
 _CLAUSE: Final = re.compile(r"[,，、.。!！?？;；:：\n]+")
 _ASKED_FOR: Final = re.compile(
