@@ -23,7 +23,7 @@ terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
 _WIDE_SCALE: Final = 3**0.5
-"""By which weights in Chinese are divided: a word makes three terms, and sums over a root grow by its root."""
+"""By which weights in Chinese are divided: a word is three terms, so sums over a root grow by its root."""
 
 _CLAUSE: Final = re.compile(r"[,，、.。!！?？;；:：\n]+")
 _ASKED_FOR: Final = re.compile(
