@@ -22,11 +22,8 @@ _WORDS_WIDE: Final = 5
 terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
-_WIDE_SCALE: Final = 1.5
-"""By which weights in Chinese are divided: where a word makes three terms, the sum over a root grows with the
-root of three, less what single characters share by accident.
-"""
-
+_WIDE_SCALE: Final = 3**0.5
+"""By which weights in Chinese are divided: a word is three terms, so sums over a root grow by its root."""
 
 _CLAUSE: Final = re.compile(r"[,，、.。!！?？;；:：\n]+")
 _ASKED_FOR: Final = re.compile(
