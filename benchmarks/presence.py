@@ -1,8 +1,8 @@
 """Is memory there on a busy machine? Counts requests that hold all they should hold.
 
-    python benchmarks/presence.py                      # 4 processes, 64 calls at once, 12 busy loops
-    python benchmarks/presence.py --cold 20 --calls 400  # a process ends after 20 calls, another takes its
-    place python benchmarks/presence.py --embedder none
+    python benchmarks/presence.py                        # 4 processes, 64 calls at once, 12 busy loops
+    python benchmarks/presence.py --cold 20 --calls 400  # a process ends after 20 calls, another follows
+    python benchmarks/presence.py --embedder none
 
 The app sends only its newest message. The calls of one session go to all processes in turn, so each process
 has to find what another one wrote. The provider is a process of its own; its answer says what it saw: which
@@ -32,8 +32,8 @@ import convmem
 _MODEL = "deepseek-flash"
 _USERS = 16
 _THINGS = (
-    "locker", "bicycle lock", "garage", "gym card", "library card", "allotment gate", "boathouse",
-    "cello case", "rucksack", "storage unit", "letterbox", "alarm", "tool shed", "wine cellar", "caravan", "piano lid",
+    "locker", "bicycle lock", "garage", "gym card", "library card", "allotment gate", "boathouse", "bell",
+    "cello case", "rucksack", "storage unit", "alarm", "tool shed", "wine cellar", "caravan", "piano lid",
 )  # fmt: skip
 _CHATTER = (
     "The {thing} needs a new hinge, I think.",
@@ -245,10 +245,9 @@ def report(
 ) -> None:
     """Print the figures."""
     cold = f" of {options.cold} calls each" if options.cold else ""
-    print(
-        f"{len(rows)} calls in {seconds:.0f} s: {options.processes} processes{cold},"
-        f" {options.concurrency} calls at once, {options.busy} busy loops, {os.cpu_count()} cores, embedder {options.embedder}"
-    )
+    print(f"{len(rows)} calls in {seconds:.0f} s: {options.processes} processes{cold},", end=" ")
+    print(f"{options.concurrency} calls at once, {options.busy} busy loops,", end=" ")
+    print(f"{os.cpu_count()} cores, embedder {options.embedder}")
     asks = [row for row in rows if row["asks"] is not None]
     for what, count, of in (
         ("own conversation whole", sum(row["whole"] for row in rows), len(rows)),

@@ -105,6 +105,7 @@ class Composition:
             resolved, and `recall` goes on.
         """
         if self.placement.sealed:
+            self.ready.set_result(time.monotonic())
             return self._sealed()
         started = time.perf_counter()
         try:
@@ -198,7 +199,7 @@ class Composition:
     @property
     def complete(self) -> bool:
         """Whether the whole of the call's own conversation is sent, as the policy would have it."""
-        return self._window is not None and self._window.complete
+        return self.placement.sealed or (self._window is not None and self._window.complete)
 
     def _decided(self) -> Window:
         if self._window is None:

@@ -61,6 +61,8 @@ Waits: TypeAlias = Generator[tuple[Future[Any], float], BaseException | None, T]
 """Steps of a call: each yields what it waits for and for how many seconds at most, and is told what went
 wrong: None when nothing did, a `TimeoutError` when it was not ready."""
 
+_Working: TypeAlias = "Future[Composed] | Future[Composed | None]"
+
 _EMBED_PATIENCE = 2.0
 """A question is waited for so many times as long as one takes by the running estimate; then words are ranked,
 so that there is something to quote, and the rest of the deadline is its own."""
@@ -201,45 +203,55 @@ class Exchange:
             detail = f"{self._call.request.held} is not known, so nothing is added to the call"
             self._degraded(detail, None, serious=False)
             return
-        engine, asked, began = self._engine, self._asked, time.monotonic()
-        deadline = engine.deadline_s
+        engine, began = self._engine, time.monotonic()
         composition = Composition(engine.composer, self._call, placement, self._policy)
-        working: Future[Composed] | Future[Composed | None]
-        working = engine.pool.submit(lambda: composition.run(asked, patience_s=_COMPRESSOR_SHARE * deadline))
-        # One wait for both clocks where all is well.
-        error = yield working, deadline
+        patience_s = _COMPRESSOR_SHARE * engine.deadline_s
+        working: _Working = engine.pool.submit(lambda: composition.run(self._asked, patience_s=patience_s))
+        error = yield working, engine.deadline_s  # one wait for both clocks where all is well
         if isinstance(error, TimeoutError):
             error = yield composition.ready, engine.patience_s
         waited = 0.0
         if error is None:
-            ready = composition.ready.result()
-            until = ready + deadline
-            error = yield working, self._ranking_s(until)
-            if error is None and working.result() is None:
-                waiting = time.monotonic()
-                words = yield from self._meaning(composition, until)
-                waited = time.monotonic() - waiting
-                if not asked.loaded:
-                    error = TimeoutError(f"not ready within {deadline * 1_000:.0f} ms")
-                elif words is not None and (asked.vectors is None or not asked.vectors.done()):
-                    error = yield words, self._ranking_s(until)
-                    error = error or TimeoutError("the question was not embedded in time")
-                else:
-                    working = engine.pool.submit(lambda: composition.recall(asked))
-                    error = yield working, self._ranking_s(until)
-            engine.recaller.overdue = isinstance(error, TimeoutError) and not composition.ranked
+            working, error, waited = yield from self._recalling(composition, working)
         self._has_composed(composition, working, error)
         if composition.ready.done() and composition.ready.exception() is None:
-            done, ready = time.monotonic(), composition.ready.result()
-            ms = {"compose": ready - began}
-            if asked.vectors is not None:
-                ms["embed"] = waited
-            ms["recall"] = done - ready - waited
+            ready = composition.ready.result()
+            ms = {"compose": ready - began, "embed": waited, "recall": time.monotonic() - ready - waited}
+            if self._asked.vectors is None:
+                del ms["embed"]
             self._update(
                 ms={**self.receipt.ms, **{step: 1_000 * max(0.0, s) for step, s in ms.items()}},
                 complete=self.receipt.complete and composition.complete,
             )
         self._composition = composition
+
+    def _recalling(
+        self, composition: Composition, working: _Working
+    ) -> Waits[tuple[_Working, BaseException | None, float]]:
+        """Wait for what is recalled, once the window is there.
+
+        Returns:
+            What made the request, what kept it from being ready, and the seconds that the question's vectors
+            were waited for.
+        """
+        engine, asked = self._engine, self._asked
+        until = composition.ready.result() + engine.deadline_s
+        waited = 0.0
+        error = yield working, self._ranking_s(until)
+        if error is None and working.result() is None:  # recall needs something that is on its way
+            began = time.monotonic()
+            words = yield from self._meaning(composition, until)
+            waited = time.monotonic() - began
+            if not asked.loaded:
+                error = TimeoutError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
+            elif words is not None and (asked.vectors is None or not asked.vectors.done()):
+                error = yield words, self._ranking_s(until)
+                error = error or TimeoutError("without the question's vectors")
+            else:
+                working = engine.pool.submit(lambda: composition.recall(asked))
+                error = yield working, self._ranking_s(until)
+        engine.recaller.overdue = isinstance(error, TimeoutError) and asked.loaded and not composition.ranked
+        return working, error, waited
 
     def _meaning(self, composition: Composition, until: float) -> Waits[Future[None] | None]:
         """Wait for what recall needs: the partition, then the question's vectors, words ranked meanwhile.
@@ -269,7 +281,7 @@ class Exchange:
     def _has_composed(
         self,
         composition: Composition,
-        working: Future[Composed] | Future[Composed | None],
+        working: _Working,
         error: BaseException | None,
     ) -> None:
         composed: Composed | None = None

@@ -306,8 +306,8 @@ class EndJob(Job[tuple[str, ...]]):
         at: datetime,
         error: str | None,
         quoted: Sequence[str],
-        receipt: Callable[[bool], Receipt],
         written: Callable[[tuple[str, ...], bool], None],
+        receipt: Callable[[bool], Receipt] | None = None,
     ) -> None:
         super().__init__()
         self.user = begun.user
@@ -355,8 +355,9 @@ class EndJob(Job[tuple[str, ...]]):
         elif self._reply.choices:
             forest.ends_with(placement.ref, self._reply.choices[0])
         # The receipt as it is now, because turns of a late begin are in it only now.
-        receipt = kept(self._receipt(self._withheld)) if write.call is not None else None
-        return replace(write, expect=generation, receipt=receipt)
+        receipt = self._receipt(self._withheld) if self._receipt is not None else None
+        new = kept(receipt) if receipt is not None and write.call is not None else None
+        return replace(write, expect=generation, receipt=new)
 
     def _end(self, store: Store, tree: Tree, placement: Placement) -> bytes:
         """The turn after which the choices are said; never between a call of tools and its results."""

@@ -364,8 +364,8 @@ class Recaller:
             within=question.within,
             top_k=question.top_k,
             small_talk=question.searching,
-            digest=None if asked == question.text else digest(analyzed(question.text)),
             cohort=self.indexer.cohort,
+            digest=None if asked == question.text else digest(analyzed(question.text)),
         )
         settings = {} if self.settings is None else {"settings": self.settings}
         ranking = search(loaded.partition, query, **settings)

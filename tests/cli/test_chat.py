@@ -52,6 +52,22 @@ def test_each_line_of_a_pipe_is_a_message_of_one_conversation(chat, provider):
     assert second.stream
 
 
+@pytest.mark.parametrize("args", [("caf\udce9",), ("hi", "--system", "\udcff"), ("hi", "--model", "m\udcff")])
+def test_words_that_are_no_text_are_refused(chat, provider, args):
+    code, _, err = chat(*args)
+    assert (code, "write it in UTF-8" in err) == (2, True)
+    assert not provider.requests
+
+
+def test_a_pipe_in_another_encoding_is_told(chat, provider, monkeypatch):
+    def other(buffer):
+        return io.TextIOWrapper(io.BytesIO(buffer), encoding="utf-8")
+
+    monkeypatch.setattr("io.StringIO", lambda _: other(b"Hello\ncaf\xe9\n"))
+    code, _, err = chat()
+    assert (code, "standard input is not utf-8" in err) == (2, True)
+
+
 def test_one_message_and_later_another_conversation_that_remembers(chat, provider):
     assert chat("--session", "pool", LOCKER)[:2] == (0, f"echo: {LOCKER}\n")
     provider.script(Reply("7719."))

@@ -128,3 +128,31 @@ def test_an_embedder_that_fails_is_not_waited_for(run, chat, embedder):
 def test_nothing_is_changed_when_one_of_the_files_cannot_be_read(run, chat, tmp_path):
     assert run("import", chat, tmp_path / "none.json", "--embedder", "none")[0] == 2
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_an_export_is_not_written_over_its_own_memory(run, chat, tmp_path, suffix):
+    run("import", chat, "--db", tmp_path / "m.db", "--embedder", "none")
+    before = run("export", "--db", tmp_path / "m.db")[1]
+    code, _, err = run("export", "--db", tmp_path / "m.db", "--output", tmp_path / f"m.db{suffix}")
+    assert (code, "is the memory itself" in err) == (2, True)
+    if not suffix:
+        (tmp_path / "link").symlink_to(tmp_path / "m.db")
+        assert run("export", "--db", tmp_path / "m.db", "--output", tmp_path / "link")[0] == 2
+    assert run("export", "--db", tmp_path / "m.db")[1] == before
+
+
+def test_a_folder_that_cannot_be_made_is_told(run, tmp_path, monkeypatch, chat):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file" / "deeper"))
+    code, _, err = run("import", chat, "--embedder", "none")
+    assert (code, "cannot be made" in err, "--db" in err) == (2, True, True)
+
+
+def test_a_home_in_the_variable_is_the_users(run, tmp_path, monkeypatch, chat):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("CONVMEM_DB", "~/mine.db")
+    assert run("import", chat, "--embedder", "none")[0] == 0
+    assert (tmp_path / "mine.db").exists()
+    assert "turns in" in run("stats")[1]

@@ -109,6 +109,8 @@ def chat(
     screen = Screen(plain=plain)
     if go_on and session is not None:
         raise InputError("give --session or --continue, not both")
+    for name, text in (("the message", message), ("--system", system), ("--model", model)):
+        _checked_text(name, text)
     with ExitStack() as stack:
         client = stack.enter_context(_client(base_url, key_env))
         memory = stack.enter_context(opened(db, make=True, embedder=embedder, policy=policy, prices=prices))
@@ -122,11 +124,31 @@ def chat(
         if message is not None:
             _answer(talk, message, screen, as_json=as_json)
         elif as_json or not screen.can_prompt:
-            for line in sys.stdin:
+            for line in _typed():
                 if line.strip() and not _line(talk, line.rstrip("\n"), screen, as_json=as_json):
                     break
         else:
             _at_the_terminal(talk, screen)
+
+
+def _typed() -> Iterator[str]:
+    """The lines of standard input.
+
+    Raises:
+        InputError: they are not in the encoding of the terminal, which is mostly UTF-8.
+    """
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not {error.encoding}: {error.reason}") from error
+
+
+def _checked_text(name: str, text: str | None) -> None:
+    """Refuse words of the command line that are not in the encoding of the terminal."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} has bytes that are no text; write it in UTF-8") from error
 
 
 def _others(memory: Memory) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from convmem.cli.cells import counted, shown
 from convmem.cli.options import As, Database, Json, NoUser, Plain, SessionName, User
-from convmem.cli.place import ME, opened, owner
+from convmem.cli.place import ME, file_of, opened, owner
 from convmem.cli.screen import Screen
 from convmem.errors import InputError
 from convmem.importers import Format, by_session, is_own_export, read
@@ -207,6 +207,8 @@ def export(
 
     - `convmem export --user alice --session kyoto | head`
     """
+    if output is not None:
+        _check_output(output, file_of(db))
     with opened(db) as memory:
         whose = (
             UNSET
@@ -223,6 +225,13 @@ def export(
         Screen(plain=True).json({"file": str(output), "turns": count})
     else:
         sys.stderr.write(f"{count} turns written to {output}\n")
+
+
+def _check_output(output: Path, memory: Path) -> None:
+    """Refuse to write an export in the place of the memory that it is of, or of its log."""
+    own = {Path(f"{memory.resolve()}{suffix}") for suffix in ("", "-wal", "-shm")}
+    if output.resolve() in own or (output.exists() and output.samefile(memory)):
+        raise InputError(f"{output} is the memory itself; name another file with --output")
 
 
 def _written(lines: Iterator[str], output: Path) -> int:

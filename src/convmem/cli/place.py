@@ -57,13 +57,20 @@ def file_of(db: Path | None, *, make: bool = False) -> Path:
     file = checked_file("--db", db) if db is not None else default_file()
     if make:
         if db is None:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _made(file.parent)
     elif not file.exists():
         raise InputError(
             f"there is no memory at {file}; name another file with --db, or begin one with"
             " `convmem import` or `convmem chat`"
         )
     return file
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); name a file with --db") from error
 
 
 @contextmanager

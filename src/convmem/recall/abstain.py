@@ -37,8 +37,11 @@ _NEAR: Final = 1.3
 """Nearness that is enough for a message that asks nothing. Of 750 statements put to memories that have
 nothing to do with them none came so near, of 200 statements about what they hold four fifths did.
 """
-_NEARBY: Final = 0.8
-"""Nearness that is enough where words are shared as well."""
+_BOTH: Final = 1.6
+"""Nearness and weight of shared words together that are enough for such a message: a long one goes on with
+many things at once, and is near to none. Of messages of one person nine in ten have more against the person's
+own past, of others' messages one in twenty.
+"""
 _STRANGE: Final = 0.4
 _STRANGE_SHARE: Final = 0.2
 """A question is strange to a memory in which no turn comes nearer than this, nor shares so many of its words.
@@ -115,7 +118,7 @@ def _for_statement(scores: Scores, used: Mask, signs: Signs) -> float | None:
         return _at_most_behind(scores, used) if known or heard else None
     if near is None:  # the everyday sentences are still being embedded
         return _at_most_behind(scores, used) if known else _where_agreed(scores, used, signs)
-    if near >= (_NEARBY if known else _NEAR):
+    if near >= (_CHANCE if known else _NEAR) or near + signs.shared.weight >= _BOTH:
         return _at_most_behind(scores, used)
     return None
 

@@ -41,9 +41,9 @@ class Query:
         within: Only these sessions are searched; None searches all.
         top_k: How many hits are wanted.
         small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
-        digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
         cohort: Everyday sentences by the same embedder, to tell what is near from what is not; None while
             there are none.
+        digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
     """
 
     text: str
@@ -55,8 +55,8 @@ class Query:
     within: Collection[str] | None = None
     top_k: int = 200
     small_talk: bool = False
-    digest: int | None = None
     cohort: Cohort | None = None
+    digest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
