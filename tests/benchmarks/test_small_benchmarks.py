@@ -33,6 +33,19 @@ def test_the_speed_of_queries_is_told_beside_that_of_plain_fusion():
     assert all(float(ms) > 0 for ms in (*ours, *plain))
 
 
+def test_what_a_huge_message_costs_is_told_beside_the_bare_client():
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, BENCHMARKS / "huge.py", "--mb", "0.3", "--turns", "1", "--text", "chinese"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("0.3 MB")]
+    assert [row[1] for row in rows][:2] == ["chat", "next, newest only"]
+    assert {row[1] for row in rows} >= {"streamed", "responses", "tool result", "huge reply", "record()"}
+    assert all(float(row[3]) > 0 for row in rows)
+
+
 def test_the_picture_of_the_policies_shows_what_they_plan(tmp_path):
     drawn = tmp_path / "drawn.svg"
     subprocess.run([sys.executable, BENCHMARKS / "policies.py", drawn], capture_output=True, check=True)  # noqa: S603

@@ -61,7 +61,7 @@ class Chat:
         self.memory, self.provider = memory, provider
 
     def __call__(self, text, *parts):
-        self.client.chat.completions.create(model="m", messages=[said(text, *parts)])
+        self.client.chat.completions.create(model="gpt-4o", messages=[said(text, *parts)])
         return self.sent
 
     @property
