@@ -92,11 +92,18 @@ class Likeness:
         came = self._look(i)
         if node.forgotten or came is None:
             return None
-        if node.role != came.role and (node.role not in _TOOLS or came.calls or self.calls_tools(i - 1)):
+        if node.role != came.role and not (node.role in _TOOLS and self._told_before(i)):
             return None
         self.prepare((node,))
         known = self._known[node.identity]
         return alike(known, came, self._others(i)) if known is not None else None
+
+    def _told_before(self, i: int) -> bool:
+        """Whether calls told as text may stand before that message, so that it tells their results."""
+        came, before = self._look(i), self._look(i - 1) if i else None
+        if came is None or before is None or came.calls:
+            return False
+        return not before.calls and (before.role == "assistant" or i > 1)
 
     def calls_tools(self, i: int) -> bool:
         """Whether the message of that index makes tool calls."""
