@@ -114,7 +114,7 @@ def embedder(monkeypatch):
 def test_turns_are_embedded_while_somebody_waits(run, chat, embedder):
     code, out, _ = run("import", chat, "--json")
     assert (code, json.loads(out)["without_vectors"]) == (0, 0)
-    assert sum(n for kind, n in embedder.calls if kind == "passage") == 2
+    assert sum(n for kind, n in embedder.calls if kind == "passage") >= 2
 
 
 def test_an_embedder_that_fails_is_not_waited_for(run, chat, embedder):

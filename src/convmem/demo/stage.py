@@ -1,9 +1,8 @@
-"""What a demo needs: a provider on this machine, a memory on a file, a clock, and an embedder to watch."""
+"""What a demo needs: a provider on this machine, a memory on a file, a clock, and a hurried embedder."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from openai import OpenAI
 
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.errors import InputError
+from convmem.hooks import EmbeddedEvent
 from convmem.memory import Memory
 from convmem.testing import LocalProvider, Reply
 
@@ -26,17 +26,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convmem.embed.protocol import Embedder, Kind
+    from convmem.hooks import Event
     from convmem.policy import Policy
     from convmem.testing import ReceivedRequest
 
-__all__ = ["MODEL", "USER", "Clock", "Stage", "Watched"]
+__all__ = ["MODEL", "USER", "Clock", "Hurried", "Stage"]
 
 MODEL = "deepseek-flash"
 """Whose window and tokens count; what answers is the local provider."""
 USER = "demo"
 
-_DEADLINE_MS = 1_000.0
-"""Long, for the demo itself keeps the machine busy; the receipts say how long a call really waited."""
 _MOST_THREADS = 4
 
 
@@ -55,37 +54,29 @@ class Clock:
         return self.now if self.now is not None else datetime.now(UTC)
 
 
-class Watched:
-    """An embedder that counts the turns it embeds, and works on several cores while somebody waits."""
+class Hurried:
+    """An embedder that works on several cores while somebody waits."""
 
     def __init__(self, inner: Embedder) -> None:
         self._inner = inner
         self._pool = ThreadPoolExecutor(_MOST_THREADS, "demo-embed")
-        self._lock = threading.Lock()
         self.waited_for = False
-        self.turns = 0
-        self.seconds = 0.0
 
     @property
     def dim(self) -> int:
-        """As of the embedder watched."""
+        """As of the inner embedder."""
         return self._inner.dim
 
     @property
     def fingerprint(self) -> str:
-        """As of the embedder watched."""
+        """As of the inner embedder."""
         return self._inner.fingerprint
 
     def embed(self, texts: Sequence[str], kind: Kind) -> NDArray[np.float32]:
-        """As the embedder watched does."""
-        if kind == "query":
+        """As the inner embedder does."""
+        if kind == "query" or not self.waited_for:
             return self._inner.embed(texts, kind)
-        started = time.perf_counter()
-        rows = self._on_all_cores(texts) if self.waited_for else self._inner.embed(texts, kind)
-        with self._lock:
-            self.turns += len(texts)
-            self.seconds += time.perf_counter() - started
-        return rows
+        return self._on_all_cores(texts)
 
     def _on_all_cores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np  # noqa: PLC0415 (only where there are vectors)
@@ -121,9 +112,11 @@ class Stage:
         self.started = time.perf_counter()
         self.clock = Clock()
         made = resolve_embedder(embedder)
-        self.embedder = Watched(made) if made is not None else None
+        self.embedder = Hurried(made) if made is not None else None
+        self.embedded = 0
+        self.embed_seconds = 0.0
         self.memory = Memory(
-            store, policy=policy, embedder=self.embedder, deadline_ms=_DEADLINE_MS, clock=self.clock
+            store, policy=policy, embedder=self.embedder, clock=self.clock, hooks=[self._has_embedded]
         )
         self.provider = LocalProvider(dialect="deepseek").start()
         self.provider.default = _stand_in
@@ -152,15 +145,10 @@ class Stage:
             self.embedder.waited_for = False
         return done
 
-    @property
-    def embedded(self) -> int:
-        """How many turns are embedded."""
-        return self.embedder.turns if self.embedder is not None else 0
-
-    @property
-    def embed_seconds(self) -> float:
-        """How long that took."""
-        return self.embedder.seconds if self.embedder is not None else 0.0
+    def _has_embedded(self, event: Event) -> None:
+        if isinstance(event, EmbeddedEvent):
+            self.embedded += event.turns
+            self.embed_seconds += event.ms / 1_000
 
     def __enter__(self) -> Self:
         return self
