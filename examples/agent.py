@@ -70,7 +70,7 @@ def main() -> None:
     with model, OpenAI() as openai, convmem.Memory(":memory:") as memory:  # a path keeps it
         print(run(memory.wrap(openai, user="alice", session="travel"), "I fly to Kyoto on 3 April 2027."))
         memory.flush()  # a script asks faster than memory reads; people do not
-        print(run(memory.wrap(openai, user="alice", session="work"), "How many days until my flight?"))
+        print(run(memory.wrap(openai, user="alice", session="work"), "In how many days do I fly to Kyoto?"))
         print([turn.role for turn in memory.turns(user="alice", session="work")])
 
 

@@ -118,9 +118,20 @@ def _check_ack(ack: Ack, there: Mapping[str, Turn], found: Audit) -> None:
         turn = there.get(key)
         if turn is None:
             found.lost.append(f"session {ack.session}: {key}")
-        elif before is not None and turn.parent != before.id:
+        elif before is not None and before.id not in _led_by(turn, there):
             found.broken.append(f"session {ack.session}: {key} does not follow what it followed")
         before = turn
+
+
+def _led_by(turn: Turn, there: Mapping[str, Turn]) -> set[str]:
+    """Ids of the turns before a turn: where several speak at once, a reply follows all that was said meanwhile."""
+    parents = {each.id: each.parent for each in there.values()}
+    before: set[str] = set()
+    at = turn.parent
+    while at is not None and at not in before:
+        before.add(at)
+        at = parents.get(at)
+    return before
 
 
 def _file_troubles(path: Path) -> list[str]:

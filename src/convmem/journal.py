@@ -437,8 +437,11 @@ class Journal:
         """An unexpected error: the job is tried once more, plainer, or fails; loudly, as nobody may wait."""
         if not isinstance(error, ConvmemError):
             log.error("what is to be journaled cannot be written as it is", exc_info=error)
-            if job.plainer():
-                return
+            try:
+                if job.plainer():
+                    return
+            except Exception as again:  # noqa: BLE001 (one job's defect must not end the thread)
+                error = again
         job.fail(error)
 
     def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> None:

@@ -49,9 +49,6 @@ def says(content, **more):
         says("", refusal=None, annotations=[], audio=None),
         {"role": "assistant"},
         {"role": "assistant", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}], "content": ""},
-        calling(call(arguments='{"city": "Kyo')),
-        calling(call(arguments="[1, 2]")),
-        calling(call(arguments='{"a": NaN}')),
         calling(call(call_id="")),
         calling({"type": "function", "function": {"name": "f", "arguments": "{}"}}),
         calling({"id": "c", "type": "function", "function": {"arguments": "{}"}}),
@@ -69,11 +66,23 @@ def test_what_says_nothing_does_not_go_back(name, message):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_words_beside_a_cut_call_go_back_and_whole_calls_too(name):
-    cut = call("c2", '{"city": "Kyo')
-    back = form(name, says("Let me look.", tool_calls=[cut]))
-    assert (back["content"], "tool_calls" in back) == ("Let me look.", False)
-    assert [each["id"] for each in form(name, calling(call(), cut))["tool_calls"]] == ["c1"]
+def test_a_call_that_was_cut_goes_back_only_where_it_was_answered(name):
+    back = form(name, says("Let me look.", tool_calls=[call("c2", '{"city": "Kyo')]))
+    asked = {"role": "user", "content": "Kyoto?"}
+    dialect = SHIPPED.by_name[name]
+    unanswered = dialect.kept([(asked, False), (back, False), ({"role": "user", "content": "Well?"}, True)])
+    assert [message.get("tool_calls") for _, message in unanswered] == [None, None, None]
+    assert unanswered[1][1]["content"] == "Let me look.", "the words beside it stay"
+    result = {"role": "tool", "tool_call_id": back["tool_calls"][0]["id"], "content": "no such city"}
+    answered = [message for _, message in dialect.kept([(asked, False), (back, False), (result, True)])]
+    assert answered[1:] == [back, result]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("broken", ['{"city": "Kyo', "[1, 2]", '{"a": NaN}', "not at all"])
+def test_arguments_that_are_no_json_object_stand_as_text_in_one(name, broken):
+    (back,) = form(name, calling(call("c2", broken)))["tool_calls"]
+    assert json.loads(back["function"]["arguments"]) == {"arguments": broken}
 
 
 # Content beside calls.

@@ -67,7 +67,7 @@ def test_what_cannot_be_journaled_as_it_is_is_journaled_plainer(
             raise RuntimeError("nobody expected this")
         return meaning_of(message)
 
-    monkeypatch.setattr("convmem.wire.identity.meaning_of", fails)
+    monkeypatch.setattr("convmem.wire.identity.meaning_pieces", lambda message: iter([fails(message)]))
     monkeypatch.setattr("convmem.wire.message.meaning_of", fails)
     provider.script(Reply("四十二", extra={"vendor": {"odd": 1}}))
     assert memory.receipt_for(ask(client, ASKED)).journaled

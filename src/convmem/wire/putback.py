@@ -360,33 +360,32 @@ def _custom(rules: Dialect, custom: Message) -> Message | None:
 
 
 def _function(function: object) -> Message | None:
-    """The name and the arguments of a call; None when it was cut in them."""
+    """The name and the arguments of a call; None when it has no name."""
     if not isinstance(function, dict):
         return None
     given = cast("Message", function)
     name: object = given.get("name")
-    arguments = _arguments(given.get("arguments"))
-    if not isinstance(name, str) or not name or arguments is None:
+    if not isinstance(name, str) or not name:
         return None
-    return {"name": name, "arguments": arguments}
+    return {"name": name, "arguments": _arguments(given.get("arguments"))}
 
 
-def _arguments(given: object) -> str | None:
-    """Arguments as the text of a JSON object; None when they are no such thing.
+def _arguments(given: object) -> str:
+    """Arguments as the text of a JSON object.
 
-    Models write nothing where a function has no parameters; Ollama and MiniMax refuse that.
+    Models write nothing where a function has no parameters; Ollama and MiniMax refuse that. What is no JSON
+    object stands as a text in one: the call was answered, so it cannot be left out, and most servers take
+    nothing else.
     """
     if given is None or (isinstance(given, str) and not given.strip()):
         return "{}"
     if isinstance(given, dict):
         return dumps(cast("object", given))
-    if not isinstance(given, str):
-        return None
     try:
-        meant: object = json.loads(given, parse_constant=_refused)
+        meant: object = json.loads(given, parse_constant=_refused) if isinstance(given, str) else None
     except (ValueError, RecursionError):
-        return None
-    return given if isinstance(meant, dict) else None
+        meant = None
+    return given if isinstance(given, str) and isinstance(meant, dict) else dumps({"arguments": given})
 
 
 def _refused(constant: str) -> None:
