@@ -124,7 +124,7 @@ def _check_ack(ack: Ack, there: Mapping[str, Turn], found: Audit) -> None:
 
 
 def _led_by(turn: Turn, there: Mapping[str, Turn]) -> set[str]:
-    """Ids of the turns before a turn: where several speak at once, a reply follows all that was said meanwhile."""
+    """Ids of the turns before a turn: a reply follows all that others said while it was made."""
     parents = {each.id: each.parent for each in there.values()}
     before: set[str] = set()
     at = turn.parent
