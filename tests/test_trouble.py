@@ -15,7 +15,7 @@ from datetime import UTC
 import pytest
 
 import convmem
-from convmem import exchange
+from convmem import engine, exchange
 from convmem.abilities import NewView
 from convmem.composition import Composition
 from convmem.compress.extractive import Extractive
@@ -356,7 +356,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
     policy = WindowPolicy("small", high=160, low=40, summary=80, recall=0)
     world = open_world(InMemoryStore(), policy=policy, compressor=compressor)
     compressor.gate.shut()
-    monkeypatch.setattr(exchange, "_COMPRESSOR_SHARE", 0)
+    monkeypatch.setattr(engine, "_COMPRESSOR_SHARE", 0)
 
     def until_cut(said):
         sent, receipt = world.ask({"role": "user", "content": f"note {len(said)} on bridge {len(said) + 31}"})
@@ -390,7 +390,7 @@ def test_a_summary_made_while_something_is_forgotten_is_dropped(open_world, monk
     policy = WindowPolicy("small", high=120, low=40, summary=60, recall=0)
     world = open_world(InMemoryStore(), policy=policy, compressor=compressor)
     compressor.gate.shut()
-    monkeypatch.setattr(exchange, "_COMPRESSOR_SHARE", 0)
+    monkeypatch.setattr(engine, "_COMPRESSOR_SHARE", 0)
     for n in range(7):
         world.ask({"role": "user", "content": f"the code word {n} is Xanthippe"})
     wait((compressor.gate.reached,))

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from convmem.abilities import Epoch, Epochs
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convmem.seen import SeenMessages
     from convmem.types import Message, Recalled
     from convmem.window import Cut, Summary
+    from convmem.wire.dialect import Dialect, Reasoning
     from convmem.wire.dialects import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
@@ -148,6 +149,8 @@ class Composer:
         self._late: OrderedDict[EpochRef, tuple[bytes, Summary]] = OrderedDict()
         self._sent_at: OrderedDict[EpochRef, float] = OrderedDict()
         self._refused: OrderedDict[EpochRef, frozenset[bytes]] = OrderedDict()
+        self._thoughts: OrderedDict[tuple[str, str], Dialect] = OrderedDict()
+        self._guesses: OrderedDict[EpochRef, int] = OrderedDict()
         self._putting = threading.Lock()
         self._forgetting = self._forgets = 0
         self._pool = Pool("convmem-cut", _CUT_THREADS)
@@ -330,6 +333,39 @@ class Composer:
                     raise StoreError(_FORGOTTEN)
             else:
                 _put(self._epochs, which, epoch, _EPOCHS)
+
+    def limit(self, which: EpochRef) -> int | None:
+        """Tokens that a model takes, as its provider said, or as its refusals of this session tell."""
+        told = self.limits.of(which.host, which.model)
+        guessed = self._guesses.get(which)
+        return guessed if guessed is not None and (told is None or guessed < told) else told
+
+    def learn_limit(self, which: EpochRef, tokens: int, *, named: bool) -> None:
+        """A request was too long: its provider named the limit, or it is a guess, for this session alone."""
+        if named:
+            self.limits.learn(which.host, which.model, tokens)
+            return
+        with self._lock:
+            _put(self._guesses, which, tokens, _EPOCHS)
+
+    def dialect(self, which: EpochRef, at: datetime) -> Dialect:
+        """What is asked of messages that are put back: by the table, and by what was refused before."""
+        rules = self.dialects.of(which.host or None, which.model or None, at)
+        return self._thoughts.get((which.host, which.model), rules)
+
+    def learn_thoughts(self, which: EpochRef, rules: Dialect) -> bool:
+        """The provider named reasoning when it refused messages in this dialect: do it the other way.
+
+        Returns:
+            False when that was tried before.
+        """
+        if (which.host, which.model) in self._thoughts:
+            return False
+        wants: Reasoning = "with-tools" if rules.reasoning == "drop" else "drop"
+        other = replace(rules, reasoning=wants, reasoning_as="reasoning_content")
+        with self._lock:
+            _put(self._thoughts, (which.host, which.model), other, _EPOCHS)
+        return True
 
     def refused(self, which: EpochRef) -> frozenset[bytes]:
         """Turns that this provider refused, so that their rounds are not put back."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from convmem.recaller import Asked
     from convmem.types import Message
     from convmem.window import Item, Window
+    from convmem.wire.dialect import Dialect
 
 __all__ = ["Composition"]
 
@@ -46,6 +47,10 @@ _LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpi
 _SHRINK = 0.75
 """Of a request that was too long by nobody knows how much, what the next one may have: tokens are counted
 some 20 % too high rather than too low, so it was not much too long."""
+_LEAST_GUESS = 3_000
+"""Tokens of a request that are not too many for any model in use: a guess goes no lower."""
+_LEAST_LIMIT = 512
+"""Tokens: no model that chats takes fewer."""
 _NOTHING = Block("", (), 0, None)
 _SEALED = (
     "neither a user nor a session was named, and the history came back without some of its words:"
@@ -160,6 +165,11 @@ class Composition:
         """The session, host and model it goes to."""
         return self._windowing.which
 
+    @property
+    def dialect(self) -> Dialect:
+        """In which its messages were put back."""
+        return self._windowing.dialect
+
     def limit_after(self, named: int | None, sent: int) -> tuple[int | None, bool]:
         """What the model seems to take, after it refused the request for its length.
 
@@ -171,11 +181,14 @@ class Composition:
             The limit, None where not even the newest round would fit; and whether it is the provider's own.
         """
         windowing, window = self._windowing, self._decided()
-        told = named is not None and (windowing.limit is None or named < windowing.limit)
-        limit = named if told and named is not None else windowing.limit_for(int(_SHRINK * sent))
+        # A number below what is ever sold, or below what this model took already, is another one of the text.
+        least = max(_LEAST_LIMIT, self._composer.limits.took(self.which.host, self.which.model) + 1)
+        told = named is not None and named >= least and (windowing.limit is None or named < windowing.limit)
+        guess = windowing.limit_for(max(_LEAST_GUESS, int(_SHRINK * sent)))
+        limit = named if told and named is not None else guess
         newest = window.items.index(window.newest) if window.newest is not None else 0
-        least = windowing.system + sum(item.tokens for item in window.items[newest:])
-        return (limit if least < limit else None), told
+        needed = windowing.system + sum(item.tokens for item in window.items[newest:])
+        return (limit if needed < limit else None), told
 
     def turns_of(self, message: int) -> frozenset[bytes]:
         """The turn that stands at a place of the request's messages; none where the caller sent it."""

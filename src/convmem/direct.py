@@ -75,7 +75,7 @@ def prepare(
     placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
     placed = time.perf_counter()
     composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
-    composed = composition.run(waiting)
+    composed = composition.run(waiting, patience_s=engine.compressor_s)
     if composed is None:
         composed = composition.recall(waiting.wait())
     receipt = Receipt(

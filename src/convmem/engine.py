@@ -47,6 +47,8 @@ __all__ = ["Engine", "Exchange", "OnError"]
 T = TypeVar("T")
 
 _COMPOSE_THREADS = 4
+_COMPRESSOR_SHARE = 0.5
+"""Of recall's deadline, how long the call that comes upon a cut waits for a compressor."""
 _OVERDUE_S = 0.3
 """Seconds a call waits for the writer while an earlier call waited for it in vain: the whole time is lost
 once, not by every call."""
@@ -204,6 +206,11 @@ class Engine:
     def patience_s(self) -> float:
         """Seconds that a call waits for the store now."""
         return min(_OVERDUE_S, self.store_timeout_s) if self.journal.overdue else self.store_timeout_s
+
+    @property
+    def compressor_s(self) -> float:
+        """Seconds that the call which comes upon a cut waits for a compressor."""
+        return _COMPRESSOR_SHARE * self.deadline_s
 
     def expect(self, user: str | None) -> None:
         """A user's calls will come: load what the first of them needs, off the call."""

@@ -59,7 +59,7 @@ T = TypeVar("T")
 
 Waits: TypeAlias = Generator[tuple[Future[Any], float], BaseException | None, T]
 """Steps of a call: each yields what it waits for and for how many seconds at most, and is told what went
-wrong: None when nothing did, a `TimeoutError` when it was not ready."""
+wrong: None when nothing did, a `_NotReadyError` when it was not ready."""
 
 _Working: TypeAlias = "Future[Composed] | Future[Composed | None]"
 
@@ -70,16 +70,19 @@ _RANK_RESERVE = 1.5
 """Ranking with vectors takes about as long as ranking by words took: so many times that is kept for it."""
 _RANK_PATIENCE = 4.0
 """So many more deadlines a call waits while turns are ranked, which waits for nothing but a processor."""
-_COMPRESSOR_SHARE = 0.5
-"""Of recall's deadline, how long the call that comes upon a cut waits for a compressor."""
 _LOOK_S = 0.1
 """How often a call that waits for the writer looks whether that has a prospect."""
+_THOUGHTS = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 _GLANCE_S = 1.0
 """Seconds in which the conversation is read where the journal is stuck, however long that took before."""
 
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
 _NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
+
+
+class _NotReadyError(TimeoutError):
+    """What was waited for is not ready yet; a store may raise a `TimeoutError` of its own."""
 
 
 class Exchange:
@@ -166,11 +169,15 @@ class Exchange:
 
     def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
         """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
-        until = time.monotonic() + self._engine.patience_s
+        began = time.monotonic()
+        until = began + self._engine.patience_s
         error = yield job, min(_LOOK_S, _left(until))
-        while isinstance(error, TimeoutError) and not self._engine.journal.held and _left(until):
+        while isinstance(error, _NotReadyError) and not self._engine.journal.held and _left(until):
             error = yield job, min(_LOOK_S, _left(until))
-        return error
+        if not isinstance(error, _NotReadyError):
+            return error
+        why = ", another process keeps the store locked" if self._engine.journal.held else ""
+        return _NotReadyError(f"not ready within {(time.monotonic() - began) * 1_000:.0f} ms{why}")
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
         """Find the call's place by reading alone, where the journal cannot be written in time.
@@ -205,10 +212,10 @@ class Exchange:
             return
         engine, began = self._engine, time.monotonic()
         composition = Composition(engine.composer, self._call, placement, self._policy)
-        patience_s = _COMPRESSOR_SHARE * engine.deadline_s
+        patience_s = engine.compressor_s
         working: _Working = engine.pool.submit(lambda: composition.run(self._asked, patience_s=patience_s))
         error = yield working, engine.deadline_s  # one wait for both clocks where all is well
-        if isinstance(error, TimeoutError):
+        if isinstance(error, _NotReadyError):
             error = yield composition.ready, engine.patience_s
         waited = 0.0
         if error is None:
@@ -243,14 +250,16 @@ class Exchange:
             words = yield from self._meaning(composition, until)
             waited = time.monotonic() - began
             if not asked.loaded:
-                error = TimeoutError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
+                error = _NotReadyError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
             elif words is not None and (asked.vectors is None or not asked.vectors.done()):
                 error = yield words, self._ranking_s(until)
-                error = error or TimeoutError("without the question's vectors")
+                error = error or _NotReadyError("without the question's vectors")
             else:
                 working = engine.pool.submit(lambda: composition.recall(asked))
                 error = yield working, self._ranking_s(until)
-        engine.recaller.overdue = isinstance(error, TimeoutError) and asked.loaded and not composition.ranked
+        engine.recaller.overdue = (
+            isinstance(error, _NotReadyError) and asked.loaded and not composition.ranked
+        )
         return working, error, waited
 
     def _meaning(self, composition: Composition, until: float) -> Waits[Future[None] | None]:
@@ -351,33 +360,46 @@ class Exchange:
         if self._retried or self.messages is None or composition is None:
             return False
         self._retried = True
-        which, sent = composition.which, self.receipt.tokens.total
-        if refusal.overflow:
-            limit, named = composition.limit_after(refusal.limit, sent)
-            if limit is None:
-                return False  # the caller's own messages do not fit, whatever memory leaves out
-            self._engine.composer.limits.learn(which.host, which.model, limit, keep=named)
+        remedy = self._remedy(composition, refusal)
+        if remedy is not None:
             yield from self._composing(composition.placement)
-            told = f"its limit is {limit} tokens, which is kept" if named else "without a number"
-            self._note(f"the provider refused the request for its length, {told}: sent again, shorter")
+            self._note(remedy)
             return True
-        turns = composition.turns_of(refusal.message) if refusal.message is not None else frozenset[bytes]()
-        if turns:
-            self._engine.composer.refuse(which, turns)
-            yield from self._composing(composition.placement)
-            self._note(
-                "the provider refused a message that memory had put back: sent again without its round"
-            )
-            return True
-        missing = self.receipt.restored > 0 or self.receipt.dropped > 0
+        if refusal.overflow or self._call.request.turns[0].get("role") == "tool":
+            return False  # as it was made it is no shorter, or answers nobody: the first refusal tells more
+        self._went_as_made = self.receipt.restored > 0 or self.receipt.dropped > 0
         self.messages = None
         self._update(
-            restored=0, dropped=0, recalled=(), cut=False, tokens=self._as_made(), prefix_tokens=None
+            restored=0,
+            dropped=0,
+            recalled=(),
+            cut=False,
+            tokens=self._as_made(),
+            prefix_tokens=None,
+            complete=not self._went_as_made,
         )
-        self._update(complete=not missing)
         self._note("the provider refused the request as memory had composed it: sent again as it was made")
-        self._went_as_made = missing
         return True
+
+    def _remedy(self, composition: Composition, refusal: Refusal) -> str | None:
+        """Learn from a refusal how to compose the request; what to note, None when it does not tell."""
+        composer, which = self._engine.composer, composition.which
+        if refusal.overflow:
+            limit, named = composition.limit_after(refusal.limit, self.receipt.tokens.total)
+            if limit is None:
+                return None  # the caller's own messages do not fit, whatever memory leaves out
+            composer.learn_limit(which, limit, named=named)
+            if named:
+                self._engine.pool.submit(lambda: composer.limits.keep(which.host, which.model, limit))
+            told = f"its limit is {limit} tokens, which is kept" if named else "without a number"
+            return f"the provider refused the request for its length, {told}: sent again, shorter"
+        if refusal.fields & _THOUGHTS and composer.learn_thoughts(which, composition.dialect):
+            return "the provider refused how thoughts were put back: sent again the other way, from now on"
+        turns = composition.turns_of(refusal.message) if refusal.message is not None else None
+        if turns:
+            composer.refuse(which, turns)
+            return "the provider refused a message that memory had put back: sent again without its round"
+        return None
 
     def _as_made(self) -> Tokens:
         """Tokens of the caller's own messages."""
@@ -415,10 +437,11 @@ class Exchange:
         if placement is not None:
             self._journaled(placement.ids)
             return placement
-        if isinstance(error, TimeoutError):
+        if isinstance(error, _NotReadyError):
             self._engine.journal.overdue = True
         try:
-            self._degraded(noted(f"the call goes out unjournaled: {error}", error), error)
+            goes = "does not go out" if self._engine.on_error == "raise" else "goes out unjournaled"
+            self._degraded(noted(f"the call {goes}: {error}", error), error)
         except JournalError as raised:
             self.stop_soon(Reply(complete=False), raised)
             raise
@@ -475,7 +498,7 @@ class Exchange:
             return
         with self._lock:
             self._gave_up.add("end")
-        if isinstance(error, TimeoutError):
+        if isinstance(error, _NotReadyError):
             self._engine.journal.overdue = True
         try:
             self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
@@ -509,6 +532,9 @@ class Exchange:
         usage = reply.usage or {}
         counted = usage.get("prompt_tokens", usage.get("input_tokens"))
         if isinstance(counted, int) and self._call.request.held is None:
+            self._engine.composer.limits.answered(
+                self._call.host or "", self._call.request.model or "", counted
+            )
             self._engine.ratios.learn(
                 self._call.request.model, sent=self.receipt.tokens.total, counted=counted
             )
@@ -584,7 +610,7 @@ def _copies(messages: Iterable[Message]) -> list[Message]:
 
 def _without(error: BaseException) -> str:
     """Why a call goes without recall."""
-    late = isinstance(error, TimeoutError)
+    late = isinstance(error, _NotReadyError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
     return noted(f"{why}: the call goes without it", error)
 
@@ -632,7 +658,7 @@ def outcome(future: Future[Any], seconds: float) -> BaseException | None:
 def _said(future: Future[Any], seconds: float) -> BaseException | None:
     if future.done():
         return future.exception()
-    return TimeoutError(f"not ready within {seconds * 1_000:.0f} ms")
+    return _NotReadyError(f"not ready within {seconds * 1_000:.0f} ms")
 
 
 async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:

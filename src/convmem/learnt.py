@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
 
 __all__ = ["LearntLimits"]
+
+log = logging.getLogger("convmem")
+
+_PAUSES_S = (0.0, 0.1, 0.5, 2.0, 10.0)
+"""Between tries to keep a limit: another process may hold the store, or the disk be full for a moment."""
 
 
 class LearntLimits:
@@ -26,6 +33,7 @@ class LearntLimits:
         self._store = store
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], int] | None = None
+        self._took: dict[tuple[str, str], int] = {}
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
@@ -35,20 +43,40 @@ class LearntLimits:
         """Tokens that this model of this host takes, input and output together; None when it never said."""
         return self._read().get((host, model))
 
-    def learn(self, host: str, model: str, tokens: int, *, keep: bool) -> None:
-        """A provider named its limit, or refused a request for its length.
+    def learn(self, host: str, model: str, tokens: int) -> None:
+        """A provider named its limit; for this process, until `keep` has told the others.
 
         Args:
             host: where the model is.
             model: its name.
             tokens: the limit.
-            keep: the provider named the number: it goes into the store. A guess is this process's alone.
         """
         known = self._read()
         with self._lock:
-            self._known = {**known, (host, model): tokens}
-        if keep and isinstance(self._store, Limits):
-            self._store.put_limit(LearntLimit(host, model, tokens, datetime.now(UTC)))
+            self._known = {**known, **(self._known or {}), (host, model): tokens}
+
+    def keep(self, host: str, model: str, tokens: int) -> None:
+        """Write a limit into the store, for other processes; off the call, and never its trouble."""
+        if not isinstance(self._store, Limits):
+            return
+        for pause in _PAUSES_S:
+            time.sleep(pause)
+            try:
+                self._store.put_limit(LearntLimit(host, model, tokens, datetime.now(UTC)))
+            except StoreError as error:
+                log.debug("a learnt context length is not kept: %s", error)
+            else:
+                return
+
+    def answered(self, host: str, model: str, tokens: int) -> None:
+        """The model took a prompt of so many tokens, by its provider's count."""
+        with self._lock:
+            if tokens > self._took.get((host, model), 0):
+                self._took[host, model] = tokens
+
+    def took(self, host: str, model: str) -> int:
+        """The longest prompt that the model took in this process, in tokens; 0 before the first."""
+        return self._took.get((host, model), 0)
 
     def _read(self) -> dict[tuple[str, str], int]:
         if self._known is None:

@@ -175,9 +175,9 @@ class Windowing:
         self.placement = placement
         self.request = call.request
         self.count = composer.ratios.counter(self.request.model)
-        self.dialect = composer.dialects.of(call.host, self.request.model, call.at)
         self.ref: SessionRef = placement.ref
         self.which = EpochRef(placement.ref, call.host or "", self.request.model or "")
+        self.dialect = composer.dialect(self.which, call.at)
         self.owner = OwnerRef.of(placement.ref)
         self._complete = True
 
@@ -323,7 +323,7 @@ class Windowing:
     @property
     def limit(self) -> int | None:
         """Tokens that the model takes: as its provider said when it refused a request, else by the table."""
-        learnt = self.composer.limits.of(self.which.host, self.which.model)
+        learnt = self.composer.limit(self.which)
         return learnt if learnt is not None else context_limit(self.request.model)
 
     def _lightened(self, rounds: list[list[Item]], start: int) -> tuple[list[list[Item]], int]:
@@ -489,8 +489,8 @@ class Windowing:
             turns = self._journaled(_flat(leaving.rounds))
             request = CompressRequest(turns, leaving.before.text, budget, self._as_sent)
             try:
-                text = compressor.compress(request)
-            except Exception as error:  # noqa: BLE001 (a compressor that fails leaves it to the one that cannot)
+                text = _written(compressor, request)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (a compressor that fails leaves it to the one that cannot)
                 text = Extractive().compress(request)
                 notes = (noted(f"the compressor failed ({error}): sentences were extracted instead", error),)
         return Summary(text, pins, chinese), notes
@@ -547,6 +547,16 @@ class Windowing:
                 room -= tokens
                 shown.append(pin)
         return tuple(reversed(shown))
+
+
+def _written(compressor: Compressor, request: CompressRequest) -> str:
+    """What a compressor writes, if that is a text within its budget."""
+    text = cast("object", compressor.compress(request))
+    if not isinstance(text, str):
+        raise TypeError(f"it gave {type(text).__name__}, not a text")
+    if (tokens := request.count(text)) > request.tokens:
+        raise ValueError(f"it gave {tokens} tokens where {request.tokens} are the most")
+    return text
 
 
 def _tokens(items: Sequence[Item]) -> int:

@@ -70,11 +70,6 @@ WEATHER = calling(("get_weather", {"city": "Lima", "days": 3}))
         (WEATHER, calling(("get_weather", {"days": 3, "city": "Lima"}))),
         (user("hi"), user("hi", name="ann")),
         (user("hi"), user([{"type": "text", "text": "hi "}], name="ann")),
-        (user("[2026-03-01 10:00] hi"), user("hi")),
-        (user("[2026-03-01 10:00] hi"), user("[2026-03-01 10:05] hi")),
-        (user("hi\n<system-reminder>Two files.</system-reminder>"), user("hi")),
-        (user("Current time: 2026-03-01 10:00\nhi"), user("Current time: 2026-03-02 11:00\nhi")),
-        (user("现在是 2026年3月1日\n你好"), user("你好")),
     ],
 )
 def test_the_same_in_other_clothes_wherever_it_stands(known, came):
@@ -102,6 +97,13 @@ def test_tool_calls_as_text(text):
 @pytest.mark.parametrize(
     ("known", "came", "others"),
     [
+        (user("[2026-03-01 10:00] hi"), user("hi"), ()),
+        (user("[2026-03-01 10:00] hi"), user("[2026-03-01 10:05] hi"), ()),
+        (user("hi\n<system-reminder>Two files.</system-reminder>"), user("hi"), ()),
+        (user("Current time: 2026-03-01 10:00\nhi"), user("Current time: 2026-03-02 11:00\nhi"), ()),
+        (user("现在是 2026年3月1日\n你好"), user("你好"), ()),
+        # The date may be what was edited: without the known reply behind it, it is another message.
+        (user("Remind me of the dentist (2026-12-03)"), user("Remind me of the dentist (2026-12-24)"), ()),
         (user("Which wine?\n\nReminder: be brief."), user("Which wine?"), ()),
         (user("Which wine?\nAnswer in one line."), user("Which wine?"), ()),
         (user("Which wine? (Be brief.)"), user("Which wine?"), ["And bread? (Be brief.)"]),

@@ -11,7 +11,7 @@ import pytest
 import convmem
 from convmem.abilities import EpochRef
 from convmem.protocols import SessionRef
-from convmem.testing import LocalProvider, Reply
+from convmem.testing import LocalProvider, Reply, ToolCall
 from convmem.testing.provider import Fault
 
 MODEL = "house-model"
@@ -213,3 +213,40 @@ def test_a_stream_and_an_async_call_are_sent_once_more_too(refusing, tmp_path):
     assert said == ["Noted."] * 16
     assert receipt.journaled
     assert receipt.complete
+
+
+def test_a_server_that_asks_for_thoughts_gets_them_from_then_on(memory):
+    tools = [
+        {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    ]
+    with (
+        LocalProvider(dialect="deepseek") as strict,
+        openai.OpenAI(base_url=strict.base_url, api_key="any", max_retries=0) as bare,
+    ):
+        client = memory.wrap(bare, user="ola", session="crates")
+        strict.script(Reply(tool_calls=[ToolCall("f", {}, id="c1")], reasoning_content="A tool will do."))
+        ask(client, "Which crate is red?", tools=tools)
+        result = {"role": "tool", "tool_call_id": "c1", "content": "the first"}
+        reply = client.chat.completions.create(model=MODEL, messages=[result], tools=tools)
+        receipt = memory.receipt_for(reply)
+        assert receipt.notes[-1].startswith("the provider refused how thoughts were put back")
+        assert receipt.complete
+        assert strict.requests[-1].messages[1]["reasoning_content"] == "A tool will do."
+        count = len(strict.requests)
+        ask(client, "And which is blue?", tools=tools)
+        assert len(strict.requests) == count + 1, "it is known now"
+
+
+def test_the_result_of_a_tool_is_not_sent_alone(refusing, connect, memory):
+    client = connect(memory)
+    tools = [
+        {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    ]
+    refusing.script(Reply(tool_calls=[ToolCall("f", {}, id="c1")]), Fault.status(400, "It is illegal."))
+    ask(client, "Which crate is red?", tools=tools)
+    count = len(refusing.requests)
+    with pytest.raises(openai.BadRequestError, match="It is illegal"):
+        client.chat.completions.create(
+            model=MODEL, messages=[{"role": "tool", "tool_call_id": "c1", "content": "one"}], tools=tools
+        )
+    assert len(refusing.requests) == count + 1

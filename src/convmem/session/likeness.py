@@ -259,7 +259,9 @@ def _alike_question(known: Look, came: Look, others: Sequence[str]) -> Dress | N
     if not set(came.media) <= set(known.media):
         return None
     if known.said == came.said:
-        return _dress(known, came, sure=known.media == came.media)
+        # With other words around, such as a date in brackets, it may be an edit: its answer must follow.
+        same = normal_text(known.text) == normal_text(came.text)
+        return _dress(known, came, sure=same and known.media == came.media)
     if not came.said or not known.said:
         return None
     # From here on the words differ. That is decoration that went, came or changed only where what is known

@@ -30,6 +30,9 @@ __all__ = ["Connections"]
 
 _PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 _LOG_BUSY_MS = 20
+_WRITE_LOCK = 120
+"""The byte of the `-shm` file that SQLite's writer locks (WAL_WRITE_LOCK, sqlite.org/walformat.html)."""
+_LOCK_FIELDS = 8
 
 
 class _Line:
@@ -123,8 +126,30 @@ class Connections:
                 yield db
         except StoreLockedError as error:
             written = self._written()
-            error.held, self._seen = written == self._seen, written
+            error.held, self._seen = written == self._seen and not self._holder_works(), written
             raise
+
+    def _holder_works(self) -> bool:
+        """Whether the process that holds the write lock is at work, and only waits for a processor.
+
+        Known on Linux, where the lock stands in a list; elsewhere, and of this process itself, it is not.
+        """
+        try:
+            log = Path(f"{self._writer.opening.path}-shm").stat().st_ino
+            held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+            for line in held:
+                fields = line.split()  # 1: POSIX ADVISORY WRITE pid major:minor:inode first last
+                if len(fields) < _LOCK_FIELDS or fields[3] != "WRITE" or not fields[5].endswith(f":{log}"):
+                    continue
+                if int(fields[6]) == _WRITE_LOCK and (pid := int(fields[4])) != os.getpid():
+                    return any(
+                        stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+                        in "RD"
+                        for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+                    )
+        except (OSError, ValueError, IndexError):
+            pass
+        return False
 
     def _written(self) -> tuple[int, int] | None:
         """What every write changes: time and size of the write-ahead log; None where there is none."""

@@ -161,12 +161,23 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
     return response
 
 
+def _names_a_parameter(error: object, given: Mapping[str, Any]) -> bool:
+    """Whether the error names a parameter of the request that memory has no part in."""
+    named: object = cast("Mapping[str, object]", error).get("param") if isinstance(error, Mapping) else None
+    body = _whole_body(given)
+    if not isinstance(named, str) or not isinstance(body, Mapping):
+        return False
+    return named in body and named not in {"messages", "input"}
+
+
 def _refusal(error: Exception, opened: _Opened) -> Refusal | None:
     """What a provider says is wrong with the request, where memory may have had a part in it."""
     status: object = getattr(error, "status_code", None)
     body: object = getattr(error, "body", None)
     exchange = opened.exchange
     if not isinstance(status, int) or exchange is None or exchange.messages is None:
+        return None
+    if _names_a_parameter(body, opened.given):
         return None
     refusal = read_refusal(status, body if body is not None else str(error))
     if refusal is not None and opened.shape is responses:

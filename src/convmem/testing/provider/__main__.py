@@ -9,10 +9,15 @@ import threading
 from typing import TYPE_CHECKING
 
 from convmem.testing.provider import DIALECTS, LocalProvider, call_or_echo
+from convmem.testing.provider.acting import thinking_aloud
+from convmem.testing.provider.vendors import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
+
+    from convmem.testing.provider.received import ReceivedRequest
+    from convmem.testing.provider.reply import Reply
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host=options.host,
         port=options.port,
     )
-    provider.default = call_or_echo
+
+    def answer(request: ReceivedRequest) -> Reply:
+        dialect = DIALECTS[options.dialect or dialect_of(request.fields.get("model"))]
+        return thinking_aloud(call_or_echo(request), request, dialect)
+
+    provider.default = answer
     with provider:
         sys.stdout.write(f"{provider.base_url}\n")
         sys.stdout.flush()

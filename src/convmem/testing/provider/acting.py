@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from convmem.testing.provider.order_legality import thinking_is_off
 from convmem.testing.provider.reply import Reply, ToolCall, echo
 from convmem.testing.provider.shapes import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from convmem.testing.provider.dialect import Dialect
     from convmem.testing.provider.received import ReceivedRequest
 
-__all__ = ["call_or_echo"]
+__all__ = ["call_or_echo", "thinking_aloud"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 # A word of a tool's name that says nothing of what the tool is about.
@@ -42,6 +45,17 @@ def call_or_echo(request: ReceivedRequest) -> Reply:
     if not wanted:
         return echo(request)
     return Reply(tool_calls=[ToolCall(name, _arguments(name, tools[name], said)) for name in wanted])
+
+
+def thinking_aloud(reply: Reply, request: ReceivedRequest, dialect: Dialect) -> Reply:
+    """The reply with a thought, where the model thinks and its provider asks for the thought again.
+
+    A client that sends such a reply back has something to send, as with the real provider.
+    """
+    asked_again = dialect.reasoning.startswith("require") and "tools" in request.fields
+    if request.endpoint != "chat" or not asked_again or thinking_is_off(request.fields, dialect):
+        return reply
+    return replace(reply, reasoning_content="The message and the tools decide what to do.")
 
 
 def _results(request: ReceivedRequest) -> list[str]:
