@@ -187,3 +187,27 @@ def test_a_lock_that_is_kept_is_told_from_processes_taking_turns(tmp_path):
     finally:
         store.close()
         other.close()
+
+
+def test_a_machine_that_gives_no_threads_breaks_no_call_and_memory_is_back_afterwards(
+    bare, provider, monkeypatch
+):
+    start = threading.Thread.start
+
+    def refuses(thread):  # the provider's threads are another machine's
+        if thread.name.startswith("convmem-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with convmem.Memory(InMemoryStore(), embedder="none") as memory:
+        client = memory.wrap(bare, user="alice", session="s")
+        memory._engine.recaller.indexer.wait(60)
+        with monkeypatch.context() as patch:
+            patch.setattr("convmem.journal.threading.Thread.start", refuses)
+            reply = client.chat.completions.create(model="m", messages=[ASKED])
+        assert provider.requests[-1].messages == [ASKED]
+        receipt = memory.receipt_for(reply)
+        assert not receipt.journaled
+        assert "no thread" in receipt.notes[0]
+        reply = client.chat.completions.create(model="m", messages=[ASKED])
+        assert memory.receipt_for(reply).journaled

@@ -411,7 +411,7 @@ class Exchange:
     def _submit(self, job: Job[T]) -> Future[T]:
         try:
             return self._engine.journal.submit(job)
-        except ClosedError as error:
+        except (ClosedError, JournalError) as error:
             job.fail(error)
             return job.outcome
 

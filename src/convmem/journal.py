@@ -258,14 +258,19 @@ class Journal:
 
         Raises:
             ClosedError: the journal was closed.
+            JournalError: its thread cannot be started; the next job tries again.
         """
         with self._changed:
             if self._closing:
                 raise ClosedError("this Memory is closed; open another one on the same store")
-            self._queue.append(job)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="convmem-journal", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="convmem-journal", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise JournalError(f"the machine gives no thread to write with: {error}") from error
+                self._thread = thread
+            self._queue.append(job)
             self._changed.notify_all()
         return job.outcome
 

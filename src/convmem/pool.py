@@ -43,8 +43,14 @@ class Pool:
         with self._lock:
             if len(self._threads) < self._most:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the machine gives no more threads, or Python is ending
+                    if not self._threads:
+                        future.set_exception(error)
+                        return future
+                else:
+                    self._threads.append(thread)
         self._queue.put((future, work))
         return future
 
