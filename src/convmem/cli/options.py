@@ -9,7 +9,7 @@ import typer
 
 from convmem.cli.place import known_sessions, known_users
 
-__all__ = ["As", "Database", "Json", "NoUser", "Plain", "SessionName", "User"]
+__all__ = ["As", "Database", "Json", "NoUser", "OnlyUser", "Plain", "SessionName", "User"]
 
 _WHERE = "Memory"
 
@@ -35,6 +35,10 @@ User = Annotated[
         autocompletion=known_users,
         rich_help_panel=_WHERE,
     ),
+]
+OnlyUser = Annotated[
+    str | None,
+    typer.Option("--user", "-u", envvar="CONVMEM_USER", help="Only this user's.", show_default=False),
 ]
 NoUser = Annotated[
     bool,

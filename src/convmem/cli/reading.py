@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convmem.cli.cells import counted, cropped, shown
-from convmem.cli.options import Database, Json, NoUser, Plain, SessionName, User
+from convmem.cli.options import Database, Json, NoUser, OnlyUser, Plain, SessionName, User
 from convmem.cli.place import file_of, known_sessions, opened, owner, session_of
 from convmem.cli.screen import Screen
 
@@ -30,10 +30,7 @@ _STATES = {"pending": "not answered"}
 def sessions(
     *,
     db: Database = None,
-    user: Annotated[
-        str | None,
-        typer.Option("--user", "-u", envvar="CONVMEM_USER", help="Only this user's.", show_default=False),
-    ] = None,
+    user: OnlyUser = None,
     no_user: NoUser = False,
     as_json: Json = False,
     plain: Plain = False,

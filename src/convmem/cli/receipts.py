@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convmem.cli.cells import cropped, shown
-from convmem.cli.options import Database, Json, NoUser, Plain, SessionName
+from convmem.cli.options import Database, Json, NoUser, OnlyUser, Plain, SessionName
 from convmem.cli.place import opened, owner, session_of
 from convmem.cli.screen import Screen
 
@@ -29,10 +29,7 @@ _SHORTEST_NAME = 7
 def receipts(
     *,
     db: Database = None,
-    user: Annotated[
-        str | None,
-        typer.Option("--user", "-u", envvar="CONVMEM_USER", help="Only this user's.", show_default=False),
-    ] = None,
+    user: OnlyUser = None,
     no_user: NoUser = False,
     session: SessionName = None,
     since: Annotated[
