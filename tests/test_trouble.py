@@ -25,6 +25,7 @@ from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing import Reply, ToolCall
 from convmem.testing.fakes import FakeEmbedder
+from convmem.threads import waiting
 
 FACT = {"role": "user", "content": "My locker code at the pool is 7719."}
 ASKED = {"role": "user", "content": "what is my locker code?"}
@@ -164,17 +165,17 @@ def impatient(world, clock):
 
 def late_vectors(world, monkeypatch):
     """The deadline passes while a question is embedded, and for nothing else."""
-    late, inner, embed_soon = [], exchange.outcome, world.memory._engine.recaller.embed_soon
+    late, inner, embed_soon = [], waiting.outcome, world.memory._engine.recaller.embed_soon
 
     def noted(*args, **options):
         late.append(embed_soon(*args, **options))
         return late[-1]
 
     def outcome(future, seconds):
-        return exchange._said(future, seconds) if future in late else inner(future, seconds)
+        return waiting._said(future, seconds) if future in late else inner(future, seconds)
 
     monkeypatch.setattr(world.memory._engine.recaller, "embed_soon", noted)
-    monkeypatch.setattr(exchange, "outcome", outcome)
+    monkeypatch.setattr(waiting, "outcome", outcome)
 
 
 def quotes(messages):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from convmem.abilities import Epoch, Epochs
 from convmem.errors import StoreError
 from convmem.learnt import LearntLimits
-from convmem.pool import Pool
 from convmem.protocols import TurnsRequest
+from convmem.threads.pool import Pool
 from convmem.types import Tokens
 from convmem.wire.message import weight_of
 

@@ -21,8 +21,9 @@ from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question
 from convmem.scope import UNSET, Unset
 from convmem.types import ForgetReport, Hit, Prepared, Receipt
-from convmem.wire.chat import ChatRequest, rebuilt, split
+from convmem.wire.chat import rebuilt
 from convmem.wire.message import plain, text_of
+from convmem.wire.values import ChatRequest, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

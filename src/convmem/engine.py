@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
-from convmem import lifetime
 from convmem.abilities import OwnerRef
 from convmem.composer import Composer
 from convmem.context.tokens import LearnedRatios
@@ -19,12 +18,13 @@ from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.jobs import Call
 from convmem.journal import Journal
 from convmem.passage import Passage
-from convmem.pool import Pool
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
 from convmem.retrieval import Retrieval
 from convmem.scope import UNSET, entered, resolve
 from convmem.seen import SeenMessages
+from convmem.threads import lifetime
+from convmem.threads.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
     from convmem.recall import Settings
     from convmem.scope import Scope
-    from convmem.wire.chat import ChatRequest, Held
     from convmem.wire.dialects import Dialects
+    from convmem.wire.values import ChatRequest, Held
 
 __all__ = ["Engine", "Exchange", "OnError"]
 

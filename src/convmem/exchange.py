@@ -10,13 +10,10 @@ before the provider call are a generator of waits, which a blocking and an async
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Generator
-from concurrent.futures import Future, wait
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convmem.abilities import OwnerRef
 from convmem.accounts import noted
@@ -38,12 +35,14 @@ from convmem.hooks import (
 from convmem.jobs import BeginJob, EndJob, looked_up
 from convmem.recaller import Asked
 from convmem.scope import missed
+from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
 from convmem.types import Receipt, Tokens
-from convmem.wire.chat import Reply
 from convmem.wire.message import plain, text_of
+from convmem.wire.values import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from concurrent.futures import Future
 
     from convmem.composer import Composed
     from convmem.engine import Engine
@@ -53,13 +52,9 @@ if TYPE_CHECKING:
     from convmem.types import Message
     from convmem.wire.refusal import Refusal
 
-__all__ = ["Exchange", "aoutcome", "outcome"]
+__all__ = ["Exchange"]
 
 T = TypeVar("T")
-
-Waits: TypeAlias = Generator[tuple[Future[Any], float], BaseException | None, T]
-"""Steps of a call: each yields what it waits for and for how many seconds at most, and is told what went
-wrong: None when nothing did, a `_NotReadyError` when it was not ready."""
 
 _Working: TypeAlias = "Future[Composed] | Future[Composed | None]"
 
@@ -79,10 +74,6 @@ _GLANCE_S = 1.0
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
 _NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
-
-
-class _NotReadyError(TimeoutError):
-    """What was waited for is not ready yet; a store may raise a `TimeoutError` of its own."""
 
 
 class Exchange:
@@ -130,12 +121,12 @@ class Exchange:
     def begin(self) -> None:
         """Align and journal, then compose the request."""
         with self._engine.recaller.indexer.standing_back():
-            _drive(self._before())
+            drive(self._before())
 
     async def abegin(self) -> None:
         """`begin`, without blocking the event loop."""
         with self._engine.recaller.indexer.standing_back():
-            await _adrive(self._before())
+            await adrive(self._before())
 
     def _before(self) -> Waits[None]:
         """All that is done before the provider call."""
@@ -171,13 +162,13 @@ class Exchange:
         """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
         began = time.monotonic()
         until = began + self._engine.patience_s
-        error = yield job, min(_LOOK_S, _left(until))
-        while isinstance(error, _NotReadyError) and not self._engine.journal.held and _left(until):
-            error = yield job, min(_LOOK_S, _left(until))
-        if not isinstance(error, _NotReadyError):
+        error = yield job, min(_LOOK_S, seconds_until(until))
+        while isinstance(error, NotReadyError) and not self._engine.journal.held and seconds_until(until):
+            error = yield job, min(_LOOK_S, seconds_until(until))
+        if not isinstance(error, NotReadyError):
             return error
         why = ", another process keeps the store locked" if self._engine.journal.held else ""
-        return _NotReadyError(f"not ready within {(time.monotonic() - began) * 1_000:.0f} ms{why}")
+        return NotReadyError(f"not ready within {(time.monotonic() - began) * 1_000:.0f} ms{why}")
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
         """Find the call's place by reading alone, where the journal cannot be written in time.
@@ -202,7 +193,7 @@ class Exchange:
         everything takes as much longer there, and a memory that gave up would be absent just then.
         """
         more = 0.0 if self._engine.recaller.overdue else _RANK_PATIENCE * self._engine.deadline_s
-        return _left(until) + more
+        return seconds_until(until) + more
 
     def _composing(self, placement: Placement) -> Waits[None]:
         """Put the request together: its window by the store's clock, what is recalled by a deadline."""
@@ -215,7 +206,7 @@ class Exchange:
         patience_s = engine.compressor_s
         working: _Working = engine.pool.submit(lambda: composition.run(self._asked, patience_s=patience_s))
         error = yield working, engine.deadline_s  # one wait for both clocks where all is well
-        if isinstance(error, _NotReadyError):
+        if isinstance(error, NotReadyError):
             error = yield composition.ready, engine.patience_s
         waited = 0.0
         if error is None:
@@ -250,16 +241,14 @@ class Exchange:
             words = yield from self._meaning(composition, until)
             waited = time.monotonic() - began
             if not asked.loaded:
-                error = _NotReadyError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
+                error = NotReadyError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
             elif words is not None and (asked.vectors is None or not asked.vectors.done()):
                 error = yield words, self._ranking_s(until)
-                error = error or _NotReadyError("without the question's vectors")
+                error = error or NotReadyError("without the question's vectors")
             else:
                 working = engine.pool.submit(lambda: composition.recall(asked))
                 error = yield working, self._ranking_s(until)
-        engine.recaller.overdue = (
-            isinstance(error, _NotReadyError) and asked.loaded and not composition.ranked
-        )
+        engine.recaller.overdue = isinstance(error, NotReadyError) and asked.loaded and not composition.ranked
         return working, error, waited
 
     def _meaning(self, composition: Composition, until: float) -> Waits[Future[None] | None]:
@@ -270,21 +259,21 @@ class Exchange:
         """
         asked, recaller = self._asked, self._engine.recaller
         if asked.loading is not None:
-            yield asked.loading, _left(until)
+            yield asked.loading, seconds_until(until)
         if asked.vectors is None or asked.vectors.done() or not asked.loaded:
             return None
         expected = recaller.expected_s
         hopeless = expected > self._engine.deadline_s
         if not hopeless:
-            yield asked.vectors, min(_EMBED_PATIENCE * expected, _left(until) / 2)
+            yield asked.vectors, min(_EMBED_PATIENCE * expected, seconds_until(until) / 2)
             if asked.vectors.done():
                 return None
         began = time.monotonic()
         words = self._engine.pool.submit(composition.words)
-        yield words, _left(until)
+        yield words, seconds_until(until)
         reserve = _RANK_RESERVE * (time.monotonic() - began)
         if words.done() and not hopeless:
-            yield asked.vectors, _left(until - reserve)
+            yield asked.vectors, seconds_until(until - reserve)
         return words
 
     def _has_composed(
@@ -349,11 +338,11 @@ class Exchange:
         Returns:
             Whether it is to be sent again: only once, and only where memory had changed it.
         """
-        return _drive(self._again(refusal))
+        return drive(self._again(refusal))
 
     async def arefused(self, refusal: Refusal) -> bool:
         """`refused`, without blocking the event loop."""
-        return await _adrive(self._again(refusal))
+        return await adrive(self._again(refusal))
 
     def _again(self, refusal: Refusal) -> Waits[bool]:
         composition = self._composition
@@ -437,7 +426,7 @@ class Exchange:
         if placement is not None:
             self._journaled(placement.ids)
             return placement
-        if isinstance(error, _NotReadyError):
+        if isinstance(error, NotReadyError):
             self._engine.journal.overdue = True
         try:
             goes = "does not go out" if self._engine.on_error == "raise" else "goes out unjournaled"
@@ -465,11 +454,11 @@ class Exchange:
 
     def answered(self, reply: Reply, *, response: object = None) -> None:
         """Commit the reply; waits for the store as `begin` does."""
-        _drive(self._after(self._end(reply), response))
+        drive(self._after(self._end(reply), response))
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
-        await _adrive(self._after(self._end(reply), response))
+        await adrive(self._after(self._end(reply), response))
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
@@ -479,11 +468,11 @@ class Exchange:
         """
         future = self._end(reply, error=type(error).__name__ if error is not None else None)
         if error is None or isinstance(error, Exception):
-            _drive(self._after(future, raises=False))
+            drive(self._after(future, raises=False))
 
     async def astopped(self, reply: Reply) -> None:
         """`stopped` by the caller's own hand, without blocking the event loop."""
-        await _adrive(self._after(self._end(reply), raises=False))
+        await adrive(self._after(self._end(reply), raises=False))
 
     def _after(
         self, ending: Future[tuple[str, ...]] | None, response: object = None, *, raises: bool = True
@@ -498,7 +487,7 @@ class Exchange:
             return
         with self._lock:
             self._gave_up.add("end")
-        if isinstance(error, _NotReadyError):
+        if isinstance(error, NotReadyError):
             self._engine.journal.overdue = True
         try:
             self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
@@ -610,68 +599,6 @@ def _copies(messages: Iterable[Message]) -> list[Message]:
 
 def _without(error: BaseException) -> str:
     """Why a call goes without recall."""
-    late = isinstance(error, _NotReadyError)
+    late = isinstance(error, NotReadyError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
     return noted(f"{why}: the call goes without it", error)
-
-
-def _left(until: float) -> float:
-    return max(0.0, until - time.monotonic())
-
-
-def _drive(steps: Waits[T]) -> T:
-    """Go through the steps of a call, waiting on this thread."""
-    error: BaseException | None = None
-    while True:
-        try:
-            future, seconds = steps.send(error)
-        except StopIteration as end:
-            return cast("T", end.value)
-        try:
-            error = outcome(future, seconds)
-        except BaseException as stopped:
-            steps.throw(stopped)  # the steps see to what has begun, and raise it again
-            raise
-
-
-async def _adrive(steps: Waits[T]) -> T:
-    """`_drive`, without blocking the event loop."""
-    error: BaseException | None = None
-    while True:
-        try:
-            future, seconds = steps.send(error)
-        except StopIteration as end:
-            return cast("T", end.value)
-        try:
-            error = await aoutcome(future, seconds)
-        except BaseException as stopped:
-            steps.throw(stopped)
-            raise
-
-
-def outcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """What went wrong, waiting for so many seconds at most; None when all is well."""
-    wait((future,), timeout=seconds)
-    return _said(future, seconds)
-
-
-def _said(future: Future[Any], seconds: float) -> BaseException | None:
-    if future.done():
-        return future.exception()
-    return _NotReadyError(f"not ready within {seconds * 1_000:.0f} ms")
-
-
-async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """`outcome` on whatever event loop is running."""
-    if future.done():
-        return future.exception()
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        from anyio.to_thread import run_sync  # noqa: PLC0415 (comes with the async SDKs; only Trio needs it here)
-
-        return await run_sync(outcome, future, seconds)
-    watched = asyncio.wrap_future(future, loop=loop)
-    watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
-    await asyncio.wait((watched,), timeout=seconds)
-    return _said(future, seconds)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convmem.session.align import Alignment, Incoming
     from convmem.session.tree import Tree
     from convmem.types import Message
-    from convmem.wire.chat import Held
+    from convmem.wire.values import Held
 
 __all__ = ["find_held", "find_session"]
 

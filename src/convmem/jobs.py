@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convmem.seen import SeenMessages
     from convmem.session.tree import Node, Tree
     from convmem.types import Message, Mode, Receipt, State
-    from convmem.wire.chat import ChatRequest, Reply
+    from convmem.wire.values import ChatRequest, Reply
 
 __all__ = ["BeginJob", "Call", "EndJob", "Placement", "looked_up", "replied"]
 

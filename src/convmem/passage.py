@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from convmem.accounts import kept
 from convmem.errors import ClosedError
-from convmem.exchange import aoutcome, outcome
 from convmem.hooks import DegradedEvent, emit
 from convmem.journal import Job
 from convmem.protocols import CallRow, SessionRef, Write
+from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convmem.journal import Forest
     from convmem.protocols import Written
     from convmem.types import Mode, State
-    from convmem.wire.chat import Reply
+    from convmem.wire.values import Reply
 
 __all__ = ["Passage"]
 

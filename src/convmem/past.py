@@ -10,10 +10,10 @@ from convmem.errors import InputError
 from convmem.journal import Forest, Job
 from convmem.protocols import CallRow, NewTurn, SessionRef, Write
 from convmem.session.align import Alignment, Incoming, align, place
-from convmem.wire.chat import split
 from convmem.wire.identity import ROOT, meaning_digest
 from convmem.wire.message import ITEMS, encodable, plain
 from convmem.wire.roles import role_of
+from convmem.wire.values import split
 
 if TYPE_CHECKING:
     from convmem.protocols import Store, Written

@@ -15,8 +15,8 @@ from convmem.errors import StoreError
 from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.indexer import Indexer
 from convmem.partitions import Loaded, Partitions
-from convmem.pool import Pool
 from convmem.protocols import SessionRef, TurnsRequest
+from convmem.threads.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from convmem.abilities import Accounts, ReceiptsRequest, ResponseRequest, Responses
 from convmem.accounts import receipt_of
 from convmem.errors import ClosedError
-from convmem.exchange import aoutcome, outcome
 from convmem.hooks import AnsweredEvent, DegradedEvent, FailedEvent, emit
 from convmem.jobs import replied
 from convmem.journal import Job
 from convmem.protocols import CallRow, NewReceipt
+from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convmem.journal import Forest
     from convmem.protocols import SessionRef, Store, Write, Written
     from convmem.types import Mode
-    from convmem.wire.chat import Reply
+    from convmem.wire.values import Reply
 
 __all__ = ["Retrieval"]
 

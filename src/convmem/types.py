@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from convmem.wire.usage import cached_tokens
+from convmem.wire.values import Message, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,16 +34,10 @@ __all__ = [
     "Turn",
 ]
 
-State = Literal["pending", "answered", "partial", "failed"]
-"""What became of a turn: awaiting its reply, settled, broken off on the way, or refused by the provider."""
-
 Mode = Literal["on", "off", "read", "write"]
 """What memory does with a call: all of it, nothing, use but not journal, journal but not use."""
 
 MODES: tuple[Mode, ...] = get_args(Mode)
-
-Message = dict[str, Any]
-"""A chat message as JSON: `role`, `content` and whatever else the caller or the provider put into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

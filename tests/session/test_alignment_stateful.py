@@ -15,7 +15,7 @@ from convmem.portable import conversation
 from convmem.protocols import NodesRequest, SessionRef, TurnsRequest
 from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
-from convmem.wire.chat import ChatRequest, Reply
+from convmem.wire.values import ChatRequest, Reply
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 REF = SessionRef("alice", "s")

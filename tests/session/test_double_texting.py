@@ -13,7 +13,7 @@ from convmem.journal import Forest
 from convmem.protocols import SessionRef, TurnsRequest
 from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
-from convmem.wire.chat import ChatRequest, Reply
+from convmem.wire.values import ChatRequest, Reply
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 REF = SessionRef("dora", "s")

@@ -18,7 +18,7 @@ from convmem.cli.screen import Screen
 from convmem.errors import InputError
 from convmem.importers import Format, by_session, is_own_export, read
 from convmem.scope import UNSET
-from convmem.wire.chat import split
+from convmem.wire.values import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

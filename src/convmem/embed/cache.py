@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convmem.embed._once import ForkSafeLock
+from convmem.threads.once import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convmem.embed._once import ForkSafeLock, Once
 from convmem.embed._rows import unit_rows
 from convmem.embed._text import prepared
 from convmem.embed.errors import EmbedderError
 from convmem.errors import MissingExtraError
+from convmem.threads.once import ForkSafeLock, Once
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

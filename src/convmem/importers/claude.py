@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
-from convmem.importers.message import Imported, is_array, is_object, loaded, moment, named, oldest_first
+from convmem.importers.message import Imported, loaded, moment, named, oldest_first
+from convmem.wire.narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from convmem.types import Message

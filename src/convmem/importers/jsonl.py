@@ -12,7 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
-from convmem.importers.message import Imported, is_array, is_object, moment
+from convmem.importers.message import Imported, moment
+from convmem.wire.narrow import is_array, is_object
 from convmem.wire.roles import role_of
 
 if TYPE_CHECKING:

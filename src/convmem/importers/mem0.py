@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
-from convmem.importers.message import Imported, is_array, is_object, loaded, moment
+from convmem.importers.message import Imported, loaded, moment
+from convmem.wire.narrow import is_array, is_object
 from convmem.wire.roles import known_role
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.errors import InputError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from convmem.types import Message
 
-__all__ = ["Imported", "by_session", "is_array", "is_object", "loaded", "moment", "named", "oldest_first"]
+__all__ = ["Imported", "by_session", "loaded", "moment", "named", "oldest_first"]
 
 _MILLISECONDS = 1e11
 """Numbers above are milliseconds since 1970: as seconds they would be the year 5138."""
@@ -114,13 +114,3 @@ def moment(value: object, *, where: str, tz: tzinfo | None = None) -> datetime |
     except (ValueError, OverflowError, OSError) as error:
         raise InputError(f"{where} is no time: {value!r} ({error})") from error
     raise InputError(f"{where} is no time: {value!r}; give ISO 8601, or seconds since 1970")
-
-
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is a JSON object."""
-    return isinstance(value, dict)
-
-
-def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Whether it is a JSON array."""
-    return isinstance(value, list)

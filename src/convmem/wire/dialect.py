@@ -14,7 +14,7 @@ from convmem.wire.message import slices, text_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convmem.types import Message
+    from convmem.wire.values import Message
 
 __all__ = [
     "AfterTool",

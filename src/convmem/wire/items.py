@@ -9,7 +9,7 @@ from convmem.wire.message import ITEMS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convmem.types import Message
+    from convmem.wire.values import Message
 
 __all__ = ["assistant_of", "begins_anew", "input_items", "is_said", "kind_of", "message_of", "result_of"]
 

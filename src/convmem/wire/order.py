@@ -18,8 +18,8 @@ from convmem.wire.putback import OPEN, THOUGHTS, says_something, signed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convmem.types import Message
     from convmem.wire.dialect import Dialect
+    from convmem.wire.values import Message
 
 __all__ = ["arranged", "kept"]
 

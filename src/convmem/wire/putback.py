@@ -17,8 +17,8 @@ from convmem.wire.roles import ROLES, known_role
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from convmem.types import Message
     from convmem.wire.dialect import Dialect
+    from convmem.wire.values import Message
 
 __all__ = ["OPEN", "THOUGHTS", "form", "may_return", "says_something", "signed"]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.wire.chat import ChatRequest, Held, Reply, name_of, output_limit, tools_of
 from convmem.wire.items import assistant_of, begins_anew, input_items, is_said, kind_of, message_of, result_of
 from convmem.wire.message import SETTINGS_ROLES, encodable, plain
 from convmem.wire.pieces import Pieces
+from convmem.wire.values import ChatRequest, Held, Reply, name_of, output_limit, tools_of
 
 if TYPE_CHECKING:
-    from convmem.types import Message
+    from convmem.wire.values import Message
 
 __all__ = ["PATH", "ReplyStream", "parse", "rebuilt", "reply_of", "stream_reply"]
 

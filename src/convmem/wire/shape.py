@@ -10,8 +10,7 @@ from convmem.wire import chat, responses
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convmem.types import Message
-    from convmem.wire.chat import ChatRequest, Reply
+    from convmem.wire.values import ChatRequest, Message, Reply
 
 __all__ = ["ReplyParts", "Shape", "retrieved_id", "shape_of"]
 

@@ -18,8 +18,8 @@ from convmem.wrap.tee import Tee
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
-    from convmem.wire.chat import Reply
     from convmem.wire.shape import Shape
+    from convmem.wire.values import Reply
     from convmem.wrap.recipient import Recipient
 
 __all__ = ["Body", "watch"]

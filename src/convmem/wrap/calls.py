@@ -17,9 +17,9 @@ from convmem.errors import InputError, JournalError
 from convmem.hooks import DegradedEvent, emit
 from convmem.scope import Scope
 from convmem.wire import responses
-from convmem.wire.chat import Reply, name_of
 from convmem.wire.refusal import read_refusal
 from convmem.wire.shape import retrieved_id, shape_of
+from convmem.wire.values import Reply, name_of
 from convmem.wrap.bodies import watch
 from convmem.wrap.tee import Tee
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from convmem.types import Receipt
-    from convmem.wire.chat import Reply
+    from convmem.wire.values import Reply
 
 __all__ = ["Recipient"]
 

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from convmem.wire.chat import Reply
+from convmem.wire.values import Reply
 
 if TYPE_CHECKING:
     from convmem.wire.shape import Shape

@@ -42,6 +42,7 @@ class Once(Generic[T]):
         self._made: tuple[T, int] | None = None
 
     def __call__(self) -> T:
+        """The object, made by the first who asks."""
         if self._made is None:
             with self._lock:
                 if self._made is None:

@@ -1,0 +1,1 @@
+"""Threads, locks and waiting: the only package that names a lock."""
