@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 import convmem
-from convmem.context.tokens import estimate
 from convmem.demo.data import chitchat, conversation, questions
 from convmem.stores.memory import InMemoryStore
 from convmem.testing import LocalProvider, Reply
+from convmem.tokens.count import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convmem.bench.machine import surroundings
-from convmem.context.estimate import Remembered, estimate
 from convmem.embed.resolve import resolve
 from convmem.recall import Partition, Query, analyze_turn, encode, pack, search
 from convmem.recall.analyze import count_terms, words
+from convmem.tokens.estimate import Remembered, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import convmem
-from convmem.context.tables import TABLES
 from convmem.errors import ClosedError, InputError, ScopeError
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.fakes import FakeEmbedder
+from convmem.tokens.tiktoken import TABLES
 
 ROUND = [{"role": "user", "content": "I moved to 泉州"}, {"role": "assistant", "content": "Noted."}]
 NEXT = [{"role": "user", "content": "ok"}, {"role": "assistant", "content": "好的"}]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import convmem
 from convmem import seen
-from convmem.context.tokens import count_message
 from convmem.seen import SeenMessages
+from convmem.tokens.count import count_message
 from convmem.wire.identity import meaning_digest
 
 KEY = bytes(32)

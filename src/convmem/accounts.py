@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from convmem.abilities import ReceiptRow
-    from convmem.cost.prices import Prices
+    from convmem.providers.prices import Prices
 
 __all__ = ["Note", "kept", "noted", "receipt_of"]
 

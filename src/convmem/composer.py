@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.prefix import Sent
-    from convmem.context.tokens import LearnedRatios
     from convmem.protocols import SessionRef, Store
+    from convmem.providers.dialect import Dialect
+    from convmem.providers.dialects import Dialects
+    from convmem.providers.profile import Reasoning
     from convmem.recaller import Recaller
     from convmem.seen import SeenMessages
+    from convmem.tokens.count import LearnedRatios
     from convmem.types import Message, Recalled
     from convmem.window import Cut, Summary
-    from convmem.wire.dialect import Dialect, Reasoning
-    from convmem.wire.dialects import Dialects
 
 __all__ = ["Block", "Composed", "Composer"]
 

@@ -16,9 +16,9 @@ from convmem.accounts import noted
 from convmem.composer import Block, Composed
 from convmem.context.prefix import Sent
 from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
-from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
 from convmem.recaller import Question
+from convmem.tokens.count import count_message
 from convmem.types import Recalled, Tokens
 from convmem.window import Windowing
 from convmem.wire.message import text_of
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from convmem.composer import Composer
     from convmem.jobs import Call, Placement
     from convmem.policy import Policy
+    from convmem.providers.dialect import Dialect
     from convmem.recall import Packed, Ranking
     from convmem.recaller import Asked
     from convmem.types import Message
     from convmem.window import Item, Window
-    from convmem.wire.dialect import Dialect
 
 __all__ = ["Composition"]
 

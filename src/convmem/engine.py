@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 from convmem.abilities import OwnerRef
 from convmem.composer import Composer
-from convmem.context.tokens import LearnedRatios
 from convmem.errors import JournalError, StoreLockedError
 from convmem.exchange import Exchange
 from convmem.hooks import DegradedEvent, HealedEvent, emit
@@ -25,21 +24,22 @@ from convmem.scope import UNSET, entered, resolve
 from convmem.seen import SeenMessages
 from convmem.threads import lifetime
 from convmem.threads.pool import Pool
+from convmem.tokens.count import LearnedRatios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from datetime import tzinfo
 
     from convmem.compress.protocol import Compressor
-    from convmem.cost.prices import Prices
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Guarded
     from convmem.journal import Job
     from convmem.policy import Policy
     from convmem.protocols import Store
+    from convmem.providers.dialects import Dialects
+    from convmem.providers.prices import Prices
     from convmem.recall import Settings
     from convmem.scope import Scope
-    from convmem.wire.dialects import Dialects
     from convmem.wire.values import ChatRequest, Held
 
 __all__ = ["Engine", "Exchange", "OnError"]

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from convmem.abilities import OwnerRef
 from convmem.accounts import noted
 from convmem.composition import Composition
-from convmem.context.tokens import count_messages
 from convmem.errors import ClosedError, JournalError
 from convmem.hooks import (
     AnsweredEvent,
@@ -36,6 +35,7 @@ from convmem.jobs import BeginJob, EndJob, looked_up
 from convmem.recaller import Asked
 from convmem.scope import missed
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
+from convmem.tokens.count import count_messages
 from convmem.types import Receipt, Tokens
 from convmem.wire.message import plain, text_of
 from convmem.wire.values import Reply
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from convmem.jobs import Call, Placement
     from convmem.journal import Job
     from convmem.policy import Policy
+    from convmem.providers.refusal import Refusal
     from convmem.types import Message
-    from convmem.wire.refusal import Refusal
 
 __all__ = ["Exchange"]
 

@@ -27,17 +27,17 @@ from convmem.arguments import (
     checked_user,
 )
 from convmem.compress.extractive import Extractive
-from convmem.cost.prices import resolve_prices
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
 from convmem.past import RecordJob, checked_messages, checked_times, with_content
 from convmem.policy import resolve_policy
 from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, Store, TurnsRequest
+from convmem.providers.dialects import resolve_dialects
+from convmem.providers.prices import resolve_prices
 from convmem.scope import UNSET, Unset, enter, make_scope
 from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
-from convmem.wire.dialects import resolve_dialects
 from convmem.wrap.openai import wrap_client
 from convmem.zone import resolve_zone
 

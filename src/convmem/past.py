@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from convmem.errors import InputError
 from convmem.journal import Forest, Job
 from convmem.protocols import CallRow, NewTurn, SessionRef, Write
+from convmem.providers.roles import role_of
 from convmem.session.align import Alignment, Incoming, align, place
 from convmem.wire.identity import ROOT, meaning_digest
 from convmem.wire.message import ITEMS, encodable, plain
-from convmem.wire.roles import role_of
 from convmem.wire.values import split
 
 if TYPE_CHECKING:

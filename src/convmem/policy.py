@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from convmem.arguments import checked_method
-from convmem.context.limits import UNKNOWN_MODEL_TOKENS
 from convmem.errors import InputError
+from convmem.providers.limits import UNKNOWN_MODEL_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,13 +18,13 @@ from convmem.accounts import noted
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
 from convmem.context import media
-from convmem.context.limits import context_limit
 from convmem.context.quoting import neutral
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
-from convmem.context.tokens import count_message
 from convmem.errors import ConvmemError
 from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
+from convmem.providers.limits import context_limit
+from convmem.tokens.count import count_message
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:

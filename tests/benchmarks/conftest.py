@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from convmem.bench import command, replay
-from convmem.context.tokens import LearnedRatios
+from convmem.tokens.count import LearnedRatios
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import Compressor, CompressRequest
-from convmem.context.estimate import estimate
 from convmem.testing.compressor import CompressorConformance, turns
+from convmem.tokens.estimate import estimate
 
 
 class TestExtractive(CompressorConformance):

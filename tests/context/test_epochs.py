@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import convmem
-from convmem.context.tokens import count_message, estimate
 from convmem.policy import WindowPolicy
 from convmem.stores.memory import InMemoryStore
 from convmem.testing import Fault, LocalProvider, Reply, ToolCall
 from convmem.testing.fakes import FakeEmbedder
+from convmem.tokens.count import count_message, estimate
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 SYSTEM = {"role": "system", "content": "Be brief."}

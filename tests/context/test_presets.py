@@ -9,10 +9,10 @@ import openai
 import pytest
 
 import convmem
-from convmem.context.tokens import count_message, estimate
 from convmem.policy import PRESETS, WindowPolicy
 from convmem.stores.memory import InMemoryStore
 from convmem.testing.fakes import FakeEmbedder
+from convmem.tokens.count import count_message, estimate
 from convmem.wire.message import text_of
 
 QUESTION = "Which number has my locker at the pool?"

@@ -7,7 +7,7 @@ from zipfile import ZipFile
 WANTED = {
     "convmem/__init__.py",
     "convmem/py.typed",
-    "convmem/context/limits.toml",
+    "convmem/providers/limits.toml",
     "convmem/demo/conversation.jsonl",
     "convmem/testing/provider/server.py",
 }

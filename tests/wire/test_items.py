@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from convmem.providers.dialects import resolve_dialects
 from convmem.wire import chat, responses
-from convmem.wire.dialects import resolve_dialects
 from convmem.wire.items import assistant_of, input_items, message_of, result_of
 
 SHIPPED = resolve_dialects(None)

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convmem.context.estimate import estimate
-from convmem.context.tables import TABLES, table_is_here
+from convmem.tokens.estimate import estimate
+from convmem.tokens.tiktoken import TABLES, table_is_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,9 +19,9 @@ from convmem import __version__, repair
 from convmem.cli.options import Database, Json, Plain
 from convmem.cli.place import default_file, file_of, opened
 from convmem.cli.screen import Screen
-from convmem.context.tables import table_is_here
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.errors import ConvmemError, StoreCorruptError
+from convmem.tokens.tiktoken import table_is_here
 from convmem.types import Health
 
 if TYPE_CHECKING:

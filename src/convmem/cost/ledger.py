@@ -12,8 +12,8 @@ from convmem.wire.usage import cached_tokens, counted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from convmem.cost.prices import Prices
     from convmem.protocols import CallRow
+    from convmem.providers.prices import Prices
 
 __all__ = ["summed"]
 

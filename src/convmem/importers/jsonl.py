@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
 from convmem.importers.message import Imported, moment
+from convmem.providers.roles import role_of
 from convmem.wire.narrow import is_array, is_object
-from convmem.wire.roles import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

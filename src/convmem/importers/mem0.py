@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.errors import InputError
 from convmem.importers.message import Imported, loaded, moment
+from convmem.providers.roles import known_role
 from convmem.wire.narrow import is_array, is_object
-from convmem.wire.roles import known_role
 
 if TYPE_CHECKING:
     from datetime import tzinfo

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from convmem.compress.protocol import CompressRequest
-from convmem.context.estimate import estimate
+from convmem.tokens.estimate import estimate
 from convmem.types import Turn
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from convmem.accounts import noted
 from convmem.errors import InputError, JournalError
 from convmem.hooks import DegradedEvent, emit
+from convmem.providers.refusal import read_refusal
 from convmem.scope import Scope
 from convmem.wire import responses
-from convmem.wire.refusal import read_refusal
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wire.values import Reply, name_of
 from convmem.wrap.bodies import watch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convmem.exchange import Exchange
     from convmem.passage import Passage
     from convmem.policy import Policy
-    from convmem.wire.refusal import Refusal
+    from convmem.providers.refusal import Refusal
     from convmem.wire.shape import Shape
     from convmem.wrap.recipient import Recipient
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.context.samples import CHINESE, ENGLISH, SAMPLES
 from tests.tiktoken_tables import unpack
 
-from convmem.context.estimate import Remembered, estimate
-from convmem.context.tables import Tables, encoding_of, table_is_here
-from convmem.context.tokens import LearnedRatios, count_message, count_messages
+from convmem.tokens.count import LearnedRatios, count_message, count_messages
+from convmem.tokens.estimate import Remembered, estimate
+from convmem.tokens.tiktoken import Tables, encoding_of, table_is_here
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +145,7 @@ def test_the_cache_folder_is_found_as_tiktoken_finds_it(unpacked, monkeypatch, t
 
 
 def test_importing_loads_no_tokenizer():
-    code = "import convmem.context.tokens, sys; sys.exit('tiktoken' in sys.modules)"
+    code = "import convmem.tokens.count, sys; sys.exit('tiktoken' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import openai
 import pytest
-from tests.provider.asking import HELLO
+from tests.local_provider.asking import HELLO
 
 from convmem.testing import Fault, Reply, ToolCall
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from convmem.wire.dialects import resolve_dialects
+from convmem.providers.dialects import resolve_dialects
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 SHIPPED = resolve_dialects(None)

@@ -8,7 +8,7 @@ import json
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from tests.provider.asking import HELLO, HI, ask, chat, connect, events, post
+from tests.local_provider.asking import HELLO, HI, ask, chat, connect, events, post
 
 import convmem
 from convmem.testing import LocalProvider, Reply, ToolCall

@@ -6,7 +6,7 @@ import json
 
 import openai
 import pytest
-from tests.provider.asking import HI, IMAGE, chat, post, user
+from tests.local_provider.asking import HI, IMAGE, chat, post, user
 from tests.tiktoken_tables import unpack
 
 from convmem.testing import LocalProvider

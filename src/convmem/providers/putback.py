@@ -11,13 +11,13 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, cast
 
+from convmem.providers.roles import ROLES, known_role
 from convmem.wire.message import ITEMS, SETTINGS_ROLES, dumps, part_text, text_of
-from convmem.wire.roles import ROLES, known_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from convmem.wire.dialect import Dialect
+    from convmem.providers.profile import Profile
     from convmem.wire.values import Message
 
 __all__ = ["OPEN", "THOUGHTS", "form", "may_return", "says_something", "signed"]
@@ -45,7 +45,7 @@ _IMAGES = frozenset({"image_url", "input_image", "computer_screenshot"})
 _MEDIA = frozenset({*_IMAGES, "input_audio", "file", "input_file"})
 
 
-def form(rules: Dialect, message: Message, *, tools: bool) -> Message | None:
+def form(rules: Profile, message: Message, *, tools: bool) -> Message | None:
     """The message as the provider takes it; None when nothing of it can go back.
 
     Args:
@@ -66,7 +66,7 @@ def form(rules: Dialect, message: Message, *, tools: bool) -> Message | None:
     return message if made == message else made
 
 
-def may_return(rules: Dialect, message: Message, *, tools: bool) -> bool:
+def may_return(rules: Profile, message: Message, *, tools: bool) -> bool:
     """Whether the message, as a caller sent it, is a chat message with all that the provider asks for."""
     if message.get("role") not in ROLES or message.keys() & _ITEM_FIELDS:
         return False
@@ -90,7 +90,7 @@ def says_something(message: Message) -> bool:
 # Users, and system messages inside the conversation.
 
 
-def _said(rules: Dialect, message: Message, role: str) -> Message | None:
+def _said(rules: Profile, message: Message, role: str) -> Message | None:
     content: object = message.get("content")
     if isinstance(content, list):
         content = _user_parts(rules, cast("list[object]", content))
@@ -112,7 +112,7 @@ def _said(rules: Dialect, message: Message, role: str) -> Message | None:
     return made
 
 
-def _user_parts(rules: Dialect, parts: Iterable[object]) -> list[object]:
+def _user_parts(rules: Profile, parts: Iterable[object]) -> list[object]:
     made = (_user_part(rules, part) for part in parts)
     return [part for part in made if part is not None]
 
@@ -122,7 +122,7 @@ def _kind(part: object) -> str:
     return _text(cast("Message", part).get("type")) if isinstance(part, dict) else ""
 
 
-def _user_part(rules: Dialect, part: object) -> object:
+def _user_part(rules: Profile, part: object) -> object:
     """One part as the provider takes it; a medium that it does not take is named in its place."""
     kind = _kind(part)
     if kind in rules.own_parts:
@@ -135,11 +135,11 @@ def _user_part(rules: Dialect, part: object) -> object:
     return {"type": "text", "text": text} if text.strip() else None
 
 
-def _is_wanted(rules: Dialect, medium: str) -> bool:
+def _is_wanted(rules: Profile, medium: str) -> bool:
     return rules.media == "keep" or (rules.media == "images" and medium in _IMAGES)
 
 
-def _may_be_named(rules: Dialect, role: str) -> bool:
+def _may_be_named(rules: Profile, role: str) -> bool:
     return rules.names in {"keep", role}
 
 
@@ -152,7 +152,7 @@ def _name(message: Message) -> str:
 # Results of tools.
 
 
-def _result(rules: Dialect, message: Message, role: str) -> Message | None:
+def _result(rules: Profile, message: Message, role: str) -> Message | None:
     content = _told(rules, message)
     if role == "function":
         return _legacy_result(rules, message, content)
@@ -172,7 +172,7 @@ def _result(rules: Dialect, message: Message, role: str) -> Message | None:
     return made if "content" in made else {**made, "content": content}
 
 
-def _told(rules: Dialect, message: Message) -> object:
+def _told(rules: Profile, message: Message) -> object:
     content: object = message.get("content")
     if isinstance(content, list):
         parts = cast("list[object]", content)
@@ -190,7 +190,7 @@ def _is_text(part: object) -> bool:
     return isinstance(part, str) or _kind(part) in _TEXT_KINDS
 
 
-def _legacy_result(rules: Dialect, message: Message, content: object) -> Message | None:
+def _legacy_result(rules: Profile, message: Message, content: object) -> Message | None:
     name: object = message.get("name")
     if not isinstance(name, str) or not name:
         return None
@@ -207,7 +207,7 @@ def _legacy_id(name: str) -> str:
 # Assistants.
 
 
-def _assistant(rules: Dialect, message: Message, *, tools: bool) -> Message | None:
+def _assistant(rules: Profile, message: Message, *, tools: bool) -> Message | None:
     text, refusal = _words(rules, message), _text(message.get("refusal"))
     calls = [] if rules.calls_need_tools and not tools else _calls(rules, message)
     legacy = _function(message.get("function_call")) if rules.calls == "all" else None
@@ -234,7 +234,7 @@ def _assistant(rules: Dialect, message: Message, *, tools: bool) -> Message | No
     return made
 
 
-def _words(rules: Dialect, message: Message) -> object:
+def _words(rules: Profile, message: Message) -> object:
     """The content of an assistant's message; None when it has no words."""
     content: object = message.get("content")
     if isinstance(content, list):
@@ -248,7 +248,7 @@ def _words(rules: Dialect, message: Message) -> object:
     return told if told.strip() else None
 
 
-def _assistant_parts(rules: Dialect, parts: Iterable[object]) -> list[object]:
+def _assistant_parts(rules: Profile, parts: Iterable[object]) -> list[object]:
     made: list[object] = []
     for part in parts:
         kind = _kind(part)
@@ -259,11 +259,11 @@ def _assistant_parts(rules: Dialect, parts: Iterable[object]) -> list[object]:
     return made
 
 
-def _name_of_thoughts(rules: Dialect) -> str:
+def _name_of_thoughts(rules: Profile) -> str:
     return THOUGHTS[0] if rules.reasoning_as == "as-it-came" else rules.reasoning_as
 
 
-def _thoughts(rules: Dialect, message: Message, *, calls: bool, tools: bool) -> Message:
+def _thoughts(rules: Profile, message: Message, *, calls: bool, tools: bool) -> Message:
     """The model's reasoning under the name that the provider knows."""
     named = _name_of_thoughts(rules)
     thought = _thought(message)
@@ -301,7 +301,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _own_field(rules: Dialect, message: Message, key: str) -> object:
+def _own_field(rules: Profile, message: Message, key: str) -> object:
     """A field that is this provider's alone, as it gave it."""
     value: object = message.get(key)
     if key != _DETAILS or not isinstance(value, list):
@@ -310,7 +310,7 @@ def _own_field(rules: Dialect, message: Message, key: str) -> object:
     return rows or None
 
 
-def _is_own(rules: Dialect, row: object) -> bool:
+def _is_own(rules: Profile, row: object) -> bool:
     """Whether a piece of reasoning is in the provider's own format; one that names none counts as such."""
     named: object = cast("Message", row).get("format") if isinstance(row, dict) else None
     return not isinstance(named, str) or fnmatchcase(named.lower(), rules.details_format)
@@ -319,7 +319,7 @@ def _is_own(rules: Dialect, row: object) -> bool:
 # Calls.
 
 
-def _calls(rules: Dialect, message: Message) -> list[Message]:
+def _calls(rules: Profile, message: Message) -> list[Message]:
     given: object = message.get("tool_calls")
     made = [_call(rules, call) for call in cast("list[object]", given)] if isinstance(given, list) else []
     if rules.calls == "function" and (legacy := _function(message.get("function_call"))) is not None:
@@ -327,7 +327,7 @@ def _calls(rules: Dialect, message: Message) -> list[Message]:
     return signed(rules, [call for call in made if call is not None])
 
 
-def _call(rules: Dialect, call: object) -> Message | None:
+def _call(rules: Profile, call: object) -> Message | None:
     """One call with what calls have everywhere; None when it was cut."""
     if not isinstance(call, dict):
         return None
@@ -349,7 +349,7 @@ def _call(rules: Dialect, call: object) -> Message | None:
     return made
 
 
-def _custom(rules: Dialect, custom: Message) -> Message | None:
+def _custom(rules: Profile, custom: Message) -> Message | None:
     """A call whose input is a free text, which only OpenAI has."""
     name, said = custom.get("name"), _text(custom.get("input"))
     if not isinstance(name, str) or not name:
@@ -392,7 +392,7 @@ def _refused(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are Python's, not JSON's
 
 
-def signed(rules: Dialect, calls: list[Message]) -> list[Message]:
+def signed(rules: Profile, calls: list[Message]) -> list[Message]:
     """Calls whose first has a signature where the provider refuses it without."""
     if not calls or not rules.unsigned or any(call.get(_SIGNED) is not None for call in calls[:1]):
         return calls

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.errors import InputError
-from convmem.matching import MATCH_KEYS, Match, check_keys, match_of, read, rows, toml
+from convmem.providers.rules import MATCH_KEYS, Match, check_keys, match_of, read, rows, toml
 from convmem.types import Cost
 from convmem.wire.usage import counted
 
@@ -53,7 +53,7 @@ class _Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Price:
-    """A row of the table; `pricing.toml` says what each value means."""
+    """A row of the table; `prices.toml` says what each value means."""
 
     match: Match
     input: float
@@ -158,8 +158,8 @@ def _list(value: object, where: str) -> list[object]:
 
 @cache
 def _shipped() -> Prices:
-    text = resources.files("convmem.cost").joinpath("pricing.toml").read_text(encoding="utf-8")
-    return Prices().extended(text, source="pricing.toml")
+    text = resources.files("convmem.providers").joinpath("prices.toml").read_text(encoding="utf-8")
+    return Prices().extended(text, source="prices.toml")
 
 
 def resolve_prices(path: str | Path | None) -> Prices:

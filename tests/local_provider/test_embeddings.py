@@ -9,7 +9,7 @@ import struct
 
 import openai
 import pytest
-from tests.provider.asking import post
+from tests.local_provider.asking import post
 
 from convmem.testing import EmbeddingReply, Fault, LocalProvider
 

@@ -112,7 +112,7 @@ class _Row(NamedTuple):
 
 @cache
 def _table() -> Mapping[str, tuple[_Row, ...]]:
-    text = resources.files("convmem.wire").joinpath("refusals.toml").read_text(encoding="utf-8")
+    text = resources.files("convmem.providers").joinpath("refusals.toml").read_text(encoding="utf-8")
     return {
         kind: tuple(
             _Row(re.compile(row["pattern"].replace("{N}", _NUMBER), re.IGNORECASE), row) for row in rows

@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.provider.asking import CALLS, HI, IMAGE, TOOLS, USER, call, chat, post, result, says, user
+from tests.local_provider.asking import CALLS, HI, IMAGE, TOOLS, USER, call, chat, post, result, says, user
 
 from convmem.testing import LocalProvider
 from convmem.testing.provider import DIALECTS, problems

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convmem.wire.refusal import Refusal, read_refusal
+from convmem.providers.refusal import Refusal, read_refusal
 
 TOO_LONG = [
     (
@@ -302,7 +302,7 @@ def test_any_body_is_read(status, body):
 
 
 def test_every_row_says_who_and_where():
-    text = resources.files("convmem.wire").joinpath("refusals.toml").read_text(encoding="utf-8")
+    text = resources.files("convmem.providers").joinpath("refusals.toml").read_text(encoding="utf-8")
     for rows in tomllib.loads(text).values():
         for row in rows:
             assert row["pattern"]

@@ -8,8 +8,8 @@ from functools import lru_cache
 from statistics import median_high
 from typing import TYPE_CHECKING, Final, cast
 
-from convmem.context.estimate import Remembered, estimate
-from convmem.context.tables import TABLES, Tables, encoding_of, table_is_here
+from convmem.tokens.estimate import Remembered, estimate
+from convmem.tokens.tiktoken import TABLES, Tables, encoding_of, table_is_here
 from convmem.wire.message import dumps, text_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
-from tests.provider.asking import HELLO, ask, chat, connect, post
+from tests.local_provider.asking import HELLO, ask, chat, connect, post
 
 from convmem.testing import Fault, LocalProvider, Reply
 

@@ -9,8 +9,8 @@ import pytest
 
 import convmem
 from convmem.importers import by_session, read
+from convmem.providers.roles import ROLES, known_role
 from convmem.testing import LocalProvider
-from convmem.wire.roles import ROLES, known_role
 
 
 @pytest.mark.parametrize(

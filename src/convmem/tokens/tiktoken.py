@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from convmem.context.estimate import Remembered, estimate, likely, sample
+from convmem.tokens.estimate import Remembered, estimate, likely, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

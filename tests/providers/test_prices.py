@@ -8,7 +8,7 @@ import openai
 import pytest
 
 import convmem
-from convmem.cost.prices import resolve_prices
+from convmem.providers.prices import resolve_prices
 from convmem.testing import Fault, LocalProvider, Reply
 
 SHIPPED = resolve_prices(None)

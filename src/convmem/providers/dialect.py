@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from convmem.wire import order, putback
+from convmem.providers import order, putback
+from convmem.providers.profile import Profile
 from convmem.wire.message import slices, text_of
 
 if TYPE_CHECKING:
@@ -16,65 +17,12 @@ if TYPE_CHECKING:
 
     from convmem.wire.values import Message
 
-__all__ = [
-    "AfterTool",
-    "AssistantParts",
-    "Calls",
-    "Content",
-    "Developer",
-    "Dialect",
-    "First",
-    "LateSystem",
-    "Media",
-    "Names",
-    "Reasoning",
-    "ReasoningAs",
-    "Refusals",
-    "SameRole",
-]
-
-Reasoning = Literal["drop", "with-tools", "keep"]
-ReasoningAs = Literal["as-it-came", "reasoning_content", "reasoning"]
-Content = Literal["empty", "null", "absent"]
-SameRole = Literal["keep", "merge"]
-First = Literal["any", "user"]
-AfterTool = Literal["any", "assistant"]
-LateSystem = Literal["keep", "user"]
-Developer = Literal["keep", "system"]
-AssistantParts = Literal["keep", "text"]
-Media = Literal["keep", "images", "text"]
-Names = Literal["keep", "user", "tool"]
-Calls = Literal["function", "all"]
-Refusals = Literal["text", "keep"]
+__all__ = ["Dialect"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """What is done to messages that are put back; `dialects.toml` says what each value means."""
-
-    name: str
-    reasoning: Reasoning = "drop"
-    reasoning_as: ReasoningAs = "as-it-came"
-    reasoning_filler: str = ""
-    content: Content = "empty"
-    same_role: SameRole = "keep"
-    first: First = "any"
-    after_tool: AfterTool = "any"
-    late_system: LateSystem = "keep"
-    developer: Developer = "keep"
-    assistant_parts: AssistantParts = "keep"
-    media: Media = "keep"
-    names: Names = "keep"
-    calls: Calls = "function"
-    calls_need_tools: bool = False
-    call_ids: str = ".*"
-    refusals: Refusals = "text"
-    own_fields: tuple[str, ...] = ()
-    own_parts: tuple[str, ...] = ()
-    details_format: str = "*"
-    signatures: bool = False
-    unsigned: str = ""
-    json_word: bool = False
+class Dialect(Profile):
+    """What is done to messages that are put back, and the verbs that do it."""
 
     def sendable(self, message: Message, *, tools: bool) -> Message | None:
         """The form in which a journaled message goes back, by itself; what need not change is not copied.

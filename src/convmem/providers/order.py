@@ -12,13 +12,13 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from convmem.providers.putback import OPEN, THOUGHTS, says_something, signed
 from convmem.wire.message import SETTINGS_ROLES, calls_of
-from convmem.wire.putback import OPEN, THOUGHTS, says_something, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convmem.wire.dialect import Dialect
+    from convmem.providers.profile import Profile
     from convmem.wire.values import Message
 
 __all__ = ["arranged", "kept"]
@@ -45,12 +45,12 @@ class _Placed(NamedTuple):
         return self.message.get("role")
 
 
-def kept(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[tuple[int, Message]]:
+def kept(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[tuple[int, Message]]:
     """The messages that may go out, each with its place among those given, in the order in which they go."""
     return [(placed.at, placed.message) for placed in _kept(rules, messages)]
 
 
-def _kept(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
+def _kept(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
     placed = _answered(rules, messages)
     if rules.first == "user":
         placed = _from_user(rules, placed)
@@ -60,7 +60,7 @@ def _kept(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[_Pla
 # Calls and their results.
 
 
-def _answered(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
+def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
     """Calls that were answered, each with its results right behind it; what belongs to no call is gone."""
     calls = [() if own else calls_of(message) for message, own in messages]
     asked, told = _places(calls), _places([_answers(message) for message, _ in messages])
@@ -109,7 +109,7 @@ def _result_of(
     return results[after] if not again or results[after] < again[0] else None
 
 
-def _with_calls(rules: Dialect, message: Message, answered: Mapping[str, int]) -> Message | None:
+def _with_calls(rules: Profile, message: Message, answered: Mapping[str, int]) -> Message | None:
     """The message with those of its calls that were answered; None when nothing else is in it."""
     wanted = set(answered)
     made: list[Message] = []
@@ -136,7 +136,7 @@ def _belongs(message: Message, placed: Sequence[_Placed]) -> bool:
 # What some dialects ask of the order.
 
 
-def _from_user(rules: Dialect, placed: list[_Placed]) -> list[_Placed]:
+def _from_user(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
     """Without what was put back before the first user's message."""
     n = 0
     while n < len(placed) and not placed[n].own and _placed_role(rules, placed[n].message) != "user":
@@ -168,7 +168,7 @@ def _unwind(made: list[_Placed]) -> None:
 # Putting them in their places.
 
 
-def arranged(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[Message]:
+def arranged(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[Message]:
     """The messages in the order in which they go out, made one where they have to be."""
     ready = _kept(rules, messages)
     if rules.call_ids != ".*":
@@ -187,12 +187,12 @@ def arranged(rules: Dialect, messages: Sequence[tuple[Message, bool]]) -> list[M
     return made
 
 
-def _placed_role(rules: Dialect, message: Message) -> object:
+def _placed_role(rules: Profile, message: Message) -> object:
     role = message.get("role")
     return "user" if rules.late_system == "user" and role in SETTINGS_ROLES else role
 
 
-def _as_placed(rules: Dialect, message: Message) -> Message:
+def _as_placed(rules: Profile, message: Message) -> Message:
     """A message that is put back, where it stands: no late system message, no reply to be continued."""
     role = _placed_role(rules, message)
     if role != message.get("role"):
@@ -202,7 +202,7 @@ def _as_placed(rules: Dialect, message: Message) -> Message:
     return message
 
 
-def _renamed(rules: Dialect, placed: list[_Placed]) -> list[_Placed]:
+def _renamed(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
     """With ids that the provider takes, the same for a call and its result.
 
     Ids that the caller's own messages name stay: the caller knows no others.

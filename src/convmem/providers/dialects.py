@@ -9,14 +9,13 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from convmem.errors import InputError
-from convmem.matching import MATCH_KEYS, Match, check_keys, listed, match_of, read, rows, table, toml
-from convmem.wire.dialect import (
+from convmem.providers.dialect import Dialect
+from convmem.providers.profile import (
     AfterTool,
     AssistantParts,
     Calls,
     Content,
     Developer,
-    Dialect,
     First,
     LateSystem,
     Media,
@@ -26,6 +25,7 @@ from convmem.wire.dialect import (
     Refusals,
     SameRole,
 )
+from convmem.providers.rules import MATCH_KEYS, Match, check_keys, listed, match_of, read, rows, table, toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +141,7 @@ def _value(key: str, value: object, where: str) -> Any:  # noqa: ANN401 (of each
 
 @cache
 def _shipped() -> Dialects:
-    text = resources.files("convmem.wire").joinpath("dialects.toml").read_text(encoding="utf-8")
+    text = resources.files("convmem.providers").joinpath("dialects.toml").read_text(encoding="utf-8")
     return Dialects({}, ()).extended(text, source="dialects.toml")
 
 

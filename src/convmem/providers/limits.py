@@ -16,7 +16,7 @@ are never cut for such a model."""
 
 @cache
 def _table() -> tuple[tuple[str, int], ...]:
-    text = resources.files("convmem.context").joinpath("limits.toml").read_text(encoding="utf-8")
+    text = resources.files("convmem.providers").joinpath("limits.toml").read_text(encoding="utf-8")
     return tuple((row["match"], row["context"]) for row in tomllib.loads(text)["model"])
 
 

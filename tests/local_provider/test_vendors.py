@@ -6,7 +6,7 @@ import json
 
 import openai
 import pytest
-from tests.provider.asking import (
+from tests.local_provider.asking import (
     HI,
     IMAGE,
     TOOLS,

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from convmem.context import estimate as estimating
-from convmem.context.estimate import estimate, sample
+from convmem.tokens import estimate as estimating
+from convmem.tokens.estimate import estimate, sample
 
 KINDS = {
     "english": "The ferry to Brac leaves at half past nine, and the harbour office opens at eight. ",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convmem
+from convmem.providers.dialects import resolve_dialects
 from convmem.wire.chat import ReplyStream
-from convmem.wire.dialects import resolve_dialects
 from convmem.wire.message import text_of
 from convmem.wire.usage import cached_tokens
 

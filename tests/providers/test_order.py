@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convmem.wire.dialects import resolve_dialects
+from convmem.providers.dialects import resolve_dialects
 
 SHIPPED = resolve_dialects(None)
 ALL = sorted(SHIPPED.by_name)

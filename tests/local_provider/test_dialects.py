@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.provider.asking import TOOLS, USER, call, chat, events, post, result, says, user
+from tests.local_provider.asking import TOOLS, USER, call, chat, events, post, result, says, user
 
 from convmem.testing import LocalProvider, Reply, ToolCall
 from convmem.testing.provider import DIALECTS

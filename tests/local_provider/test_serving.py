@@ -16,7 +16,7 @@ from pathlib import Path
 import openai
 import pytest
 from openai import AzureOpenAI, OpenAI
-from tests.provider.asking import HI, ask, chat, connect, post
+from tests.local_provider.asking import HI, ask, chat, connect, post
 
 import convmem.testing
 import convmem.testing.provider

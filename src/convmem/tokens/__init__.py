@@ -1,0 +1,1 @@
+"""Counting tokens: tables where they are on disk, an estimate where they are not."""
