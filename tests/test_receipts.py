@@ -19,7 +19,7 @@ import openai
 import pytest
 
 import convmem
-from convmem.accounts import Note, noted
+from convmem.errors import Note, noted
 from convmem.stores.memory import InMemoryStore
 from convmem.testing import Fault, LocalProvider, Reply
 

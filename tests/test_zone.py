@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convmem
-from convmem.zone import LOCAL
+from convmem.arguments.zone import LOCAL
 
 pytestmark = pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set on this platform")
 

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.prefix import Sent
+    from convmem.journal.digests import SeenMessages
     from convmem.protocols import SessionRef, Store
     from convmem.providers.dialect import Dialect
     from convmem.providers.dialects import Dialects
     from convmem.providers.profile import Reasoning
     from convmem.recaller import Recaller
-    from convmem.seen import SeenMessages
     from convmem.tokens.count import LearnedRatios
     from convmem.types import Message, Recalled
     from convmem.window import Cut, Summary

@@ -12,11 +12,10 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from convmem.accounts import noted
 from convmem.composer import Block, Composed
 from convmem.context.prefix import Sent
 from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
-from convmem.errors import ConvmemError
+from convmem.errors import ConvmemError, noted
 from convmem.recaller import Question
 from convmem.tokens.count import count_message
 from convmem.types import Recalled, Tokens
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from convmem.abilities import EpochRef
     from convmem.composer import Composer
-    from convmem.jobs import Call, Placement
+    from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.providers.dialect import Dialect
     from convmem.recall import Packed, Ranking

@@ -11,11 +11,12 @@ import uuid
 from typing import TYPE_CHECKING, Literal
 
 from convmem.abilities import Accounts, Calls, CallsRequest, ForgetRequest, Forgets, OwnerRef, Pins
-from convmem.accounts import receipt_of
 from convmem.composition import Composition
 from convmem.cost.ledger import summed
 from convmem.errors import InputError, StoreError
-from convmem.jobs import BeginJob, Call
+from convmem.journal.accounts import receipt_of
+from convmem.journal.begin import BeginJob
+from convmem.journal.placed import Call
 from convmem.portable import pages
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.recaller import Question

@@ -14,14 +14,14 @@ from convmem.composer import Composer
 from convmem.errors import JournalError, StoreLockedError
 from convmem.exchange import Exchange
 from convmem.hooks import DegradedEvent, HealedEvent, emit
-from convmem.jobs import Call
-from convmem.journal import Journal
+from convmem.journal.digests import SeenMessages
+from convmem.journal.placed import Call
+from convmem.journal.writer import Journal
 from convmem.passage import Passage
 from convmem.recaller import Recaller
 from convmem.receipts import Receipts
 from convmem.retrieval import Retrieval
 from convmem.scope import UNSET, entered, resolve
-from convmem.seen import SeenMessages
 from convmem.threads import lifetime
 from convmem.threads.pool import Pool
 from convmem.tokens.count import LearnedRatios
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convmem.compress.protocol import Compressor
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Guarded
-    from convmem.journal import Job
+    from convmem.journal.job import Job
     from convmem.policy import Policy
     from convmem.protocols import Store
     from convmem.providers.dialects import Dialects

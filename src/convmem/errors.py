@@ -22,12 +22,16 @@ ConvmemError
 
 from __future__ import annotations
 
+import re
+from typing import Self
+
 __all__ = [
     "ClosedError",
     "ConvmemError",
     "InputError",
     "JournalError",
     "MissingExtraError",
+    "Note",
     "ScopeError",
     "StoreCorruptError",
     "StoreError",
@@ -37,6 +41,7 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUnavailableError",
     "WrapError",
+    "noted",
 ]
 
 
@@ -109,3 +114,33 @@ class StoreLockedError(StoreUnavailableError):
     """
 
     held: bool = False
+
+
+_OURS = (StoreError, JournalError, ClosedError)
+"""Errors whose text is convmem's own and quotes nobody."""
+
+
+_LATE = re.compile(r"not ready within \d+ ms")
+"""What convmem says of a step that was too late."""
+
+
+class Note(str):
+    """A note of which another form is kept with the receipt."""
+
+    __slots__ = ("kept",)
+
+    kept: str
+
+    def __new__(cls, text: str, kept: str | None = None) -> Self:
+        """A note; `kept` is its form without what somebody else's code said."""
+        note = super().__new__(cls, text)
+        note.kept = text if kept is None else kept
+        return note
+
+
+def noted(text: str, error: BaseException | None) -> Note:
+    """A note that quotes an error; of one that is not convmem's own the type is kept instead of the text."""
+    said, name = str(error), type(error).__name__
+    if error is None or not said or isinstance(error, _OURS) or _LATE.fullmatch(said):
+        return Note(text)
+    return Note(text, text.replace(f"{name}: {said}", name).replace(said, name))

@@ -16,9 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convmem.abilities import OwnerRef
-from convmem.accounts import noted
 from convmem.composition import Composition
-from convmem.errors import ClosedError, JournalError
+from convmem.errors import ClosedError, JournalError, noted
 from convmem.hooks import (
     AnsweredEvent,
     AssembledEvent,
@@ -31,7 +30,8 @@ from convmem.hooks import (
     SentEvent,
     emit,
 )
-from convmem.jobs import BeginJob, EndJob, looked_up
+from convmem.journal.begin import BeginJob, looked_up
+from convmem.journal.end import EndJob
 from convmem.recaller import Asked
 from convmem.scope import missed
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from convmem.composer import Composed
     from convmem.engine import Engine
-    from convmem.jobs import Call, Placement
-    from convmem.journal import Job
+    from convmem.journal.job import Job
+    from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.providers.refusal import Refusal
     from convmem.types import Message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
-from convmem.arguments import checked_file
+from convmem.arguments.checks import checked_file
 from convmem.engine import utc_now
 from convmem.errors import InputError, StoreCorruptError
 from convmem.portable import pages

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from convmem import direct, health, portable
 from convmem.abilities import ReceiptsRequest
-from convmem.arguments import (
+from convmem.arguments.checks import (
     checked_choice,
     checked_clock,
     checked_compressor,
@@ -24,22 +24,22 @@ from convmem.arguments import (
     checked_text,
     checked_time,
     checked_timeout,
-    checked_user,
 )
+from convmem.arguments.messages import checked_messages, checked_times, with_content
+from convmem.arguments.zone import resolve_zone
 from convmem.compress.extractive import Extractive
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
-from convmem.past import RecordJob, checked_messages, checked_times, with_content
+from convmem.journal.record import RecordJob
 from convmem.policy import resolve_policy
 from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.providers.dialects import resolve_dialects
 from convmem.providers.prices import resolve_prices
-from convmem.scope import UNSET, Unset, enter, make_scope
+from convmem.scope import UNSET, Unset, checked_user, enter, make_scope
 from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
 from convmem.wrap.openai import wrap_client
-from convmem.zone import resolve_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

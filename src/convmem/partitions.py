@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
-from convmem.protocols import NodesRequest, SessionRef
-from convmem.session.tree import SETTLED
+from convmem.protocols import SETTLED, NodesRequest, SessionRef
 from convmem.wire.identity import ROOT
 
 if TYPE_CHECKING:
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convmem.abilities import ViewRow
-    from convmem.protocols import Store
+    from convmem.protocols import Node, Store
     from convmem.recall import Partition
-    from convmem.session.tree import Node
 
 __all__ = ["Branches", "LeftBehind", "Loaded", "Partitions"]
 

@@ -7,10 +7,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from convmem.accounts import kept
 from convmem.errors import ClosedError
 from convmem.hooks import DegradedEvent, emit
-from convmem.journal import Job
+from convmem.journal.accounts import kept
+from convmem.journal.job import Job
 from convmem.protocols import CallRow, SessionRef, Write
 from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from convmem.engine import Engine
-    from convmem.journal import Forest
+    from convmem.journal.forest import Forest
     from convmem.protocols import Written
     from convmem.types import Mode, State
     from convmem.wire.values import Reply

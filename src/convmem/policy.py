@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from convmem.arguments import checked_method
+from convmem.arguments.checks import checked_method
 from convmem.errors import InputError
 from convmem.providers.limits import UNKNOWN_MODEL_TOKENS
 

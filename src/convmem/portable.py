@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from convmem.arguments import checked_count
+from convmem.arguments.checks import checked_count
+from convmem.arguments.messages import checked_messages
 from convmem.errors import ConvmemError, InputError
-from convmem.journal import Forest, Job
-from convmem.past import checked_messages
-from convmem.protocols import NewTurn, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
+from convmem.journal.job import Job
+from convmem.journal.tree import Tree
+from convmem.protocols import SETTLED, NewTurn, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.scope import UNSET, Unset, make_scope
-from convmem.session.tree import SETTLED, Tree
 from convmem.types import State
 from convmem.wire.identity import DIGEST_BYTES, ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from convmem.engine import Engine
-    from convmem.protocols import Store, Written
-    from convmem.session.tree import Node
+    from convmem.journal.forest import Forest
+    from convmem.protocols import Node, Store, Written
     from convmem.types import Message, Stats, Turn
 
 __all__ = ["conversation", "lines", "pages", "take_in", "with_waiting"]

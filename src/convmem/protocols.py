@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from convmem.session.tree import Node
 from convmem.wire.message import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convmem.types import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from convmem.types import Message, Session, State, Stats, Turn
 
 __all__ = [
+    "SETTLED",
     "CallRow",
     "FindRequest",
     "NewReceipt",
@@ -35,6 +40,9 @@ __all__ = [
     "Written",
     "text_of",
 ]
+
+SETTLED: frozenset[State] = frozenset({"answered", "partial"})
+"""States of turns that may be recalled, put into a window and continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,39 @@ class Written:
 
     ids: tuple[str, ...] | None
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One turn without its words.
+
+    Attributes:
+        seq: its place in the journal's order; 0 for a forgotten turn.
+        identity: the digest of its meaning and position.
+        parent: the identity of the turn before it, `ROOT` for the first.
+        meaning: the digest of its meaning alone; empty for a forgotten turn.
+        role: the message's role; empty for a forgotten turn.
+        state: what became of it; None for a forgotten turn.
+        saying: 0, or which of several replies of one call it is.
+    """
+
+    seq: int
+    identity: bytes
+    parent: bytes
+    meaning: bytes
+    role: str
+    state: State | None
+    saying: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Answered, or broken off with something to show."""
+        return self.state in SETTLED
+
+    @property
+    def forgotten(self) -> bool:
+        """Only the place is left, which keeps the words from being journaled there again."""
+        return self.state is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from concurrent.futures import Future
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from convmem.accounts import noted
 from convmem.context.quoting import one_line
-from convmem.errors import StoreError
+from convmem.errors import StoreError, noted
 from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.indexer import Indexer
 from convmem.partitions import Loaded, Partitions

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Accounts, ReceiptsRequest, ResponseRequest, Responses
-from convmem.accounts import receipt_of
 from convmem.errors import ClosedError
 from convmem.hooks import AnsweredEvent, DegradedEvent, FailedEvent, emit
-from convmem.jobs import replied
-from convmem.journal import Job
+from convmem.journal.accounts import receipt_of
+from convmem.journal.end import replied
+from convmem.journal.job import Job
 from convmem.protocols import CallRow, NewReceipt
 from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from convmem.abilities import KnownCall, ReceiptRow
     from convmem.engine import Engine
-    from convmem.journal import Forest
+    from convmem.journal.forest import Forest
     from convmem.protocols import SessionRef, Store, Write, Written
     from convmem.types import Mode
     from convmem.wire.values import Reply

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 from weakref import WeakKeyDictionary
 
-from convmem.errors import ScopeError
+from convmem.errors import InputError, ScopeError
 from convmem.types import MODES
 
 if TYPE_CHECKING:
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
     from convmem.types import Mode
 
-__all__ = ["HEADERS", "UNSET", "Scope", "Unset", "entered", "make_scope", "missed", "read_headers", "resolve"]
+__all__ = [
+    "HEADERS",
+    "UNSET",
+    "Scope",
+    "Unset",
+    "checked_user",
+    "entered",
+    "make_scope",
+    "missed",
+    "read_headers",
+    "resolve",
+]
 
 
 class Unset(Enum):
@@ -191,3 +203,14 @@ def resolve(
     """
     scope, kept = read_headers(headers)
     return scope.over(context).over(wrapped), kept
+
+
+def checked_user(user: object) -> None:
+    """A user, where a session without one has nothing of the kind.
+
+    Raises:
+        InputError: None, or no name.
+    """
+    if user is None:
+        raise InputError("user is None; pins belong to a user, say whose")
+    make_scope(user=cast("str", user))

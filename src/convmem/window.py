@@ -14,13 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
-from convmem.accounts import noted
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
 from convmem.context import media
 from convmem.context.quoting import neutral
 from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
-from convmem.errors import ConvmemError
+from convmem.errors import ConvmemError, noted
 from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.providers.limits import context_limit
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from convmem.composer import Composer
     from convmem.compress.protocol import Compressor
-    from convmem.jobs import Call, Placement
+    from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.protocols import SessionRef
     from convmem.types import Message, Turn

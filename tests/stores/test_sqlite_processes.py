@@ -8,8 +8,8 @@ import sqlite3
 import pytest
 from tests.stores.processes import finish, run, running, start
 
+from convmem.journal.tree import Tree
 from convmem.protocols import SessionsRequest, TurnsRequest
-from convmem.session.tree import Tree
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing._store.base import ALICE, add, nodes, said
 

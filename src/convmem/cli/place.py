@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from convmem.arguments import checked_file
+from convmem.arguments.checks import checked_file
 from convmem.errors import ConvmemError, InputError
 from convmem.memory import Memory
 

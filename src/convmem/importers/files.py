@@ -7,12 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from convmem.arguments import checked_file
+from convmem.arguments.checks import checked_file
+from convmem.arguments.zone import resolve_zone
 from convmem.errors import InputError
 from convmem.importers import chatgpt, claude, jsonl, mem0
 from convmem.importers.message import Imported, loaded
 from convmem.wire.narrow import is_array, is_object
-from convmem.zone import resolve_zone
 
 if TYPE_CHECKING:
     from datetime import tzinfo

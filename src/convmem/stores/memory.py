@@ -23,8 +23,7 @@ from convmem.abilities import (
     ViewRow,
     ViewsReply,
 )
-from convmem.protocols import NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
-from convmem.session.tree import Node
+from convmem.protocols import Node, NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.stores.differences import difference, put_together
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import dumps, text_of

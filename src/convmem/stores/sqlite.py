@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from convmem.abilities import OwnerRef
-from convmem.protocols import NodesReply, SessionRef, Written
-from convmem.session.tree import Node
+from convmem.protocols import Node, NodesReply, SessionRef, Written
 from convmem.stores.connections import Connections
 from convmem.stores.contents import keep
 from convmem.stores.media import take_out

@@ -12,8 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from convmem.accounts import noted
-from convmem.errors import InputError, JournalError
+from convmem.errors import InputError, JournalError, noted
 from convmem.hooks import DegradedEvent, emit
 from convmem.providers.refusal import read_refusal
 from convmem.scope import Scope

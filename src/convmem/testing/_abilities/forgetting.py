@@ -6,8 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmem.abilities import ForgetRequest, Forgotten
-from convmem.protocols import FindRequest, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
-from convmem.session.tree import Node, Tree
+from convmem.journal.tree import Tree
+from convmem.protocols import (
+    FindRequest,
+    Node,
+    NodesRequest,
+    SessionRef,
+    SessionsRequest,
+    TurnsRequest,
+    Write,
+)
 from convmem.testing._abilities.base import OSAKA, forgetful, owner_of, seqs
 from convmem.testing._store.base import (
     ALICE,

@@ -15,8 +15,7 @@ from convmem.wire.identity import DIGEST_BYTES, ROOT
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from convmem.protocols import CallRow, Store, Written
-    from convmem.session.tree import Node
+    from convmem.protocols import CallRow, Node, Store, Written
     from convmem.types import Message, State, Turn
 
 __all__ = [

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from convmem.protocols import CallRow, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
-from convmem.session.tree import Node
+from convmem.protocols import CallRow, Node, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
 from convmem.testing._store.base import (
     ALICE,
     BOB,

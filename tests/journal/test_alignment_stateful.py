@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from convmem.jobs import BeginJob, Call, EndJob
-from convmem.journal import Forest
+from convmem.journal.begin import BeginJob
+from convmem.journal.digests import SeenMessages
+from convmem.journal.end import EndJob
+from convmem.journal.forest import Forest
+from convmem.journal.placed import Call
 from convmem.portable import conversation
 from convmem.protocols import NodesRequest, SessionRef, TurnsRequest
-from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.values import ChatRequest, Reply
 

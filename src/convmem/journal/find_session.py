@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convmem.abilities import ResponseRequest, Responses
+from convmem.journal.align import align
 from convmem.protocols import FindRequest, SessionRef
-from convmem.session.align import align
 from convmem.wire.identity import ROOT, chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convmem.journal import Forest
-    from convmem.session.align import Alignment, Incoming
-    from convmem.session.tree import Tree
+    from convmem.journal.align import Alignment, Incoming
+    from convmem.journal.forest import Forest
+    from convmem.journal.tree import Tree
     from convmem.types import Message
     from convmem.wire.values import Held
 

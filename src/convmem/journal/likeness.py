@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
-from convmem.session.look import core, is_block, look_of, normal_text, undecorated, without_thoughts
+from convmem.journal.look import core, is_block, look_of, normal_text, undecorated, without_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from convmem.session.look import Look
-    from convmem.session.tree import Node
+    from convmem.journal.look import Look
+    from convmem.protocols import Node
     from convmem.types import Message
 
 __all__ = ["Dress", "Likeness", "alike"]

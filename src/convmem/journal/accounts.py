@@ -7,12 +7,10 @@ of that error is its type.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from convmem.errors import ClosedError, JournalError, StoreError
 from convmem.protocols import NewReceipt, QuotedRow
 from convmem.types import MODES, Cost, Recalled, Receipt, Tokens
 from convmem.wire.message import dumps
@@ -23,13 +21,8 @@ if TYPE_CHECKING:
     from convmem.abilities import ReceiptRow
     from convmem.providers.prices import Prices
 
-__all__ = ["Note", "kept", "noted", "receipt_of"]
+__all__ = ["kept", "receipt_of"]
 
-_OURS = (StoreError, JournalError, ClosedError)
-"""Errors whose text is convmem's own and quotes nobody."""
-
-_LATE = re.compile(r"not ready within \d+ ms")
-"""What convmem says of a step that was too late."""
 
 _ROLES = frozenset({"user", "assistant", "tool", "function", "system", "developer"})
 """Speakers that are kept; any other is a name, which goes with the message that carried it."""
@@ -40,28 +33,6 @@ _MS_DIGITS = 1
 """A tenth of a millisecond says enough of a step, and keeps the row short."""
 
 _SCORE_DIGITS = 4
-
-
-class Note(str):
-    """A note of which another form is kept with the receipt."""
-
-    __slots__ = ("kept",)
-
-    kept: str
-
-    def __new__(cls, text: str, kept: str | None = None) -> Self:
-        """A note; `kept` is its form without what somebody else's code said."""
-        note = super().__new__(cls, text)
-        note.kept = text if kept is None else kept
-        return note
-
-
-def noted(text: str, error: BaseException | None) -> Note:
-    """A note that quotes an error; of one that is not convmem's own the type is kept instead of the text."""
-    said, name = str(error), type(error).__name__
-    if error is None or not said or isinstance(error, _OURS) or _LATE.fullmatch(said):
-        return Note(text)
-    return Note(text, text.replace(f"{name}: {said}", name).replace(said, name))
 
 
 def kept(receipt: Receipt) -> NewReceipt:

@@ -8,51 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from convmem.protocols import Node
     from convmem.types import State
 
-__all__ = ["SETTLED", "TOOLS", "Alias", "Node", "Tree"]
+__all__ = ["TOOLS", "Alias", "Tree"]
 
-SETTLED: frozenset[State] = frozenset({"answered", "partial"})
-"""States of turns that may be recalled, put into a window and continued."""
 
 TOOLS = frozenset({"tool", "function"})
 """Roles of what a tool call gave."""
 
 _ALIASES = 8_192
 """Other clothes of its turns that a tree remembers at most: some apps never stop changing them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One turn without its words.
-
-    Attributes:
-        seq: its place in the journal's order; 0 for a forgotten turn.
-        identity: the digest of its meaning and position.
-        parent: the identity of the turn before it, `ROOT` for the first.
-        meaning: the digest of its meaning alone; empty for a forgotten turn.
-        role: the message's role; empty for a forgotten turn.
-        state: what became of it; None for a forgotten turn.
-        saying: 0, or which of several replies of one call it is.
-    """
-
-    seq: int
-    identity: bytes
-    parent: bytes
-    meaning: bytes
-    role: str
-    state: State | None
-    saying: int = 0
-
-    @property
-    def settled(self) -> bool:
-        """Answered, or broken off with something to show."""
-        return self.state in SETTLED
-
-    @property
-    def forgotten(self) -> bool:
-        """Only the place is left, which keeps the words from being journaled there again."""
-        return self.state is None
 
 
 @dataclass(frozen=True, slots=True)

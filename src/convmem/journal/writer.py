@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections import OrderedDict, deque
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.errors import (
     ClosedError,
@@ -24,19 +22,16 @@ from convmem.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from convmem.protocols import NodesRequest, TurnsRequest
-from convmem.session.likeness import Likeness
-from convmem.session.look import look_of
-from convmem.session.tree import Tree
-from convmem.wire.identity import meaning_digest
+from convmem.journal.forest import Forest
+from convmem.journal.job import Job, NotYetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
-    from convmem.protocols import SessionRef, Store, Write, Written
-    from convmem.types import Message
+    from convmem.protocols import SessionRef, Store, Write
 
-__all__ = ["Forest", "Job", "Journal", "NotYetError"]
+__all__ = ["Journal"]
 
 log = logging.getLogger("convmem")
 
@@ -48,140 +43,6 @@ _FIRST_RETRY_S = 0.02
 _LAST_RETRY_S = 1.0
 _PATIENCE_S = 5.0  # with other processes, of those who flush or close
 _CONFLICT_ROUNDS = 100
-_CACHED_SESSIONS = 256
-_CACHED_ENDS = 16_384
-"""Last replies by which a session is found again when nothing else of its history is as it was."""
-
-
-class Forest:
-    """The trees of the sessions used last, brought up to date from the store when they are asked for."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._trees: OrderedDict[SessionRef, tuple[int, int, Tree]] = OrderedDict()
-        self._ends: OrderedDict[bytes, SessionRef] = OrderedDict()
-
-    def tree(self, ref: SessionRef) -> tuple[int, Tree]:
-        """A session's generation and tree as of now."""
-        since, redaction, tree = self._trees.pop(ref, (0, 0, Tree()))
-        reply = self.store.nodes(NodesRequest(ref, since))
-        if since and (reply.redaction != redaction or reply.generation < since):
-            tree = Tree()
-            reply = self.store.nodes(NodesRequest(ref))
-        tree.update(reply.nodes)
-        self._trees[ref] = (reply.generation, reply.redaction, tree)
-        if len(self._trees) > _CACHED_SESSIONS:
-            self._trees.popitem(last=False)
-        return reply.generation, tree
-
-    def likeness(self, ref: SessionRef, messages: Sequence[Message]) -> Likeness:
-        """Compares messages with a session's journaled ones; reads no word before it is asked to."""
-
-        def read(identities: Sequence[bytes]) -> dict[bytes, Message]:
-            wanted = tuple(identities)
-            rows = self.store.turns(TurnsRequest(ref=ref, identities=wanted, limit=2 * len(wanted)))
-            return {bytes.fromhex(row.branch): row.payload for row in reversed(rows)}
-
-        return Likeness(messages, read)
-
-    def ends_with(self, ref: SessionRef, reply: Message) -> None:
-        """Remember which session a reply belongs to, by what is left of it in any clothes."""
-        if (name := self._end_name(ref.user, reply)) is not None:
-            self._ends[name] = ref
-            self._ends.move_to_end(name)
-            if len(self._ends) > _CACHED_ENDS:
-                self._ends.popitem(last=False)
-
-    def ended_with(self, user: str | None, reply: Message) -> SessionRef | None:
-        """The session of that user's which this process saw last with such a reply."""
-        name = self._end_name(user, reply)
-        return self._ends.get(name) if name is not None else None
-
-    def _end_name(self, user: str | None, reply: Message) -> bytes | None:
-        look = look_of(reply)
-        if look is None or not look.said:
-            return None
-        return meaning_digest(self.store.key, {"role": "reply", "name": user, "content": look.said})
-
-    def redaction(self, ref: SessionRef) -> int:
-        """The redaction of a session's owner when its tree was asked for last."""
-        return self._trees[ref][1]
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._trees.clear()
-        self._ends.clear()
-
-
-class NotYetError(Exception):
-    """A job's turn has not come: the one before it is not written."""
-
-
-class Job(ABC, Generic[T]):
-    """One piece of work for the writer thread.
-
-    Attributes:
-        outcome: resolved once: with what `settle` returns, or with why it was not written. A job in the
-            spill may have failed its outcome and still be written later.
-        patient: whoever waits would rather have the error than the spill (the direct API, where the
-            caller still holds the data).
-        user: whose memory it is about.
-        finished: it was written, or never will be.
-    """
-
-    patient = False
-    user: str | None = None
-
-    def __init__(self) -> None:
-        self.outcome: Future[T] = Future()
-        self.outcome.set_running_or_notify_cancel()  # a caller who stops waiting cancels nothing
-        self.finished = False
-
-    @property
-    @abstractmethod
-    def ref(self) -> SessionRef | None:
-        """The session it writes to; None while only planning can tell which of the user's it is."""
-
-    @abstractmethod
-    def plan(self, forest: Forest) -> Write | None:
-        """Decide what to write; None when there is nothing. Called again after a conflict.
-
-        Raises:
-            NotYetError: when the job before it must be written first.
-        """
-
-    @abstractmethod
-    def settle(self, written: Written | None) -> T:
-        """What the job is for, once its write is committed; runs on the writer thread."""
-
-    def lost(self) -> None:
-        """It will never be written."""
-
-    def plainer(self) -> bool:
-        """Make what it writes plainer, after an unexpected error; False when it is as plain as can be."""
-        return False
-
-    def finish(self, written: Written | None) -> None:
-        """The write is committed."""
-        self.finished = True
-        try:
-            result = self.settle(written)
-        except Exception as error:  # noqa: BLE001 (handed to whoever waits)
-            self.refuse(error)
-        else:
-            if not self.outcome.done():
-                self.outcome.set_result(result)
-
-    def refuse(self, error: Exception) -> None:
-        """Tell whoever waits; the job itself may still be written."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-
-    def fail(self, error: Exception) -> None:
-        """It will never be written."""
-        self.finished = True
-        self.refuse(error)
-        self.lost()
 
 
 class Journal:

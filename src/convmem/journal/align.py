@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from convmem.session.tree import TOOLS, Alias
+from convmem.journal.tree import TOOLS, Alias
 from convmem.wire.identity import ROOT, identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convmem.session.likeness import Likeness
-    from convmem.session.tree import Node, Tree
+    from convmem.journal.likeness import Likeness
+    from convmem.journal.tree import Tree
+    from convmem.protocols import Node
 
 __all__ = ["Alignment", "Incoming", "align", "place"]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 
 from convmem.errors import InputError
 from convmem.hooks import Guarded
-from convmem.scope import make_scope
 
 if TYPE_CHECKING:
     from convmem.compress.protocol import Compressor
@@ -36,7 +35,6 @@ __all__ = [
     "checked_text",
     "checked_time",
     "checked_timeout",
-    "checked_user",
 ]
 
 _LONGEST_PIN = 2_000
@@ -333,14 +331,3 @@ def checked_ids(ids: object) -> list[str]:
         if not _TURN_ID.fullmatch(id_):
             raise InputError(f"turn_ids[{i}] is {reprlib.repr(id_)}, not a turn id such as 't7'")
     return cast("list[str]", listed)
-
-
-def checked_user(user: object) -> None:
-    """A user, where a session without one has nothing of the kind.
-
-    Raises:
-        InputError: None, or no name.
-    """
-    if user is None:
-        raise InputError("user is None; pins belong to a user, say whose")
-    make_scope(user=cast("str", user))

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convmem.jobs import BeginJob, Call, EndJob
-from convmem.journal import Forest
+from convmem.journal.begin import BeginJob
+from convmem.journal.digests import SeenMessages
+from convmem.journal.end import EndJob
+from convmem.journal.forest import Forest
+from convmem.journal.placed import Call
 from convmem.protocols import SessionRef, TurnsRequest
-from convmem.seen import SeenMessages
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.values import ChatRequest, Reply
 

@@ -10,7 +10,7 @@ import marshal
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
-from convmem.session.align import Incoming
+from convmem.journal.align import Incoming
 from convmem.tokens.count import count_message
 from convmem.wire.identity import meaning_digest
 from convmem.wire.message import weight_of

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convmem
-from convmem import seen
-from convmem.seen import SeenMessages
+from convmem.journal import digests as seen
+from convmem.journal.digests import SeenMessages
 from convmem.tokens.count import count_message
 from convmem.wire.identity import meaning_digest
 

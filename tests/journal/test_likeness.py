@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from convmem.session.likeness import alike
-from convmem.session.look import look_of
+from convmem.journal.likeness import alike
+from convmem.journal.look import look_of
 
 
 def dress(known, came, *others):

@@ -1,0 +1,1 @@
+"""What the direct API is handed, checked at the door."""
