@@ -12,6 +12,7 @@ client = memory.wrap(OpenAI(), user="alice", session="kyoto")
 from convmem.abilities import Pin
 from convmem.asynchronous import AsyncMemory
 from convmem.compress.protocol import Compressor, CompressRequest
+from convmem.direct.check import repair
 from convmem.errors import (
     ClosedError,
     ConvmemError,
@@ -28,7 +29,6 @@ from convmem.errors import (
     StoreUnavailableError,
     WrapError,
 )
-from convmem.health import repair
 from convmem.hooks import Event, Hook
 from convmem.memory import Memory
 from convmem.policy import PRESETS, Plan, Policy, PolicyRequest, WindowPolicy

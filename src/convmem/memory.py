@@ -7,7 +7,6 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from convmem import direct, health, portable
 from convmem.abilities import ReceiptsRequest
 from convmem.arguments.checks import (
     checked_choice,
@@ -28,6 +27,13 @@ from convmem.arguments.checks import (
 from convmem.arguments.messages import checked_messages, checked_times, with_content
 from convmem.arguments.zone import resolve_zone
 from convmem.compress.extractive import Extractive
+from convmem.direct.check import check
+from convmem.direct.export import conversation, lines, pages, take_in, with_waiting
+from convmem.direct.forget import forget, residue
+from convmem.direct.ledger import ledger, receipts
+from convmem.direct.pins import pin, pins, unpin
+from convmem.direct.prepare import prepare
+from convmem.direct.search import search
 from convmem.embed.resolve import resolve as resolve_embedder
 from convmem.engine import Engine, utc_now
 from convmem.errors import InputError, JournalError
@@ -267,7 +273,7 @@ class Memory:
             call=checked_text("call", call, "give the id of a call") if call is not None else None,
             limit=checked_count("limit", limit, least=1, of="receipts"),
         )
-        return direct.receipts(self._engine, request)
+        return receipts(self._engine, request)
 
     # Without a wrapper.
 
@@ -349,7 +355,7 @@ class Memory:
         if budget is not None:
             checked_count("budget", budget, least=0, of="tokens")
         chosen = resolve_policy(policy) if policy is not None else None
-        return direct.prepare(
+        return prepare(
             self._engine,
             with_content(checked_messages(messages)),
             user=user,
@@ -389,7 +395,7 @@ class Memory:
         checked_count("top_k", top_k, least=1, of="turns")
         if budget is not None:
             checked_count("budget", budget, least=0, of="tokens")
-        return direct.search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
+        return search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
 
     def pin(self, text: str, *, user: str) -> str:
         """Keep a text always in this user's context; returns the pin's id. The same text is the same pin.
@@ -402,7 +408,7 @@ class Memory:
         """
         checked_user(user)
         checked_pin(text)
-        return direct.pin(self._engine, text, user=user)
+        return pin(self._engine, text, user=user)
 
     def unpin(self, pin_id: str, *, user: str) -> None:
         """Take a pin away for good: from the next request on it is not sent, and it is gone from the file.
@@ -417,12 +423,12 @@ class Memory:
         """
         checked_user(user)
         checked_text("pin_id", pin_id, "give the id that pin() returned; pins() lists them")
-        direct.unpin(self._engine, pin_id, user=user)
+        unpin(self._engine, pin_id, user=user)
 
     def pins(self, *, user: str) -> list[Pin]:
         """This user's pins, the oldest first; `unpin` takes one away, `forget(text=)` all with a text."""
         checked_user(user)
-        return direct.pins(self._engine, user=user)
+        return pins(self._engine, user=user)
 
     def forget(
         self,
@@ -455,15 +461,13 @@ class Memory:
         ids = checked_ids(turn_ids) if turn_ids is not None else None
         if text is not None:
             checked_text("text", text, "it would be found in every turn")
-        return direct.forget(
-            self._engine, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run
-        )
+        return forget(self._engine, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
 
     def verify_forgotten(self, report: ForgetReport) -> bool:
         """Whether nothing is left of what a report names; rids the file of what an open reader still held."""
         if not isinstance(cast("object", report), ForgetReport):
             raise InputError(f"report is what forget() gave, not {type(report).__name__}")
-        return direct.residue(self._engine, report) == 0
+        return residue(self._engine, report) == 0
 
     def reindex(self, timeout: float | None = None) -> bool:
         """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
@@ -481,7 +485,7 @@ class Memory:
             StoreError: the store cannot be read. Damage is told, not raised.
         """
         checked_flag("mend", mend)
-        return health.check(self._engine, mend=mend, timeout=checked_seconds("timeout", timeout))
+        return check(self._engine, mend=mend, timeout=checked_seconds("timeout", timeout))
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
@@ -523,10 +527,10 @@ class Memory:
             ]
             return sorted(found, key=lambda turn: turn.seq)
         ref = SessionRef(user, session)
-        turns = list(portable.pages(self._store, TurnsRequest(ref=ref, limit=_PAGE)))
+        turns = list(pages(self._store, TurnsRequest(ref=ref, limit=_PAGE)))
         if branches or not turns:
             return turns
-        return portable.conversation(turns, self._store.nodes(NodesRequest(ref)).nodes)
+        return conversation(turns, self._store.nodes(NodesRequest(ref)).nodes)
 
     def export(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
@@ -545,7 +549,7 @@ class Memory:
             raise InputError(
                 "a session's name is unique per user only; give user= (None for none) with session="
             )
-        yield from portable.lines(self._store, user, session)
+        yield from lines(self._store, user, session)
 
     def import_(self, lines: Iterable[str]) -> int:
         """Take in what `export` gave, from this store or another; returns how many turns were read.
@@ -555,7 +559,7 @@ class Memory:
         Raises:
             InputError: a line that is none of an export's, naming it; earlier sessions stay imported.
         """
-        return portable.take_in(self._engine, lines)
+        return take_in(self._engine, lines)
 
     def ledger(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
@@ -576,11 +580,11 @@ class Memory:
             raise InputError(
                 "a session's name is unique per user only; give user= (None for none) with session="
             )
-        return direct.ledger(self._engine, user=user, session=session)
+        return ledger(self._engine, user=user, session=session)
 
     def stats(self) -> Stats:
         """How much the store holds, and how many writes wait to be journaled."""
-        return portable.with_waiting(self._store.stats(), self._engine.journal.waiting)
+        return with_waiting(self._store.stats(), self._engine.journal.waiting)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything journaled so far, what was spilled too, is committed and has its views.

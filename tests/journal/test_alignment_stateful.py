@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from convmem.direct.export import conversation
 from convmem.journal.begin import BeginJob
 from convmem.journal.digests import SeenMessages
 from convmem.journal.end import EndJob
 from convmem.journal.forest import Forest
 from convmem.journal.placed import Call
-from convmem.portable import conversation
 from convmem.protocols import NodesRequest, SessionRef, TurnsRequest
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.values import ChatRequest, Reply

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
 from convmem.arguments.checks import checked_file
+from convmem.direct.export import pages
 from convmem.engine import utc_now
 from convmem.errors import InputError, StoreCorruptError
-from convmem.portable import pages
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.types import Health, Repaired
 

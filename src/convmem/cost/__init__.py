@@ -1,1 +1,0 @@
-"""What calls cost: prices by host, model and date."""

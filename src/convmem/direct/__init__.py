@@ -1,0 +1,1 @@
+"""What is asked of a Memory directly: one file a verb."""

@@ -1,0 +1,88 @@
+"""What calls cost together. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from convmem.abilities import Accounts, Calls, CallsRequest
+from convmem.errors import StoreError
+from convmem.journal.accounts import receipt_of
+from convmem.protocols import SessionRef, SessionsRequest
+from convmem.scope import UNSET, Unset
+from convmem.types import Cost, Ledger, Receipt
+from convmem.wire.usage import cached_tokens, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from convmem.abilities import ReceiptsRequest
+    from convmem.engine import Engine
+    from convmem.protocols import CallRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from convmem.protocols import CallRow
+    from convmem.providers.prices import Prices
+
+__all__ = ["ledger", "receipts", "summed"]
+
+
+def summed(calls: Iterable[CallRow], prices: Prices) -> Ledger:
+    """The calls' tokens by their providers' counts, and their costs by the prices of their time."""
+    n = uncounted = unpriced = prompt = cached = output = 0
+    by_model: defaultdict[str, Cost] = defaultdict(Cost)
+    for call in calls:
+        n += 1
+        tokens = counted(call.usage) if call.usage else None
+        if tokens is None:
+            uncounted += 1
+            continue
+        prompt += tokens.prompt
+        cached += cached_tokens(call.usage) or 0
+        output += tokens.output
+        cost = prices.cost(call.usage, host=call.host, model=call.model, at=call.at)
+        if cost is None:
+            unpriced += 1
+        else:
+            by_model[call.model or ""] += cost
+    return Ledger(
+        calls=n,
+        uncounted=uncounted,
+        unpriced=unpriced,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        output_tokens=output,
+        by_model=MappingProxyType(dict(sorted(by_model.items()))),
+    )
+
+
+def receipts(engine: Engine, request: ReceiptsRequest) -> list[Receipt]:
+    """The receipts that the store keeps."""
+    if not isinstance(engine.store, Accounts):
+        raise StoreError(f"{type(engine.store).__name__} keeps no receipts")
+    return [receipt_of(row, engine.prices) for row in engine.store.receipts(request)]
+
+
+def ledger(engine: Engine, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:
+    """What calls cost together."""
+    store = engine.store
+    if not isinstance(store, Calls):
+        raise StoreError(f"{type(store).__name__} does not tell its calls")
+    named = (
+        SessionRef(row.user, row.name)
+        for row in engine.store.sessions(SessionsRequest(owner=True if user is UNSET else user))
+        if session is None or row.name == session
+    )
+    return summed(_calls(store, named), engine.prices)
+
+
+def _calls(store: Calls, sessions: Iterable[SessionRef]) -> Iterator[CallRow]:
+    for ref in sessions:
+        request = CallsRequest(ref=ref)
+        while page := store.calls(request):
+            yield from (call for call in page if call.asked)
+            request = dataclasses.replace(request, after=page[-1].id)

@@ -1,0 +1,83 @@
+"""What a wrapped call would send, without sending it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from convmem.abilities import OwnerRef
+from convmem.composition import Composition
+from convmem.errors import InputError
+from convmem.journal.begin import BeginJob
+from convmem.journal.placed import Call
+from convmem.types import Prepared, Receipt
+from convmem.wire.chat import rebuilt
+from convmem.wire.message import plain, text_of
+from convmem.wire.values import ChatRequest, split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convmem.engine import Engine
+    from convmem.policy import Policy
+    from convmem.types import Message
+
+__all__ = ["prepare"]
+
+
+_WAIT_FOR_WORDS_S = 5.0
+
+
+def prepare(
+    engine: Engine,
+    messages: Sequence[Message],
+    *,
+    user: str | None,
+    session: str | None,
+    model: str | None,
+    policy: Policy | None,
+    budget: int | None,
+) -> Prepared:
+    """What a wrapped call with these messages would send; nothing is journaled."""
+    started = time.perf_counter()
+    settings, turns = split(messages)
+    if not turns:
+        raise InputError("messages has no turn besides the system text; there is nothing to ask")
+    call = Call(
+        id=uuid.uuid4().hex,
+        at=engine.clock(),
+        user=user,
+        session=session,
+        fresh_session=f"session-{uuid.uuid4().hex[:12]}",
+        mode="read",
+        host=None,
+        request=ChatRequest(settings, turns, model=model),
+    )
+    engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
+    owner = OwnerRef(user) if user is not None else None
+    waiting = engine.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
+    placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
+    placed = time.perf_counter()
+    composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
+    composed = composition.run(waiting, patience_s=engine.compressor_s)
+    if composed is None:
+        composed = composition.recall(waiting.wait())
+    receipt = Receipt(
+        call=call.id,
+        at=call.at,
+        user=user,
+        session=placement.ref.session,
+        mode="read",
+        model=model,
+        complete=composition.complete,
+        ms={"journal": (placed - started) * 1_000, **composed.ms},
+        notes=tuple(composed.notes),
+        **composed.receipt_fields(),
+    )
+    # Copies: the caller may change what it is given.
+    given = messages
+    if composed.messages is not None:
+        given = rebuilt({"messages": messages}, composed.messages, dropped=composed.dropped)["messages"]
+    return Prepared([plain(message) for message in given], receipt)
