@@ -15,8 +15,8 @@ from datetime import UTC
 import pytest
 
 import convmem
-from convmem import engine, exchange
 from convmem.abilities import NewView
+from convmem.call import exchange, shared
 from convmem.composition import Composition
 from convmem.compress.extractive import Extractive
 from convmem.errors import StoreUnavailableError
@@ -154,7 +154,7 @@ def store():
 @contextmanager
 def impatient(world, clock):
     """Calls wait a moment by this clock: somebody stands at a gate, so that any time would be too short."""
-    engine = world.memory._engine
+    engine = world.memory._shared
     before = getattr(engine, clock)
     setattr(engine, clock, 0.05)
     try:
@@ -165,7 +165,7 @@ def impatient(world, clock):
 
 def late_vectors(world, monkeypatch):
     """The deadline passes while a question is embedded, and for nothing else."""
-    late, inner, embed_soon = [], waiting.outcome, world.memory._engine.recaller.embed_soon
+    late, inner, embed_soon = [], waiting.outcome, world.memory._shared.recaller.embed_soon
 
     def noted(*args, **options):
         late.append(embed_soon(*args, **options))
@@ -174,7 +174,7 @@ def late_vectors(world, monkeypatch):
     def outcome(future, seconds):
         return waiting._said(future, seconds) if future in late else inner(future, seconds)
 
-    monkeypatch.setattr(world.memory._engine.recaller, "embed_soon", noted)
+    monkeypatch.setattr(world.memory._shared.recaller, "embed_soon", noted)
     monkeypatch.setattr(waiting, "outcome", outcome)
 
 
@@ -219,7 +219,7 @@ def test_a_late_embedding_leaves_words(open_world, monkeypatch):
 
 def test_an_embedder_that_is_far_behind_is_asked_one_question_at_a_time(open_world):
     world = open_world(InMemoryStore())
-    recall = world.memory._engine.recaller
+    recall = world.memory._shared.recaller
     recall._pace_s = 1e6  # as if each question took for ever
     world.embedder.questions.shut()
     sent, receipt = world.ask(ASKED)
@@ -251,7 +251,7 @@ def test_damaged_views_are_made_again(open_world, kind, tmp_path):
     world = open_world(store)
     (turn,) = world.memory.turns(user="alice", session="before")
     store.put_views([NewView(seq=turn.seq, entry=b"nothing of ours")])
-    world.memory._engine.recaller.partitions.drop()  # as in a process that has not read it yet
+    world.memory._shared.recaller.partitions.drop()  # as in a process that has not read it yet
     sent, receipt = world.ask(ASKED)
     assert not quotes(sent)
     assert receipt.journaled
@@ -357,7 +357,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
     policy = WindowPolicy("small", high=160, low=40, summary=80, recall=0)
     world = open_world(InMemoryStore(), policy=policy, compressor=compressor)
     compressor.gate.shut()
-    monkeypatch.setattr(engine, "_COMPRESSOR_SHARE", 0)
+    monkeypatch.setattr(shared, "_COMPRESSOR_SHARE", 0)
 
     def until_cut(said):
         sent, receipt = world.ask({"role": "user", "content": f"note {len(said)} on bridge {len(said) + 31}"})
@@ -376,7 +376,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
         assert compressor.asked == 1
     finally:
         compressor.gate.open()
-    while not world.memory._engine.composer._late:  # what it wrote is on its way
+    while not world.memory._shared.composer._late:  # what it wrote is on its way
         time.sleep(0.01)
     monkeypatch.undo()
     compressor.text = "the next one"
@@ -391,7 +391,7 @@ def test_a_summary_made_while_something_is_forgotten_is_dropped(open_world, monk
     policy = WindowPolicy("small", high=120, low=40, summary=60, recall=0)
     world = open_world(InMemoryStore(), policy=policy, compressor=compressor)
     compressor.gate.shut()
-    monkeypatch.setattr(engine, "_COMPRESSOR_SHARE", 0)
+    monkeypatch.setattr(shared, "_COMPRESSOR_SHARE", 0)
     for n in range(7):
         world.ask({"role": "user", "content": f"the code word {n} is Xanthippe"})
     wait((compressor.gate.reached,))
@@ -408,7 +408,7 @@ def test_a_stuck_writer_is_waited_for_once_and_the_conversation_is_read(open_wor
     world = open_world(store)
     world.ask({"role": "user", "content": "hello there"})
     world.memory.flush()
-    engine = world.memory._engine
+    engine = world.memory._shared
     store.writes.shut()
     with impatient(world, "store_timeout_s"):
         sent, receipt = world.ask(ASKED)

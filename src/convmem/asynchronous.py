@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from convmem.call.scope import UNSET, Unset
 from convmem.errors import InputError
 from convmem.memory import Memory
-from convmem.scope import UNSET, Unset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence

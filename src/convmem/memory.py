@@ -26,6 +26,8 @@ from convmem.arguments.checks import (
 )
 from convmem.arguments.messages import checked_messages, checked_times, with_content
 from convmem.arguments.zone import resolve_zone
+from convmem.call.scope import UNSET, Unset, checked_user, enter, make_scope
+from convmem.call.shared import utc_now
 from convmem.compress.extractive import Extractive
 from convmem.direct.check import check
 from convmem.direct.export import conversation, lines, pages, take_in, with_waiting
@@ -35,14 +37,13 @@ from convmem.direct.pins import pin, pins, unpin
 from convmem.direct.prepare import prepare
 from convmem.direct.search import search
 from convmem.embed.resolve import resolve as resolve_embedder
-from convmem.engine import Engine, utc_now
+from convmem.engine import Engine
 from convmem.errors import InputError, JournalError
 from convmem.journal.record import RecordJob
 from convmem.policy import resolve_policy
 from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, Store, TurnsRequest
 from convmem.providers.dialects import resolve_dialects
 from convmem.providers.prices import resolve_prices
-from convmem.scope import UNSET, Unset, checked_user, enter, make_scope
 from convmem.stores.resolve import open_store
 from convmem.types import ForgetReport, Prepared
 from convmem.wrap.openai import wrap_client
@@ -55,9 +56,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from convmem.abilities import Pin
+    from convmem.call.shared import OnError
     from convmem.compress.protocol import Compressor
     from convmem.embed.protocol import Embedder
-    from convmem.engine import OnError
     from convmem.hooks import Hook
     from convmem.policy import Policy
     from convmem.types import Health, Hit, Ledger, Mode, Receipt, Session, Stats, Turn
@@ -152,8 +153,9 @@ class Memory:
             prices=priced,
             tz=zone,
         )
-        self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
-        self._engine.owner = self
+        self._shared = self._engine.shared
+        self._shared.recaller.indexer.wake()  # what the last process left undone, and the model warm
+        self._shared.owner = self
 
     # Around a client.
 
@@ -188,9 +190,9 @@ class Memory:
             session=session if session is not None else UNSET,
             mode=mode,
         )
-        self._engine.expect(user)
+        self._shared.expect(user)
         return wrap_client(
-            client, self._engine, scope, resolve_policy(policy) if policy is not None else None
+            client, self._shared, scope, resolve_policy(policy) if policy is not None else None
         )
 
     @contextmanager
@@ -215,8 +217,8 @@ class Memory:
             ScopeError: a user, session or mode that cannot be one.
         """
         if isinstance(user, str):
-            self._engine.expect(user)
-        with enter(self._engine, make_scope(user=user, session=session, mode=mode)):
+            self._shared.expect(user)
+        with enter(self._shared, make_scope(user=user, session=session, mode=mode)):
             yield
 
     def last_receipt(self) -> Receipt | None:
@@ -226,12 +228,12 @@ class Memory:
         call in a task or thread of its own, ask `receipt_for(response)`, or `receipts(...)`, which reads the
         store.
         """
-        exchange = self._engine.receipts.last()
+        exchange = self._shared.receipts.last()
         return exchange.receipt if exchange is not None else None
 
     def receipt_for(self, response: object) -> Receipt | None:
         """The receipt of the call that returned this response or stream; None when it was none of ours."""
-        exchange = self._engine.receipts.get(response)
+        exchange = self._shared.receipts.get(response)
         return exchange.receipt if exchange is not None else None
 
     def receipts(
@@ -273,7 +275,7 @@ class Memory:
             call=checked_text("call", call, "give the id of a call") if call is not None else None,
             limit=checked_count("limit", limit, least=1, of="receipts"),
         )
-        return receipts(self._engine, request)
+        return receipts(self._shared, request)
 
     # Without a wrapper.
 
@@ -315,14 +317,14 @@ class Memory:
                 raise InputError(f"prepared is what prepare() gave, not {type(prepared).__name__}")
             user, session = prepared.receipt.user, prepared.receipt.session
         scope = make_scope(user=user, session=session)
-        times = checked_times(at, len(checked), self._engine.clock())
+        times = checked_times(at, len(checked), self._shared.clock())
         name = f"session-{uuid.uuid4().hex[:12]}" if scope.session in {None, UNSET} else str(scope.session)
         ref = SessionRef(user, name)
         call_id = uuid.uuid4().hex
-        ids = self._engine.run(
+        ids = self._shared.run(
             lambda: RecordJob(self._store, ref, checked, times, call_id=call_id, append=append)
         )
-        self._engine.recaller.indexer.wake()
+        self._shared.recaller.indexer.wake()
         return list(ids)
 
     def prepare(
@@ -356,7 +358,7 @@ class Memory:
             checked_count("budget", budget, least=0, of="tokens")
         chosen = resolve_policy(policy) if policy is not None else None
         return prepare(
-            self._engine,
+            self._shared,
             with_content(checked_messages(messages)),
             user=user,
             session=session,
@@ -395,7 +397,7 @@ class Memory:
         checked_count("top_k", top_k, least=1, of="turns")
         if budget is not None:
             checked_count("budget", budget, least=0, of="tokens")
-        return search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
+        return search(self._shared, query, user=user, session=session, top_k=top_k, budget=budget)
 
     def pin(self, text: str, *, user: str) -> str:
         """Keep a text always in this user's context; returns the pin's id. The same text is the same pin.
@@ -408,7 +410,7 @@ class Memory:
         """
         checked_user(user)
         checked_pin(text)
-        return pin(self._engine, text, user=user)
+        return pin(self._shared, text, user=user)
 
     def unpin(self, pin_id: str, *, user: str) -> None:
         """Take a pin away for good: from the next request on it is not sent, and it is gone from the file.
@@ -423,12 +425,12 @@ class Memory:
         """
         checked_user(user)
         checked_text("pin_id", pin_id, "give the id that pin() returned; pins() lists them")
-        unpin(self._engine, pin_id, user=user)
+        unpin(self._shared, pin_id, user=user)
 
     def pins(self, *, user: str) -> list[Pin]:
         """This user's pins, the oldest first; `unpin` takes one away, `forget(text=)` all with a text."""
         checked_user(user)
-        return pins(self._engine, user=user)
+        return pins(self._shared, user=user)
 
     def forget(
         self,
@@ -461,17 +463,17 @@ class Memory:
         ids = checked_ids(turn_ids) if turn_ids is not None else None
         if text is not None:
             checked_text("text", text, "it would be found in every turn")
-        return forget(self._engine, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
+        return forget(self._shared, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
 
     def verify_forgotten(self, report: ForgetReport) -> bool:
         """Whether nothing is left of what a report names; rids the file of what an open reader still held."""
         if not isinstance(cast("object", report), ForgetReport):
             raise InputError(f"report is what forget() gave, not {type(report).__name__}")
-        return residue(self._engine, report) == 0
+        return residue(self._shared, report) == 0
 
     def reindex(self, timeout: float | None = None) -> bool:
         """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
-        return self._engine.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
+        return self._shared.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
 
     def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:
         """Look over the journal and everything derived from it; reads all of it.
@@ -485,7 +487,7 @@ class Memory:
             StoreError: the store cannot be read. Damage is told, not raised.
         """
         checked_flag("mend", mend)
-        return check(self._engine, mend=mend, timeout=checked_seconds("timeout", timeout))
+        return check(self._shared, mend=mend, timeout=checked_seconds("timeout", timeout))
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
@@ -559,7 +561,7 @@ class Memory:
         Raises:
             InputError: a line that is none of an export's, naming it; earlier sessions stay imported.
         """
-        return take_in(self._engine, lines)
+        return take_in(self._shared, lines)
 
     def ledger(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
@@ -580,11 +582,11 @@ class Memory:
             raise InputError(
                 "a session's name is unique per user only; give user= (None for none) with session="
             )
-        return ledger(self._engine, user=user, session=session)
+        return ledger(self._shared, user=user, session=session)
 
     def stats(self) -> Stats:
         """How much the store holds, and how many writes wait to be journaled."""
-        return with_waiting(self._store.stats(), self._engine.journal.waiting)
+        return with_waiting(self._store.stats(), self._shared.journal.waiting)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything journaled so far, what was spilled too, is committed and has its views.
@@ -594,9 +596,9 @@ class Memory:
         """
         timeout = checked_seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
-        self._engine.journal.flush(timeout)
+        self._shared.journal.flush(timeout)
         left = None if until is None else max(0.0, until - time.monotonic())
-        if not self._engine.recaller.indexer.wait(left, vectors=True):
+        if not self._shared.recaller.indexer.wait(left, vectors=True):
             raise JournalError("everything is journaled, but not all views are made; they are tried again")
 
     def close(self) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convmem.call.scope import UNSET
 from convmem.cli.cells import counted, shown
 from convmem.cli.options import As, Database, Json, NoUser, Plain, SessionName, User
 from convmem.cli.place import ME, file_of, opened, owner
 from convmem.cli.screen import Screen
 from convmem.errors import InputError
 from convmem.importers import Format, by_session, is_own_export, read
-from convmem.scope import UNSET
 from convmem.wire.values import split
 
 if TYPE_CHECKING:

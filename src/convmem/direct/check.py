@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
 from convmem.arguments.checks import checked_file
+from convmem.call.shared import utc_now
 from convmem.direct.export import pages
-from convmem.engine import utc_now
 from convmem.errors import InputError, StoreCorruptError
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.types import Health, Repaired
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convmem.abilities import ViewRow
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.protocols import Store
 
 __all__ = ["check", "repair"]
@@ -26,18 +26,18 @@ _WAIT_FOR_WORDS_S = 5.0
 """For turns that were journaled a moment ago: their words are analyzed in the background."""
 
 
-def check(engine: Engine, *, mend: bool, timeout: float | None) -> Health:
+def check(shared: Shared, *, mend: bool, timeout: float | None) -> Health:
     """Look over the journal and what is derived from it; `mend`: make again what is missing or damaged."""
-    store = engine.store
+    store = shared.store
     found = store.check() if isinstance(store, Checks) else Condition()
     try:
         turns = _turns(store)
-        engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
-        health = _derived(store, engine.recaller.indexer.fingerprint)
+        shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+        health = _derived(store, shared.recaller.indexer.fingerprint)
         if mend:
-            engine.recaller.indexer.wake([int(id_[1:]) for id_ in health.damaged])
-            engine.recaller.indexer.wait(timeout, vectors=True)
-            health = _derived(store, engine.recaller.indexer.fingerprint)
+            shared.recaller.indexer.wake([int(id_[1:]) for id_ in health.damaged])
+            shared.recaller.indexer.wait(timeout, vectors=True)
+            health = _derived(store, shared.recaller.indexer.fingerprint)
     except StoreCorruptError as error:
         return _health(found, (*found.problems, str(error.__cause__ or error)), Health())
     return _health(found, found.problems, health, turns)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from convmem.arguments.checks import checked_count
 from convmem.arguments.messages import checked_messages
+from convmem.call.scope import UNSET, Unset, make_scope
 from convmem.errors import ConvmemError, InputError
 from convmem.journal.job import Job
 from convmem.journal.tree import Tree
 from convmem.protocols import SETTLED, NewTurn, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
-from convmem.scope import UNSET, Unset, make_scope
 from convmem.types import State
 from convmem.wire.identity import DIGEST_BYTES, ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
@@ -22,7 +22,7 @@ from convmem.wire.message import dumps
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.journal.forest import Forest
     from convmem.protocols import Node, Store, Written
     from convmem.types import Message, Stats, Turn
@@ -157,7 +157,7 @@ def _read(row: dict[str, Any]) -> _Line | None:
     return _Line(row["id"], row["parent"], ref, at, row["state"], choice, message, forgotten)
 
 
-def take_in(engine: Engine, given: Iterable[str]) -> int:
+def take_in(shared: Shared, given: Iterable[str]) -> int:
     """Import exported lines, a few hundred at a time; returns how many turns there were."""
     if isinstance(given, str | bytes) or not isinstance(cast("object", given), Iterable):
         raise InputError(f"lines is what export() gave, one string per line, not {type(given).__name__}")
@@ -169,19 +169,19 @@ def take_in(engine: Engine, given: Iterable[str]) -> int:
         if line is None:
             continue
         if batch and (batch[0].ref != line.ref or len(batch) >= _PAGE):
-            _import_batch(engine, batch, identities)
+            _import_batch(shared, batch, identities)
             if batch[0].ref != line.ref:
                 identities.clear()
             batch = []
         batch.append(line)
         count += 1
     if batch:
-        _import_batch(engine, batch, identities)
+        _import_batch(shared, batch, identities)
     return count
 
 
-def _import_batch(engine: Engine, batch: Sequence[_Line], identities: dict[str, bytes]) -> None:
-    key = engine.store.key
+def _import_batch(shared: Shared, batch: Sequence[_Line], identities: dict[str, bytes]) -> None:
+    key = shared.store.key
     turns: list[NewTurn] = []
     graves: list[tuple[bytes, bytes]] = []
     for line in batch:
@@ -203,7 +203,7 @@ def _import_batch(engine: Engine, batch: Sequence[_Line], identities: dict[str, 
             )
         )
     write = Write(ref=batch[0].ref, turns=tuple(turns), forgotten=tuple(graves))
-    engine.run(lambda: _ImportJob(write))
+    shared.run(lambda: _ImportJob(write))
 
 
 class _ImportJob(Job[int]):

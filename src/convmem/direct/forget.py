@@ -15,7 +15,7 @@ from convmem.types import ForgetReport
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.types import Turn
 
 __all__ = ["forget", "residue"]
@@ -32,7 +32,7 @@ _JSON_IN_JSON = 4
 
 
 def forget(
-    engine: Engine,
+    shared: Shared,
     *,
     user: str | None,
     session: str | None,
@@ -41,7 +41,7 @@ def forget(
     dry_run: bool,
 ) -> ForgetReport:
     """Forget an owner's turns: all, a session's, some by id, or those that hold a text."""
-    store = engine.store
+    store = shared.store
     if not isinstance(store, Forgets):
         raise StoreError(f"{type(store).__name__} cannot forget")
     if user is None and session is None:
@@ -50,10 +50,10 @@ def forget(
         raise InputError("give turn_ids or text, not both")
     if text is not None and not _folded(text):
         raise InputError("the text is empty; it would be found in every turn")
-    engine.journal.flush()  # what is on its way is looked at too, and must not arrive after it was forgotten
+    shared.journal.flush()  # what is on its way is looked at too, and must not arrive after it was forgotten
     owner = OwnerRef(user, session if user is None else None)
-    turns = list(_chosen(engine, owner, session, turn_ids, text))
-    pins = _chosen_pins(engine, owner, text) if text is not None else () if turn_ids or session else None
+    turns = list(_chosen(shared, owner, session, turn_ids, text))
+    pins = _chosen_pins(shared, owner, text) if text is not None else () if turn_ids or session else None
     some = turn_ids is not None or text is not None
     seqs = tuple(turn.seq for turn in turns) if some else None
     ids = tuple(turn.id for turn in turns)
@@ -61,23 +61,23 @@ def forget(
         if pins is None and not some and isinstance(store, Pins):  # all of them
             pins = tuple(pin.id for pin in store.pins(owner))
         return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
-    with engine.forgetting():
+    with shared.forgetting():
         done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
     gone = tuple(f"t{seq}" for seq in done.seqs)
-    engine.receipts.forget(frozenset(gone))
+    shared.receipts.forget(frozenset(gone))
     return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
 
 
-def residue(engine: Engine, report: ForgetReport) -> int:
+def residue(shared: Shared, report: ForgetReport) -> int:
     """How many traces of what was forgotten are left."""
-    if report.dry_run or not isinstance(engine.store, Forgets):
+    if report.dry_run or not isinstance(shared.store, Forgets):
         return len(report.turn_ids)
     owner = OwnerRef(report.user, report.session if report.user is None else None)
-    return engine.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
+    return shared.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
 
 
 def _chosen(
-    engine: Engine,
+    shared: Shared,
     owner: OwnerRef,
     session: str | None,
     turn_ids: Sequence[str] | None,
@@ -85,19 +85,19 @@ def _chosen(
 ) -> Iterator[Turn]:
     wanted = None if turn_ids is None else set(turn_ids)
     needle = None if text is None else _folded(text)
-    for turn in _owned(engine, owner, session):
+    for turn in _owned(shared, owner, session):
         if wanted is not None and turn.id not in wanted:
             continue
         if needle is None or any(needle in _folded(words) for words in _readings(_all_text(turn))):
             yield turn
 
 
-def _owned(engine: Engine, owner: OwnerRef, session: str | None) -> Iterator[Turn]:
+def _owned(shared: Shared, owner: OwnerRef, session: str | None) -> Iterator[Turn]:
     if session is not None:
-        yield from pages(engine.store, TurnsRequest(ref=SessionRef(owner.user, session)))
+        yield from pages(shared.store, TurnsRequest(ref=SessionRef(owner.user, session)))
         return
-    for row in engine.store.sessions(SessionsRequest(owner=owner.user)):
-        yield from pages(engine.store, TurnsRequest(ref=SessionRef(owner.user, row.name)))
+    for row in shared.store.sessions(SessionsRequest(owner=owner.user)):
+        yield from pages(shared.store, TurnsRequest(ref=SessionRef(owner.user, row.name)))
 
 
 def _all_text(turn: Turn) -> str:
@@ -133,11 +133,11 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _chosen_pins(engine: Engine, owner: OwnerRef, text: str) -> tuple[str, ...]:
-    if not isinstance(engine.store, Pins):
+def _chosen_pins(shared: Shared, owner: OwnerRef, text: str) -> tuple[str, ...]:
+    if not isinstance(shared.store, Pins):
         return ()
     needle = _folded(text)
-    return tuple(pin.id for pin in engine.store.pins(owner) if needle in _folded(pin.text))
+    return tuple(pin.id for pin in shared.store.pins(owner) if needle in _folded(pin.text))
 
 
 def _folded(text: str) -> str:

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from convmem.abilities import Accounts, Calls, CallsRequest
+from convmem.call.scope import UNSET, Unset
 from convmem.errors import StoreError
 from convmem.journal.accounts import receipt_of
 from convmem.protocols import SessionRef, SessionsRequest
-from convmem.scope import UNSET, Unset
 from convmem.types import Cost, Ledger, Receipt
 from convmem.wire.usage import cached_tokens, counted
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from convmem.abilities import ReceiptsRequest
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.protocols import CallRow
 
 if TYPE_CHECKING:
@@ -60,24 +60,24 @@ def summed(calls: Iterable[CallRow], prices: Prices) -> Ledger:
     )
 
 
-def receipts(engine: Engine, request: ReceiptsRequest) -> list[Receipt]:
+def receipts(shared: Shared, request: ReceiptsRequest) -> list[Receipt]:
     """The receipts that the store keeps."""
-    if not isinstance(engine.store, Accounts):
-        raise StoreError(f"{type(engine.store).__name__} keeps no receipts")
-    return [receipt_of(row, engine.prices) for row in engine.store.receipts(request)]
+    if not isinstance(shared.store, Accounts):
+        raise StoreError(f"{type(shared.store).__name__} keeps no receipts")
+    return [receipt_of(row, shared.prices) for row in shared.store.receipts(request)]
 
 
-def ledger(engine: Engine, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:
+def ledger(shared: Shared, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:
     """What calls cost together."""
-    store = engine.store
+    store = shared.store
     if not isinstance(store, Calls):
         raise StoreError(f"{type(store).__name__} does not tell its calls")
     named = (
         SessionRef(row.user, row.name)
-        for row in engine.store.sessions(SessionsRequest(owner=True if user is UNSET else user))
+        for row in shared.store.sessions(SessionsRequest(owner=True if user is UNSET else user))
         if session is None or row.name == session
     )
-    return summed(_calls(store, named), engine.prices)
+    return summed(_calls(store, named), shared.prices)
 
 
 def _calls(store: Calls, sessions: Iterable[SessionRef]) -> Iterator[CallRow]:

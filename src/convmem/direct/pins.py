@@ -10,29 +10,29 @@ from convmem.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from convmem.abilities import Pin
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
 
 __all__ = ["pin", "pins", "unpin"]
 
 
-def pin(engine: Engine, text: str, *, user: str) -> str:
+def pin(shared: Shared, text: str, *, user: str) -> str:
     """Pin a text."""
-    if not isinstance(engine.store, Pins):
-        raise StoreError(f"{type(engine.store).__name__} keeps no pins")
-    return engine.store.put_pin(OwnerRef(user), text, engine.clock()).id
+    if not isinstance(shared.store, Pins):
+        raise StoreError(f"{type(shared.store).__name__} keeps no pins")
+    return shared.store.put_pin(OwnerRef(user), text, shared.clock()).id
 
 
-def unpin(engine: Engine, pin_id: str, *, user: str) -> None:
+def unpin(shared: Shared, pin_id: str, *, user: str) -> None:
     """Take a pin away."""
-    if not isinstance(engine.store, Pins):
-        raise StoreError(f"{type(engine.store).__name__} keeps no pins")
-    with engine.forgetting():
-        gone = engine.store.drop_pin(OwnerRef(user), pin_id)
+    if not isinstance(shared.store, Pins):
+        raise StoreError(f"{type(shared.store).__name__} keeps no pins")
+    with shared.forgetting():
+        gone = shared.store.drop_pin(OwnerRef(user), pin_id)
     if not gone:
         named = reprlib.repr(pin_id)
         raise InputError(f"user {user!r} has no pin {named}; memory.pins(user=) lists the ids there are")
 
 
-def pins(engine: Engine, *, user: str) -> list[Pin]:
+def pins(shared: Shared, *, user: str) -> list[Pin]:
     """A user's pins."""
-    return list(engine.store.pins(OwnerRef(user))) if isinstance(engine.store, Pins) else []
+    return list(shared.store.pins(OwnerRef(user))) if isinstance(shared.store, Pins) else []

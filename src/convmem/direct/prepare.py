@@ -19,7 +19,7 @@ from convmem.wire.values import ChatRequest, split
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.policy import Policy
     from convmem.types import Message
 
@@ -30,7 +30,7 @@ _WAIT_FOR_WORDS_S = 5.0
 
 
 def prepare(
-    engine: Engine,
+    shared: Shared,
     messages: Sequence[Message],
     *,
     user: str | None,
@@ -46,7 +46,7 @@ def prepare(
         raise InputError("messages has no turn besides the system text; there is nothing to ask")
     call = Call(
         id=uuid.uuid4().hex,
-        at=engine.clock(),
+        at=shared.clock(),
         user=user,
         session=session,
         fresh_session=f"session-{uuid.uuid4().hex[:12]}",
@@ -54,14 +54,14 @@ def prepare(
         host=None,
         request=ChatRequest(settings, turns, model=model),
     )
-    engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
-    waiting = engine.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
-    placement = engine.run(lambda: BeginJob(call, engine.store, engine.seen, written=lambda _: None))
+    waiting = shared.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
+    placement = shared.run(lambda: BeginJob(call, shared.store, shared.seen, written=lambda _: None))
     placed = time.perf_counter()
-    composition = Composition(engine.composer, call, placement, policy or engine.policy, budget=budget)
-    composed = composition.run(waiting, patience_s=engine.compressor_s)
+    composition = Composition(shared.composer, call, placement, policy or shared.policy, budget=budget)
+    composed = composition.run(waiting, patience_s=shared.compressor_s)
     if composed is None:
         composed = composition.recall(waiting.wait())
     receipt = Receipt(

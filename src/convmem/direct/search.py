@@ -11,38 +11,38 @@ from convmem.recaller import Question
 from convmem.types import Hit
 
 if TYPE_CHECKING:
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
 
 __all__ = ["search"]
 
 
 def search(
-    engine: Engine, query: str, *, user: str | None, session: str | None, top_k: int, budget: int | None
+    shared: Shared, query: str, *, user: str | None, session: str | None, top_k: int, budget: int | None
 ) -> list[Hit]:
     """The best turns for a query, as whole turns."""
     if user is None and session is None:
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
     owner = OwnerRef(user, session if user is None else None)
-    engine.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
-    vectors, _ = engine.recaller.vectors_of(engine.recaller.ask_soon(query, owner).wait().vectors)
-    loaded = engine.recaller.load(owner)
+    shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    vectors, _ = shared.recaller.vectors_of(shared.recaller.ask_soon(query, owner).wait().vectors)
+    loaded = shared.recaller.load(owner)
     question = Question(
         owner=owner,
         text=query,
-        now=engine.clock().astimezone(engine.composer.tz),
+        now=shared.clock().astimezone(shared.composer.tz),
         within=None if session is None else (session,),
         top_k=top_k,
         searching=True,
     )
-    ranked = engine.recaller.rank(loaded, question, vectors).hits
+    ranked = shared.recaller.rank(loaded, question, vectors).hits
     if any(hit.why for hit in ranked):  # what nothing speaks for is not found where something is
         ranked = tuple(hit for hit in ranked if hit.why)
     found = ranked[:top_k]
-    turns = engine.recaller.turns(owner, [hit.id for hit in found])
+    turns = shared.recaller.turns(owner, [hit.id for hit in found])
     hits = [Hit(turn=turns[hit.id], score=hit.score, why=hit.why) for hit in found if hit.id in turns]
     if budget is None:
         return hits
-    count = engine.ratios.counter(None)
+    count = shared.ratios.counter(None)
     kept: list[Hit] = []
     for hit in hits:
         budget -= count(hit.turn.text)

@@ -12,10 +12,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from convmem.call.opening import open_exchange, open_passage, open_retrieval
+from convmem.call.scope import Scope, entered, resolve
 from convmem.errors import InputError, JournalError, noted
 from convmem.hooks import DegradedEvent, emit
 from convmem.providers.refusal import read_refusal
-from convmem.scope import Scope
 from convmem.wire import responses
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wire.values import Reply, name_of
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     import openai
 
-    from convmem.engine import Engine
-    from convmem.exchange import Exchange
-    from convmem.passage import Passage
+    from convmem.call.exchange import Exchange
+    from convmem.call.passage import Passage
+    from convmem.call.shared import Shared
     from convmem.policy import Policy
     from convmem.providers.refusal import Refusal
     from convmem.wire.shape import Shape
@@ -51,13 +52,13 @@ class Binding(NamedTuple):
     """Which memory a twin is bound to, and with which scope.
 
     Attributes:
-        engine: behind the memory.
+        shared: what the calls of the Memory share.
         scope: as the wrap named it.
         policy: the wrap's, or None for the memory's.
         headers: the scope that headers of the client name, which go before the wrap.
     """
 
-    engine: Engine
+    shared: Shared
     scope: Scope
     policy: Policy | None
     headers: Scope = Scope()
@@ -194,34 +195,35 @@ def _open(client: Any, path: str, given: dict[str, Any]) -> _Opened | Passage | 
     Raises:
         JournalError: the body cannot be journaled, and `on_error="raise"` asked to be told.
     """
-    engine, _, policy, _ = cast("Binding", vars(client)[BINDING])
+    shared, _, policy, _ = cast("Binding", vars(client)[BINDING])
     scope = _scope(client, given)
     shape = shape_of(path)
     body, host = _whole_body(given), client.base_url.host
     if path == _COMPLETIONS or (shape is not None and scope.mode == "off"):
         why = _OFF if scope.mode == "off" else _NO_CONVERSATION
-        return engine.passage(scope, model=_model(body), host=host, why=why)
+        return open_passage(shared, scope, model=_model(body), host=host, why=why)
     if shape is None:
-        return _again(engine, path, given, scope)
+        return _again(shared, path, given, scope)
     try:
         request = shape.parse(body)
     except InputError as error:
-        passage = engine.passage(
+        passage = open_passage(
+            shared,
             scope,
             model=_model(body),
             host=host,
             why=noted(f"the call goes straight through, unjournaled: {error}", error),
         )
-        _passes(engine, passage, error)
+        _passes(shared, passage, error)
         return _Opened(given, shape, passage)
-    exchange = engine.exchange(request, scope, host, policy)
+    exchange = open_exchange(shared, request, scope, host, policy)
     return _Opened(given, shape, exchange, exchange)
 
 
-def _passes(engine: Engine, passage: Passage, error: InputError) -> None:
+def _passes(shared: Shared, passage: Passage, error: InputError) -> None:
     """A body that cannot be read goes straight through, unless only what is journaled may go out."""
     receipt = passage.receipt
-    if engine.on_error == "raise" and receipt.mode != "read":
+    if shared.on_error == "raise" and receipt.mode != "read":
         passage.refused()
         raise JournalError(
             f"the call does not go out, because it cannot be journaled: {error}."
@@ -229,7 +231,7 @@ def _passes(engine: Engine, passage: Passage, error: InputError) -> None:
         ) from error
     detail = f"the call goes straight through: {error}"
     emit(
-        engine.hooks,
+        shared.hooks,
         DegradedEvent(detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
     )
 
@@ -247,23 +249,25 @@ def _unwatched(opened: Passage | None, given: Mapping[str, Any]) -> AbstractCont
 def _open_again(client: Any, path: str, given: dict[str, Any]) -> _Opened | None:  # noqa: ANN401 (either client)
     """What memory does with a get; None when it goes straight through."""
     scope = _scope(client, given)
-    return _again(cast("Binding", vars(client)[BINDING]).engine, path, given, scope)
+    return _again(cast("Binding", vars(client)[BINDING]).shared, path, given, scope)
 
 
-def _again(engine: Engine, path: str, given: dict[str, Any], scope: Scope) -> _Opened | None:
+def _again(shared: Shared, path: str, given: dict[str, Any], scope: Scope) -> _Opened | None:
     response_id = retrieved_id(path)
     if response_id is None or scope.mode in {"off", "read"}:
         return None
-    return _Opened(given, responses, engine.retrieval(response_id, scope))
+    return _Opened(given, responses, open_retrieval(shared, response_id, scope))
 
 
 def _scope(client: object, given: dict[str, Any]) -> Scope:
     """The scope of this call; takes our headers out of `given`."""
-    engine, wrapped, _, said = cast("Binding", vars(client)[BINDING])
+    shared, wrapped, _, said = cast("Binding", vars(client)[BINDING])
     options: Mapping[str, Any] = given.get("options") or {}
     headers = options.get("headers")
-    scope, kept = engine.resolve(
-        cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None, said.over(wrapped)
+    scope, kept = resolve(
+        cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None,
+        entered(shared),
+        said.over(wrapped),
     )
     if kept is not None:
         given["options"] = {**options, "headers": kept}
@@ -279,12 +283,12 @@ def _passed(
 ) -> Any:  # noqa: ANN401 (the SDK's own)
     """Notes what went straight through and matters later: a receipt, a conversation that begins empty."""
     if opened is not None:
-        cast("Binding", vars(client)[BINDING]).engine.receipts.put(response, opened)
+        cast("Binding", vars(client)[BINDING]).shared.receipts.put(response, opened)
     conversation: object = getattr(response, "id", None)
     if path == _CONVERSATIONS and isinstance(conversation, str):
         body: object = given.get("body")
         if not (isinstance(body, Mapping) and cast("Mapping[str, object]", body).get("items")):
-            cast("Binding", vars(client)[BINDING]).engine.conversation_begins(conversation)
+            cast("Binding", vars(client)[BINDING]).shared.conversation_begins(conversation)
     return response
 
 
@@ -310,7 +314,7 @@ class _Request:
         given = opened.given
         self._shape = opened.shape
         self._recipient = opened.recipient
-        self._engine = cast("Binding", vars(client)[BINDING]).engine
+        self._shared = cast("Binding", vars(client)[BINDING]).shared
         self._stream_cls = stream_cls
         self._reply: Reply | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -337,8 +341,8 @@ class _Request:
                 self._unwatch()
             tee = Tee(self._shape, self._recipient)
             parsed.watch(tee)
-            self._engine.streams.add(tee)
-            self._engine.receipts.put(parsed, self._recipient)
+            self._shared.streams.add(tee)
+            self._shared.receipts.put(parsed, self._recipient)
         elif hasattr(parsed, "model_dump"):
             self._reply = self._read(parsed)
         return self._parse(parsed) if callable(self._parse) else parsed
@@ -349,7 +353,7 @@ class _Request:
 
     def returned(self, response: object) -> Reply | None:
         """The reply to journal now; None when a stream, or whoever reads the response, will bring it."""
-        self._engine.receipts.put(response, self._recipient)
+        self._shared.receipts.put(response, self._recipient)
         if self._reply is not None:
             return self._reply
         http = getattr(response, "http_response", None)
@@ -357,7 +361,7 @@ class _Request:
             return None if self.given.get("stream") else Reply(complete=False)
         if not getattr(http, "is_stream_consumed", False):
             body = watch(http, self._shape, self._recipient, stream=bool(self.given.get("stream")))
-            self._engine.streams.add(body)
+            self._shared.streams.add(body)
             self._unwatch = body.leave
             return None
         try:
@@ -370,7 +374,7 @@ class _Request:
         try:
             return self._shape.reply_of(reply)
         except Exception as error:  # noqa: BLE001 (an edge: what memory cannot read is no trouble of the caller's)
-            emit(self._engine.hooks, DegradedEvent(detail=f"the reply cannot be read: {error}"))
+            emit(self._shared.hooks, DegradedEvent(detail=f"the reply cannot be read: {error}"))
             return Reply(complete=False)
 
 

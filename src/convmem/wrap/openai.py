@@ -13,14 +13,14 @@ import types
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from convmem.call.scope import Scope, read_headers
 from convmem.errors import WrapError
-from convmem.scope import Scope, read_headers
 from convmem.wrap.calls import BINDING, Binding, async_get, async_post, sync_get, sync_post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.policy import Policy
 
 __all__ = ["wrap_client"]
@@ -33,8 +33,8 @@ _HEADERS = "_custom_headers"
 _OWN = frozenset({BINDING, "post", "get", "copy", "with_options"})
 
 
-def wrap_client(client: ClientT, engine: Engine, scope: Scope, policy: Policy | None) -> ClientT:
-    """A twin of the client, bound to the memory of that engine.
+def wrap_client(client: ClientT, shared: Shared, scope: Scope, policy: Policy | None) -> ClientT:
+    """A twin of the client, bound to the memory of that shared.
 
     Raises:
         WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.
@@ -42,7 +42,7 @@ def wrap_client(client: ClientT, engine: Engine, scope: Scope, policy: Policy | 
     """
     _check(client)
     bound = cast("Binding | None", vars(client).get(BINDING))
-    return _twin(client, Binding(engine, scope, policy, bound.headers if bound is not None else Scope()))
+    return _twin(client, Binding(shared, scope, policy, bound.headers if bound is not None else Scope()))
 
 
 def _check(client: object) -> None:

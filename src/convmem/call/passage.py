@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.journal.forest import Forest
     from convmem.protocols import Written
     from convmem.types import Mode, State
@@ -57,7 +57,7 @@ class Passage:
     """One call on its way straight through; is told how that ended, like an `Exchange`.
 
     Args:
-        engine: behind the memory.
+        shared: what the calls of the Memory share.
         call: the id of the call.
         at: when it was made.
         user: the owner of the memory.
@@ -74,7 +74,7 @@ class Passage:
 
     def __init__(
         self,
-        engine: Engine,
+        shared: Shared,
         *,
         call: str,
         at: datetime,
@@ -86,7 +86,7 @@ class Passage:
         host: str | None,
         why: str,
     ) -> None:
-        self._engine = engine
+        self._shared = shared
         self._ref = SessionRef(user, session if session is not None else fresh_session)
         self._keeps = mode in {"on", "write"}
         self._began = time.perf_counter()
@@ -121,19 +121,19 @@ class Passage:
         """Keep the receipt, at most for the reply's part of the deadline."""
         del response
         if (future := self._end(reply)) is not None:
-            self._has_ended(outcome(future, self._engine.patience_s))
+            self._has_ended(outcome(future, self._shared.patience_s))
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         del response
         if (future := self._end(reply)) is not None:
-            self._has_ended(await aoutcome(future, self._engine.patience_s))
+            self._has_ended(await aoutcome(future, self._shared.patience_s))
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early."""
         future = self._end(reply, error)
         if future is not None and (error is None or isinstance(error, Exception)):
-            self._has_ended(outcome(future, self._engine.patience_s))
+            self._has_ended(outcome(future, self._shared.patience_s))
 
     async def astopped(self, reply: Reply) -> None:
         """`stopped` by the caller's own hand, without blocking the event loop."""
@@ -165,7 +165,7 @@ class Passage:
         if not self._close(reply.state):
             return None
         receipt = self.receipt
-        cost = self._engine.prices.cost(reply.usage, host=receipt.host, model=receipt.model, at=receipt.at)
+        cost = self._shared.prices.cost(reply.usage, host=receipt.host, model=receipt.model, at=receipt.at)
         with self._lock:
             receipt = self.receipt = self.receipt.with_(usage=reply.usage, cost=cost)
         if not self._keeps:
@@ -181,7 +181,7 @@ class Passage:
         )
         job = _PassedJob(self._ref, row, lambda: self.receipt)
         try:
-            return self._engine.journal.submit(job)
+            return self._shared.journal.submit(job)
         except ClosedError as closed:
             job.fail(closed)
             return job.outcome
@@ -192,6 +192,6 @@ class Passage:
         detail = f"the receipt of the call is not kept: {error}"
         receipt = self.receipt
         emit(
-            self._engine.hooks,
+            self._shared.hooks,
             DegradedEvent(detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
         )

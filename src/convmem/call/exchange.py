@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convmem.abilities import OwnerRef
+from convmem.call.scope import missed
 from convmem.composition import Composition
 from convmem.errors import ClosedError, JournalError, noted
 from convmem.hooks import (
@@ -33,7 +34,6 @@ from convmem.hooks import (
 from convmem.journal.begin import BeginJob, looked_up
 from convmem.journal.end import EndJob
 from convmem.recaller import Asked
-from convmem.scope import missed
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
 from convmem.tokens.count import count_messages
 from convmem.types import Receipt, Tokens
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from concurrent.futures import Future
 
+    from convmem.call.shared import Shared
     from convmem.composer import Composed
-    from convmem.engine import Engine
     from convmem.journal.job import Job
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
@@ -77,15 +77,15 @@ _NO_TURNS = "the call has no turn besides the system text: nothing is added to i
 
 
 class Exchange:
-    """One wrapped call as it happens; see `convmem.exchange` for what is written.
+    """One wrapped call as it happens; see `convmem.call.exchange` for what is written.
 
     Attributes:
         receipt: the account so far; replaced as things happen.
         messages: what to send instead of the caller's messages, or None to send those.
     """
 
-    def __init__(self, engine: Engine, call: Call, policy: Policy) -> None:
-        self._engine = engine
+    def __init__(self, shared: Shared, call: Call, policy: Policy) -> None:
+        self._shared = shared
         self._call = call
         self._policy = policy
         self._started = 0.0
@@ -93,7 +93,7 @@ class Exchange:
         self._composition: Composition | None = None
         self._retried = False
         self._went_as_made = False  # because the provider refused what memory had made of it
-        self._begun = BeginJob(call, engine.store, engine.seen, written=self._begin_written)
+        self._begun = BeginJob(call, shared.store, shared.seen, written=self._begin_written)
         self._ended = False
         self._end_written = False
         self._gave_up: set[str] = set()  # steps that were too late for their call
@@ -113,19 +113,19 @@ class Exchange:
             self._note(_NO_TURNS)
         if call.session is None and len(call.request.turns) == 1 and call.mode != "read":
             self._note("no session was named, and a single message continues none: it begins a new session")
-        if (lost := missed(engine, call.user, call.session, call.mode)) is not None:
+        if (lost := missed(shared, call.user, call.session, call.mode)) is not None:
             self._note(lost)
 
     # Before the provider call.
 
     def begin(self) -> None:
         """Align and journal, then compose the request."""
-        with self._engine.recaller.indexer.standing_back():
+        with self._shared.recaller.indexer.standing_back():
             drive(self._before())
 
     async def abegin(self) -> None:
         """`begin`, without blocking the event loop."""
-        with self._engine.recaller.indexer.standing_back():
+        with self._shared.recaller.indexer.standing_back():
             await adrive(self._before())
 
     def _before(self) -> Waits[None]:
@@ -155,19 +155,19 @@ class Exchange:
             asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
             text = text_of(asked) if asked is not None else ""
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
-            self._asked = self._engine.recaller.ask_soon(text, owner)
+            self._asked = self._shared.recaller.ask_soon(text, owner)
         return self._submit(self._begun)
 
     def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
         """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
         began = time.monotonic()
-        until = began + self._engine.patience_s
+        until = began + self._shared.patience_s
         error = yield job, min(_LOOK_S, seconds_until(until))
-        while isinstance(error, NotReadyError) and not self._engine.journal.held and seconds_until(until):
+        while isinstance(error, NotReadyError) and not self._shared.journal.held and seconds_until(until):
             error = yield job, min(_LOOK_S, seconds_until(until))
         if not isinstance(error, NotReadyError):
             return error
-        why = ", another process keeps the store locked" if self._engine.journal.held else ""
+        why = ", another process keeps the store locked" if self._shared.journal.held else ""
         return NotReadyError(f"not ready within {(time.monotonic() - began) * 1_000:.0f} ms{why}")
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
@@ -177,14 +177,14 @@ class Exchange:
             The place, None when not even that succeeds; and whether all that was said is in the store, and
             nothing of it waits for the writer.
         """
-        engine, call = self._engine, self._call
-        reading = engine.pool.submit(lambda: looked_up(call, engine.store, engine.seen))
+        shared, call = self._shared, self._call
+        reading = shared.pool.submit(lambda: looked_up(call, shared.store, shared.seen))
         error = yield reading, _GLANCE_S
         if error is not None:
             self._degraded(noted(f"the conversation cannot be read: {error}", error), error, serious=False)
             return None, False
         placement = reading.result()
-        return placement, not engine.journal.holds(placement.ref, besides=self._begun)
+        return placement, not shared.journal.holds(placement.ref, besides=self._begun)
 
     def _ranking_s(self, until: float) -> float:
         """Seconds to wait for turns to be ranked and packed, once all that is needed for it is there.
@@ -192,7 +192,7 @@ class Exchange:
         That is some milliseconds of work. Where it takes seconds the machine is short of processors:
         everything takes as much longer there, and a memory that gave up would be absent just then.
         """
-        more = 0.0 if self._engine.recaller.overdue else _RANK_PATIENCE * self._engine.deadline_s
+        more = 0.0 if self._shared.recaller.overdue else _RANK_PATIENCE * self._shared.deadline_s
         return seconds_until(until) + more
 
     def _composing(self, placement: Placement) -> Waits[None]:
@@ -201,13 +201,13 @@ class Exchange:
             detail = f"{self._call.request.held} is not known, so nothing is added to the call"
             self._degraded(detail, None, serious=False)
             return
-        engine, began = self._engine, time.monotonic()
-        composition = Composition(engine.composer, self._call, placement, self._policy)
-        patience_s = engine.compressor_s
-        working: _Working = engine.pool.submit(lambda: composition.run(self._asked, patience_s=patience_s))
-        error = yield working, engine.deadline_s  # one wait for both clocks where all is well
+        shared, began = self._shared, time.monotonic()
+        composition = Composition(shared.composer, self._call, placement, self._policy)
+        patience_s = shared.compressor_s
+        working: _Working = shared.pool.submit(lambda: composition.run(self._asked, patience_s=patience_s))
+        error = yield working, shared.deadline_s  # one wait for both clocks where all is well
         if isinstance(error, NotReadyError):
-            error = yield composition.ready, engine.patience_s
+            error = yield composition.ready, shared.patience_s
         waited = 0.0
         if error is None:
             working, error, waited = yield from self._recalling(composition, working)
@@ -232,8 +232,8 @@ class Exchange:
             What made the request, what kept it from being ready, and the seconds that the question's vectors
             were waited for.
         """
-        engine, asked = self._engine, self._asked
-        until = composition.ready.result() + engine.deadline_s
+        shared, asked = self._shared, self._asked
+        until = composition.ready.result() + shared.deadline_s
         waited = 0.0
         error = yield working, self._ranking_s(until)
         if error is None and working.result() is None:  # recall needs something that is on its way
@@ -241,14 +241,14 @@ class Exchange:
             words = yield from self._meaning(composition, until)
             waited = time.monotonic() - began
             if not asked.loaded:
-                error = NotReadyError(f"not ready within {engine.deadline_s * 1_000:.0f} ms")
+                error = NotReadyError(f"not ready within {shared.deadline_s * 1_000:.0f} ms")
             elif words is not None and (asked.vectors is None or not asked.vectors.done()):
                 error = yield words, self._ranking_s(until)
                 error = error or NotReadyError("without the question's vectors")
             else:
-                working = engine.pool.submit(lambda: composition.recall(asked))
+                working = shared.pool.submit(lambda: composition.recall(asked))
                 error = yield working, self._ranking_s(until)
-        engine.recaller.overdue = isinstance(error, NotReadyError) and asked.loaded and not composition.ranked
+        shared.recaller.overdue = isinstance(error, NotReadyError) and asked.loaded and not composition.ranked
         return working, error, waited
 
     def _meaning(self, composition: Composition, until: float) -> Waits[Future[None] | None]:
@@ -257,19 +257,19 @@ class Exchange:
         Returns:
             The ranking by words, on its way, where that was begun.
         """
-        asked, recaller = self._asked, self._engine.recaller
+        asked, recaller = self._asked, self._shared.recaller
         if asked.loading is not None:
             yield asked.loading, seconds_until(until)
         if asked.vectors is None or asked.vectors.done() or not asked.loaded:
             return None
         expected = recaller.expected_s
-        hopeless = expected > self._engine.deadline_s
+        hopeless = expected > self._shared.deadline_s
         if not hopeless:
             yield asked.vectors, min(_EMBED_PATIENCE * expected, seconds_until(until) / 2)
             if asked.vectors.done():
                 return None
         began = time.monotonic()
-        words = self._engine.pool.submit(composition.words)
+        words = self._shared.pool.submit(composition.words)
         yield words, seconds_until(until)
         reserve = _RANK_RESERVE * (time.monotonic() - began)
         if words.done() and not hopeless:
@@ -303,7 +303,7 @@ class Exchange:
 
     def _tell(self, composed: Composed) -> None:
         """What composing did, as events."""
-        if not self._engine.hooks:
+        if not self._shared.hooks:
             return
         tokens = composed.tokens
         if composed.cut:
@@ -372,14 +372,14 @@ class Exchange:
 
     def _remedy(self, composition: Composition, refusal: Refusal) -> str | None:
         """Learn from a refusal how to compose the request; what to note, None when it does not tell."""
-        composer, which = self._engine.composer, composition.which
+        composer, which = self._shared.composer, composition.which
         if refusal.overflow:
             limit, named = composition.limit_after(refusal.limit, self.receipt.tokens.total)
             if limit is None:
                 return None  # the caller's own messages do not fit, whatever memory leaves out
             composer.learn_limit(which, limit, named=named)
             if named:
-                self._engine.pool.submit(lambda: composer.limits.keep(which.host, which.model, limit))
+                self._shared.pool.submit(lambda: composer.limits.keep(which.host, which.model, limit))
             told = f"its limit is {limit} tokens, which is kept" if named else "without a number"
             return f"the provider refused the request for its length, {told}: sent again, shorter"
         if refusal.fields & _THOUGHTS and composer.learn_thoughts(which, composition.dialect):
@@ -392,14 +392,14 @@ class Exchange:
 
     def _as_made(self) -> Tokens:
         """Tokens of the caller's own messages."""
-        request, count = self._call.request, self._engine.ratios.counter(self._call.request.model)
+        request, count = self._call.request, self._shared.ratios.counter(self._call.request.model)
         tools = count(request.tools) if request.tools else 0
-        new = sum(self._engine.seen.of(turn).tokens(count) for turn in request.turns)
+        new = sum(self._shared.seen.of(turn).tokens(count) for turn in request.turns)
         return Tokens(system=count_messages(request.settings, count) + tools, new=new)
 
     def _submit(self, job: Job[T]) -> Future[T]:
         try:
-            return self._engine.journal.submit(job)
+            return self._shared.journal.submit(job)
         except (ClosedError, JournalError) as error:
             job.fail(error)
             return job.outcome
@@ -427,9 +427,9 @@ class Exchange:
             self._journaled(placement.ids)
             return placement
         if isinstance(error, NotReadyError):
-            self._engine.journal.overdue = True
+            self._shared.journal.overdue = True
         try:
-            goes = "does not go out" if self._engine.on_error == "raise" else "goes out unjournaled"
+            goes = "does not go out" if self._shared.on_error == "raise" else "goes out unjournaled"
             self._degraded(noted(f"the call {goes}: {error}", error), error)
         except JournalError as raised:
             self.stop_soon(Reply(complete=False), raised)
@@ -445,9 +445,9 @@ class Exchange:
     ) -> None:
         """Note trouble; a serious one is an error for those who asked for it, where one may be raised."""
         self._note(detail)
-        if not serious or not self._engine.journal.in_trouble:  # that was told when it began, for all calls
+        if not serious or not self._shared.journal.in_trouble:  # that was told when it began, for all calls
             self._emit(DegradedEvent, detail=detail)
-        if serious and raises and self._engine.on_error == "raise":
+        if serious and raises and self._shared.on_error == "raise":
             raise JournalError(detail) from error
 
     # After it.
@@ -488,7 +488,7 @@ class Exchange:
         with self._lock:
             self._gave_up.add("end")
         if isinstance(error, NotReadyError):
-            self._engine.journal.overdue = True
+            self._shared.journal.overdue = True
         try:
             self._degraded(noted(f"the reply is not journaled: {error}", error), error, raises=raises)
         except JournalError as raised:
@@ -512,7 +512,7 @@ class Exchange:
             ms = {**self.receipt.ms}
             if self._sent_at:
                 ms["provider"] = (time.perf_counter() - self._sent_at) * 1_000
-            cost = self._engine.prices.cost(
+            cost = self._shared.prices.cost(
                 reply.usage, host=self._call.host, model=self._call.request.model, at=self._call.at
             )
             self.receipt = self.receipt.with_(
@@ -521,16 +521,16 @@ class Exchange:
         usage = reply.usage or {}
         counted = usage.get("prompt_tokens", usage.get("input_tokens"))
         if isinstance(counted, int) and self._call.request.held is None:
-            self._engine.composer.limits.answered(
+            self._shared.composer.limits.answered(
                 self._call.host or "", self._call.request.model or "", counted
             )
-            self._engine.ratios.learn(
+            self._shared.ratios.learn(
                 self._call.request.model, sent=self.receipt.tokens.total, counted=counted
             )
         job = EndJob(
             self._begun,
             reply,
-            at=self._engine.clock(),
+            at=self._shared.clock(),
             error=error,
             quoted=[turn.id for turn in self.receipt.recalled],
             receipt=self._kept,
@@ -540,7 +540,7 @@ class Exchange:
             self._has_stopped(reply, error or "")
         if self._went_as_made and reply.choices and self._composition is not None:
             # It was memory's part that was refused: it is not sent again as it was.
-            self._engine.pool.submit(self._composition.cut_behind)
+            self._shared.pool.submit(self._composition.cut_behind)
         return self._submit(job)
 
     def _has_stopped(self, reply: Reply, error: str) -> None:
@@ -564,7 +564,7 @@ class Exchange:
         with self._lock:
             self._end_written = not withheld
             turns = (*self.receipt.turns, *ids)
-            self._engine.recaller.indexer.wake(new=[int(id_[1:]) for id_ in turns])
+            self._shared.recaller.indexer.wake(new=[int(id_[1:]) for id_ in turns])
             journaled = self._end_written and self._call.mode != "read"
             self.receipt = self.receipt.with_(turns=turns, journaled=journaled)
         if withheld:
@@ -587,9 +587,9 @@ class Exchange:
 
     def _emit(self, kind: type[Event], **payload: Any) -> None:  # noqa: ANN401 (each event checks its own fields)
         receipt = self.receipt
-        if self._engine.hooks or kind is DegradedEvent:
+        if self._shared.hooks or kind is DegradedEvent:
             event = kind(call=receipt.call, user=receipt.user, session=receipt.session, **payload)
-            emit(self._engine.hooks, event)
+            emit(self._shared.hooks, event)
 
 
 def _copies(messages: Iterable[Message]) -> list[Message]:

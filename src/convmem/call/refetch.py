@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from convmem.abilities import KnownCall, ReceiptRow
-    from convmem.engine import Engine
+    from convmem.call.shared import Shared
     from convmem.journal.forest import Forest
     from convmem.protocols import SessionRef, Store, Write, Written
     from convmem.types import Mode
@@ -99,9 +99,9 @@ class Retrieval:
     """
 
     def __init__(
-        self, engine: Engine, response_id: str, *, user: str | None, session: str | None, mode: Mode
+        self, shared: Shared, response_id: str, *, user: str | None, session: str | None, mode: Mode
     ) -> None:
-        self._engine = engine
+        self._shared = shared
         self._request = ResponseRequest(user, response_id, session)
         self._mode: Mode = mode
         self._ended = False
@@ -110,12 +110,12 @@ class Retrieval:
     def answered(self, reply: Reply, *, response: object = None) -> None:
         """Journal the reply, waiting for the store; nothing while the provider is still at it."""
         if (job := self._submitted(reply)) is not None:
-            self._done(outcome(job.outcome, self._engine.patience_s), reply, job, response)
+            self._done(outcome(job.outcome, self._shared.patience_s), reply, job, response)
 
     async def aanswered(self, reply: Reply, *, response: object = None) -> None:
         """`answered`, without blocking the event loop."""
         if (job := self._submitted(reply)) is not None:
-            self._done(await aoutcome(job.outcome, self._engine.patience_s), reply, job, response)
+            self._done(await aoutcome(job.outcome, self._shared.patience_s), reply, job, response)
 
     def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
         """It did not arrive whole: what is known of it stays as it was."""
@@ -134,10 +134,10 @@ class Retrieval:
         if self._ended or reply.waiting:
             return None
         self._ended = True
-        engine = self._engine
-        job = _RetrievedJob(engine.store, self._request, reply, at=engine.clock(), written=self._written)
+        shared = self._shared
+        job = _RetrievedJob(shared.store, self._request, reply, at=shared.clock(), written=self._written)
         try:
-            self._engine.journal.submit(job)
+            self._shared.journal.submit(job)
         except ClosedError as error:
             job.fail(error)
         return job
@@ -147,9 +147,9 @@ class Retrieval:
 
     def _written(self, known: KnownCall, row: ReceiptRow | None) -> None:
         """On the writer thread: the receipt that was kept of the call, or a new one where none was."""
-        self._engine.recaller.indexer.wake()
+        self._shared.recaller.indexer.wake()
         if row is not None:
-            self.receipt = receipt_of(row, self._engine.prices)
+            self.receipt = receipt_of(row, self._shared.prices)
             return
         user, session = known.ref.user, known.ref.session
         self.receipt = Receipt(
@@ -159,19 +159,19 @@ class Retrieval:
     def _done(self, error: BaseException | None, reply: Reply, job: _RetrievedJob, response: object) -> None:
         if error is not None:
             detail = f"the reply is not journaled: {error}"
-            emit(self._engine.hooks, DegradedEvent(detail=detail, user=self._request.user))
+            emit(self._shared.hooks, DegradedEvent(detail=detail, user=self._request.user))
         elif self.receipt is not None:
             turns = tuple(dict.fromkeys((*self.receipt.turns, *job.turns)))
             self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, turns=turns)
-            self._engine.receipts.put(response, self)
-            self._engine.receipts.begin(self)
+            self._shared.receipts.put(response, self)
+            self._shared.receipts.begin(self)
             call, user, session = self.receipt.call, self.receipt.user, self.receipt.session
             if reply.choices:
                 emit(
-                    self._engine.hooks,
+                    self._shared.hooks,
                     AnsweredEvent(
                         call=call, user=user, session=session, state=reply.state, usage=reply.usage
                     ),
                 )
             else:
-                emit(self._engine.hooks, FailedEvent(call=call, user=user, session=session))
+                emit(self._shared.hooks, FailedEvent(call=call, user=user, session=session))

@@ -1,0 +1,1 @@
+"""One call through a wrapped client: opened, driven, accounted for."""
