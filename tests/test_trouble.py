@@ -17,8 +17,8 @@ import pytest
 import convmem
 from convmem.abilities import NewView
 from convmem.call import exchange, shared
-from convmem.composition import Composition
 from convmem.compress.extractive import Extractive
+from convmem.context.compose import Composition
 from convmem.errors import StoreUnavailableError
 from convmem.policy import WindowPolicy
 from convmem.stores.memory import InMemoryStore

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 import convmem
-from convmem import indexer
 from convmem.abilities import OwnerRef, UnindexedRequest
-from convmem.partitions import Partitions
+from convmem.retrieve import indexer
+from convmem.retrieve.partitions import Partitions
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.fakes import FakeEmbedder

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import convmem
-from convmem.session.rounds import legal, rounds
+from convmem.context.rounds import legal, rounds
 from convmem.testing.provider import LocalProvider
 from durable.check import Ack, audit, key_of
 from durable.run import MODEL, TOOLS, Child, answer, async_client, client, say

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.call.receipts import Receipts
 from convmem.call.shared import Shared, utc_now
-from convmem.composer import Composer
+from convmem.context.kept import Composer
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.journal.digests import SeenMessages
 from convmem.journal.writer import Journal
-from convmem.recaller import Recaller
+from convmem.retrieve.recaller import Recaller
 from convmem.threads import lifetime
 from convmem.threads.pool import Pool
 from convmem.tokens.count import LearnedRatios

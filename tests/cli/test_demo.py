@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import convmem
-from convmem.context.quoting import quoted
 from convmem.demo.data import questions
 from convmem.demo.stage import Stage
 from convmem.testing.fakes import FakeEmbedder
+from convmem.wire.quoting import quoted
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from convmem.context.rounds import legal, rounds
 from convmem.journal.align import Incoming, align
 from convmem.journal.tree import Tree
 from convmem.protocols import Node
-from convmem.session.rounds import legal, rounds
 from convmem.wire.identity import ROOT, chain
 
 KEY = b"k" * 32

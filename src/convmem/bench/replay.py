@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import convmem
 from convmem.abilities import OwnerRef
 from convmem.bench.counting import MODEL
-from convmem.context.quoting import quoted
-from convmem.indexer import spoken
-from convmem.recaller import Question as Search
+from convmem.retrieve.indexer import spoken
+from convmem.retrieve.recaller import Question as Search
+from convmem.wire.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

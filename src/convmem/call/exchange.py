@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convmem.abilities import OwnerRef
 from convmem.call.scope import missed
-from convmem.composition import Composition
+from convmem.context.compose import Composition
 from convmem.errors import ClosedError, JournalError, noted
 from convmem.hooks import (
     AnsweredEvent,
@@ -33,7 +33,7 @@ from convmem.hooks import (
 )
 from convmem.journal.begin import BeginJob, looked_up
 from convmem.journal.end import EndJob
-from convmem.recaller import Asked
+from convmem.retrieve.recaller import Asked
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
 from convmem.tokens.count import count_messages
 from convmem.types import Receipt, Tokens
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from convmem.call.shared import Shared
-    from convmem.composer import Composed
+    from convmem.context.request import Composed
     from convmem.journal.job import Job
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from convmem.call.receipts import Receipts
-    from convmem.composer import Composer
+    from convmem.context.kept import Composer
     from convmem.hooks import Guarded
     from convmem.journal.digests import SeenMessages
     from convmem.journal.job import Job
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convmem.policy import Policy
     from convmem.protocols import Store
     from convmem.providers.prices import Prices
-    from convmem.recaller import Recaller
+    from convmem.retrieve.recaller import Recaller
     from convmem.threads.pool import Pool
     from convmem.tokens.count import LearnedRatios
     from convmem.wire.values import Held

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from convmem.context.quoting import one_line
 from convmem.context.render import speaks_chinese
 from convmem.wire.message import part_text, weight_of
+from convmem.wire.quoting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

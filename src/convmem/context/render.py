@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, cast
 
-from convmem.context.quoting import neutral, quoted
+from convmem.wire.quoting import neutral, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

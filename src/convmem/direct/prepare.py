@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from convmem.abilities import OwnerRef
-from convmem.composition import Composition
+from convmem.context.compose import Composition
 from convmem.errors import InputError
 from convmem.journal.begin import BeginJob
 from convmem.journal.placed import Call

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from convmem.abilities import OwnerRef
 from convmem.direct.prepare import _WAIT_FOR_WORDS_S
 from convmem.errors import InputError
-from convmem.recaller import Question
+from convmem.retrieve.recaller import Question
 from convmem.types import Hit
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from convmem.context.quoting import neutral, quoted
 from convmem.recall.passages import LONGEST, WHOLE, sentences
+from convmem.wire.quoting import neutral, quoted
 
 if TYPE_CHECKING:
     from convmem.recall.query import Hit, Ranking

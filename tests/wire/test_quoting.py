@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import convmem
-from convmem.context.quoting import neutral, quoted
 from convmem.context.render import recall_block
+from convmem.wire.quoting import neutral, quoted
 
 QUESTION = "When does the ferry to Porto leave?"
 PLACES = ("porto", "lisbon", "kyoto", "osaka", "turin", "graz", "oslo", "bergen", "malmo", "lund")

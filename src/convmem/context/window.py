@@ -7,8 +7,7 @@ the model wrote takes their place when the prefix changes anyway: at the next cu
 
 from __future__ import annotations
 
-import json
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -17,27 +16,28 @@ from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
 from convmem.compress.extractive import Extractive
 from convmem.compress.protocol import CompressRequest
 from convmem.context import media
-from convmem.context.quoting import neutral
-from convmem.context.render import recall_fence, speaks_chinese, summary_block, summary_fence
+from convmem.context.cut import Cut, Summary
+from convmem.context.render import recall_fence, speaks_chinese, summary_fence
 from convmem.errors import ConvmemError, noted
 from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.providers.limits import context_limit
 from convmem.tokens.count import count_message
 from convmem.wire.message import text_of
+from convmem.wire.quoting import neutral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-    from convmem.composer import Composer
     from convmem.compress.protocol import Compressor
+    from convmem.context.kept import Composer
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.protocols import SessionRef
     from convmem.types import Message, Turn
 
-__all__ = ["Cut", "Item", "Summary", "Window", "Windowing"]
+__all__ = ["Item", "Window", "Windowing"]
 
 _REPLY_TOKENS = 4_096
 _READ_TURNS = 200
@@ -69,33 +69,6 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What stands for the rounds before the window; bytes that must not change until the next cut."""
-
-    text: str = ""
-    pins: tuple[str, ...] = ()
-    chinese: bool = False
-
-    def block(self) -> str:
-        """As it is sent."""
-        return summary_block(self.text, self.pins, chinese=self.chinese)
-
-    def unpinned(self) -> str:
-        """As it would be without its pins."""
-        return summary_block(self.text, (), chinese=self.chinese)
-
-    def dumped(self) -> str:
-        """As it is kept."""
-        return json.dumps([self.text, self.pins, self.chinese], ensure_ascii=False) if self.block() else ""
-
-    @staticmethod
-    def loaded(text: str) -> Summary:
-        """As it was kept."""
-        said, pins, chinese = json.loads(text) if text else ("", (), False)
-        return Summary(said, tuple(pins), chinese)
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """What is sent of the conversation.
 
@@ -121,27 +94,6 @@ class Window:
     def newest(self) -> Item | None:
         """The newest user turn: what is recalled goes in front of its text."""
         return next((item for item in reversed(self.items) if item.message.get("role") == "user"), None)
-
-
-class Cut:
-    """Rounds about to leave a window.
-
-    Attributes:
-        start: the identity of the first turn that stays.
-        redaction: the owner's before anything of it was read; another one since voids it.
-        make: makes what stands for them, and notes on it.
-        made: what it made.
-        stood_in: sentences were extracted in its place, because it was late.
-    """
-
-    def __init__(
-        self, start: bytes, redaction: int, make: Callable[[], tuple[Summary, tuple[str, ...]]]
-    ) -> None:
-        self.start = start
-        self.redaction = redaction
-        self.make = make
-        self.made: Future[tuple[Summary, tuple[str, ...]]] = Future()
-        self.stood_in = False
 
 
 class _Leaving:

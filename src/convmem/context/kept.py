@@ -3,7 +3,7 @@
 A request is, in the order in which it is sent: the caller's system text, unchanged; the rounds of the window,
 as they were sent before, with the summary in front of the first user turn's text; and what is recalled in
 front of the newest user turn's text. So between two cuts a request begins with what the one before it sent,
-up to that text. `convmem.window` decides which rounds are sent; `convmem.composition` puts it together.
+up to that text. `context.window` decides which rounds are sent; `context.compose` puts it together.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convmem.abilities import Epoch, Epochs
+from convmem.context.learnt import LearntLimits
 from convmem.errors import StoreError
-from convmem.learnt import LearntLimits
 from convmem.protocols import TurnsRequest
 from convmem.threads.pool import Pool
-from convmem.types import Tokens
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
@@ -29,18 +28,19 @@ if TYPE_CHECKING:
 
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
+    from convmem.context.cut import Cut, Summary
     from convmem.context.prefix import Sent
+    from convmem.context.request import Block
     from convmem.journal.digests import SeenMessages
     from convmem.protocols import SessionRef, Store
     from convmem.providers.dialect import Dialect
     from convmem.providers.dialects import Dialects
     from convmem.providers.profile import Reasoning
-    from convmem.recaller import Recaller
+    from convmem.retrieve.recaller import Recaller
     from convmem.tokens.count import LearnedRatios
-    from convmem.types import Message, Recalled
-    from convmem.window import Cut, Summary
+    from convmem.types import Message
 
-__all__ = ["Block", "Composed", "Composer"]
+__all__ = ["Composer"]
 
 _CUT_THREADS = 2
 _EPOCHS = 1_024
@@ -56,58 +56,6 @@ _COLD_S = 24 * 3_600.0
 """After so long without a request no provider's cache holds its beginning: DeepSeek's lives for hours to
 days, the others' for minutes."""
 _FORGOTTEN = "something was forgotten while the summary was made"
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """What was put in front of a round's user turn: the same in all calls of the round.
-
-    Attributes:
-        text: as it is sent; empty when there is nothing.
-        recalled: the turns it quotes.
-        tokens: what it costs.
-        pins: what of that its pins cost.
-        left_out: how many pins are left out of it.
-        redaction: the owner's when it was made; None when recall was late or failed, and nothing is quoted.
-    """
-
-    text: str
-    recalled: tuple[Recalled, ...]
-    tokens: int
-    redaction: int | None
-    pins: int = 0
-    left_out: int = 0
-
-
-@dataclass(slots=True)
-class Composed:
-    """A request, and the account of it.
-
-    Attributes:
-        messages: all messages to send, or None when they are just what the caller sent.
-        cut_rounds: how many rounds left the window, when it was cut.
-        media_left: how many pictures and files stand as a mark.
-        notes: what a person should know.
-        told: those of the notes of which there was an event already.
-    """
-
-    messages: list[Message] | None = None
-    restored: int = 0
-    dropped: int = 0
-    tokens: Tokens = field(default_factory=Tokens)
-    recalled: tuple[Recalled, ...] = ()
-    cut: bool = False
-    cut_rounds: int = 0
-    media_left: int = 0
-    prefix_tokens: int | None = None
-    notes: list[str] = field(default_factory=list[str])
-    told: frozenset[str] = frozenset()
-    ms: dict[str, float] = field(default_factory=dict[str, float])
-
-    def receipt_fields(self) -> dict[str, Any]:
-        """What of it goes into the receipt."""
-        names = ("restored", "dropped", "tokens", "recalled", "cut", "media_left", "prefix_tokens")
-        return {name: getattr(self, name) for name in names}
 
 
 class Composer:

@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from convmem.context.quoting import one_line
 from convmem.errors import StoreError, noted
 from convmem.hooks import DegradedEvent, HealedEvent
-from convmem.indexer import Indexer
-from convmem.partitions import Loaded, Partitions
 from convmem.protocols import SessionRef, TurnsRequest
+from convmem.retrieve.indexer import Indexer
+from convmem.retrieve.partitions import Loaded, Partitions
 from convmem.threads.pool import Pool
+from convmem.wire.quoting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

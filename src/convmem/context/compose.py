@@ -1,4 +1,4 @@
-"""One request being composed; see `convmem.composer`.
+"""One request being composed; see `convmem.context.kept`.
 
 Its window and what is recalled for it are two results: when the second is late, the call goes out with the
 first. Whatever was chosen for a round stays in all its calls, so a late second one is dropped.
@@ -12,14 +12,14 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from convmem.composer import Block, Composed
 from convmem.context.prefix import Sent
 from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
+from convmem.context.request import Block, Composed
+from convmem.context.window import Windowing
 from convmem.errors import ConvmemError, noted
-from convmem.recaller import Question
+from convmem.retrieve.recaller import Question
 from convmem.tokens.count import count_message
 from convmem.types import Recalled, Tokens
-from convmem.window import Windowing
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convmem.abilities import EpochRef
-    from convmem.composer import Composer
+    from convmem.context.kept import Composer
+    from convmem.context.window import Item, Window
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.providers.dialect import Dialect
     from convmem.recall import Packed, Ranking
-    from convmem.recaller import Asked
+    from convmem.retrieve.recaller import Asked
     from convmem.types import Message
-    from convmem.window import Item, Window
 
 __all__ = ["Composition"]
 

@@ -1,0 +1,1 @@
+"""From journaled turns to quoted ones: views made in the background, partitions loaded, ranked, packed."""
