@@ -12,7 +12,7 @@ _PRELUDE = """
 import os, sys, threading, time
 from convmem.errors import StoreError, StoreLockedError
 from convmem.protocols import NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
-from convmem.stores import schema
+from convmem.stores.sqlite import schema
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing._store.base import ALICE, add, line, said
 path, *rest = sys.argv[1:]

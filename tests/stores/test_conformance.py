@@ -12,7 +12,7 @@ import pytest
 from convmem.protocols import CallRow
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
-from convmem.stores.sqlite_settings import settings_of
+from convmem.stores.sqlite.settings import settings_of
 from convmem.testing.abilities import (
     AccountsConformance,
     CallsConformance,

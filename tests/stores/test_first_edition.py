@@ -11,8 +11,7 @@ import pytest
 
 import convmem
 from convmem.abilities import LearntLimit
-from convmem.stores import opening
-from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite import SQLiteStore, opening
 
 FIXTURE = Path(__file__).parent / "fixtures" / "first-edition.db"
 

@@ -10,7 +10,7 @@ import pytest
 
 import convmem
 from convmem.stores.sqlite import SQLiteStore
-from convmem.stores.sqlite_settings import settings_of
+from convmem.stores.sqlite.settings import settings_of
 
 PAGE = 4_096
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

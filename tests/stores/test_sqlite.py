@@ -22,9 +22,8 @@ from convmem.protocols import (
     TurnsRequest,
     Write,
 )
-from convmem.stores import opening, schema
-from convmem.stores.sqlite import SQLiteStore
-from convmem.stores.sqlite_settings import settings_of
+from convmem.stores.sqlite import SQLiteStore, opening, schema
+from convmem.stores.sqlite.settings import settings_of
 from convmem.testing._store.base import (
     ALICE,
     BOB,

@@ -16,7 +16,7 @@ from convmem.abilities import Epoch, EpochRef, ForgetRequest, NewView, OwnerRef
 from convmem.errors import StoreUnavailableError
 from convmem.protocols import CallRow, NodesRequest, SessionRef, TurnsRequest
 from convmem.stores.sqlite import SQLiteStore
-from convmem.stores.sqlite_settings import settings_of
+from convmem.stores.sqlite.settings import settings_of
 from convmem.testing._abilities.base import MODEL, OSAKA, OTHER_MODEL, owner_of, rows, seqs, unindexed, views
 from convmem.testing._abilities.forgetting import forget
 from convmem.testing._store.base import ALICE, BOB, NOON, add, contents, line, nodes, said

@@ -21,8 +21,7 @@ from convmem.errors import (
     StoreUnavailableError,
 )
 from convmem.protocols import FindRequest, NodesRequest, SessionsRequest, TurnsRequest
-from convmem.stores import opening
-from convmem.stores.sqlite import SQLiteStore
+from convmem.stores.sqlite import SQLiteStore, opening
 from convmem.testing._store.base import ALICE, add, contents, line, said
 
 

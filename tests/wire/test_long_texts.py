@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convmem.stores.media import is_text, put_back, take_out
+from convmem.stores.sqlite.media import is_text, put_back, take_out
 from convmem.wire import message as wire
 from convmem.wire.identity import meaning_digest
 from convmem.wire.message import dumps, meaning_of, meaning_pieces, slices

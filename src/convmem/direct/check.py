@@ -116,7 +116,7 @@ def repair(path: str | Path) -> Repaired:
     file = checked_file("path", path)
     if not file.is_file():
         raise InputError(f"{file}: there is no such file")
-    from convmem.stores.salvage import salvage  # noqa: PLC0415 (seldom needed)
+    from convmem.stores.sqlite.salvage import salvage  # noqa: PLC0415 (seldom needed)
 
     done = salvage(file.absolute(), utc_now)
     return Repaired(copy=done.copy, turns=done.turns, lost=done.lost)

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convmem.stores.contents import blot
-from convmem.stores.sqlite_receipts import drop_receipts
-from convmem.stores.sqlite_settings import sweep_settings
+from convmem.stores.sqlite.contents import blot
+from convmem.stores.sqlite.receipts import drop_receipts
+from convmem.stores.sqlite.settings import sweep_settings
 
 if TYPE_CHECKING:
     import sqlite3

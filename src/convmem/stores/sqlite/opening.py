@@ -214,7 +214,7 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
         try:
             recognized(db, path)  # another process may have been first
             if _applied(db) != set(MIGRATIONS):
-                from convmem.stores.schema import migrate  # noqa: PLC0415 (200 ms that only a due migration pays)
+                from convmem.stores.sqlite.schema import migrate  # noqa: PLC0415 (200 ms that only a due migration pays)
 
                 migrate(db)
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -20,10 +20,10 @@ from convmem.abilities import (
 )
 from convmem.errors import StoreCorruptError, StoreUnavailableError
 from convmem.protocols import SessionRef
-from convmem.stores.contents import blot, bytes_of, keep, replace, text_of
-from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
-from convmem.stores.sqlite_forget import forget, parts
-from convmem.stores.sqlite_receipts import CALL_COLUMNS, call_of, receipts
+from convmem.stores.sqlite.contents import blot, bytes_of, keep, replace, text_of
+from convmem.stores.sqlite.forget import forget, parts
+from convmem.stores.sqlite.receipts import CALL_COLUMNS, call_of, receipts
+from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         ViewsRequest,
     )
     from convmem.protocols import CallRow
-    from convmem.stores.connections import Connections
+    from convmem.stores.sqlite.connections import Connections
     from convmem.types import Turn
 
 __all__ = ["SQLiteAbilities", "owner_row"]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, cast
 
-from convmem.stores.contents import blot, keep
 from convmem.stores.differences import difference, put_together
-from convmem.stores.media import digest_of
+from convmem.stores.sqlite.contents import blot, keep
+from convmem.stores.sqlite.media import digest_of
 from convmem.wire.message import dumps
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmem.errors import StoreCorruptError, StoreError, StoreFormatError
-from convmem.stores.media import is_text
-from convmem.stores.opening import Opening, connect, recognized, unavailable
-from convmem.stores.sqlite_settings import drop_without_base
+from convmem.stores.sqlite.media import is_text
+from convmem.stores.sqlite.opening import Opening, connect, recognized, unavailable
+from convmem.stores.sqlite.settings import drop_without_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

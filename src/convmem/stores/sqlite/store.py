@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convmem.abilities import OwnerRef
 from convmem.protocols import Node, NodesReply, SessionRef, Written
-from convmem.stores.connections import Connections
-from convmem.stores.contents import keep
-from convmem.stores.media import take_out
-from convmem.stores.opening import Opening, damaged
-from convmem.stores.rows import TURN_COLUMNS, TURN_TABLES, turn_of
-from convmem.stores.sqlite_abilities import SQLiteAbilities, owner_row
-from convmem.stores.sqlite_receipts import put_receipt
-from convmem.stores.sqlite_settings import keep_settings
+from convmem.stores.sqlite.abilities import SQLiteAbilities, owner_row
+from convmem.stores.sqlite.connections import Connections
+from convmem.stores.sqlite.contents import keep
+from convmem.stores.sqlite.media import take_out
+from convmem.stores.sqlite.opening import Opening, damaged
+from convmem.stores.sqlite.receipts import put_receipt
+from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
+from convmem.stores.sqlite.settings import keep_settings
 from convmem.types import Session, Stats
 from convmem.wire.message import dumps
 

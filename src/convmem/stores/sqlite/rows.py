@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from convmem.stores.media import put_back
+from convmem.stores.sqlite.media import put_back
 from convmem.types import Turn
 from convmem.wire.message import text_of
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convmem.errors import StoreError, StoreLockedError
-from convmem.stores.opening import connect, unavailable
+from convmem.stores.sqlite.opening import connect, unavailable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator
 
-    from convmem.stores.opening import Opening
+    from convmem.stores.sqlite.opening import Opening
 
 __all__ = ["Connections"]
 
