@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from convmem.call.scope import Scope, read_headers
 from convmem.errors import WrapError
-from convmem.wrap.calls import BINDING, Binding, async_get, async_post, sync_get, sync_post
+from convmem.wrap.openai.calls import BINDING, Binding, async_get, async_post, sync_get, sync_post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ _OWN = frozenset({BINDING, "post", "get", "copy", "with_options"})
 
 
 def wrap_client(client: ClientT, shared: Shared, scope: Scope, policy: Policy | None) -> ClientT:
-    """A twin of the client, bound to the memory of that shared.
+    """A twin of the client, bound to the Memory whose calls share these values.
 
     Raises:
         WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.

@@ -118,7 +118,7 @@ class _Opened(NamedTuple):
 
 
 def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Opened) -> Any:  # noqa: ANN401 (the SDK's own)
-    from convmem.wrap.streams import MemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
+    from convmem.wrap.openai.streams import MemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
 
     request = _Request(client, opened, MemoryStream)
     try:
@@ -140,7 +140,7 @@ def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Op
 
 
 async def _async_call(client: object, inner: Callable[..., Any], path: str, opened: _Opened) -> Any:  # noqa: ANN401 (the SDK's own)
-    from convmem.wrap.streams import AsyncMemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
+    from convmem.wrap.openai.streams import AsyncMemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
 
     request = _Request(client, opened, AsyncMemoryStream)
     try:
