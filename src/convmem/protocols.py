@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from convmem.types import State
-
-if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 

@@ -10,6 +10,7 @@ from convmem.call.shared import utc_now
 from convmem.direct.export import pages
 from convmem.errors import InputError, StoreCorruptError
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
+from convmem.retrieve.indexer import WAIT_FOR_WORDS_S
 from convmem.types import Health, Repaired
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "repair"]
 
-_WAIT_FOR_WORDS_S = 5.0
-"""For turns that were journaled a moment ago: their words are analyzed in the background."""
-
 
 def check(shared: Shared, *, mend: bool, timeout: float | None) -> Health:
     """Look over the journal and what is derived from it; `mend`: make again what is missing or damaged."""
@@ -32,7 +30,7 @@ def check(shared: Shared, *, mend: bool, timeout: float | None) -> Health:
     found = store.check() if isinstance(store, Checks) else Condition()
     try:
         turns = _turns(store)
-        shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+        shared.recaller.indexer.wait(WAIT_FOR_WORDS_S)
         health = _derived(store, shared.recaller.indexer.fingerprint)
         if mend:
             shared.recaller.indexer.wake([int(id_[1:]) for id_ in health.damaged])

@@ -17,14 +17,10 @@ from convmem.wire.usage import cached_tokens, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Literal
 
     from convmem.abilities import ReceiptsRequest
     from convmem.call.shared import Shared
-    from convmem.protocols import CallRow
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from convmem.protocols import CallRow
     from convmem.providers.prices import Prices
 

@@ -11,6 +11,7 @@ from convmem.context.compose import Composition
 from convmem.errors import InputError
 from convmem.journal.begin import BeginJob
 from convmem.journal.placed import Call
+from convmem.retrieve.indexer import WAIT_FOR_WORDS_S
 from convmem.types import Prepared, Receipt
 from convmem.wire.chat import rebuilt
 from convmem.wire.message import plain, text_of
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from convmem.types import Message
 
 __all__ = ["prepare"]
-
-
-_WAIT_FOR_WORDS_S = 5.0
 
 
 def prepare(
@@ -54,7 +52,7 @@ def prepare(
         host=None,
         request=ChatRequest(settings, turns, model=model),
     )
-    shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    shared.recaller.indexer.wait(WAIT_FOR_WORDS_S)
     asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
     waiting = shared.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convmem.abilities import OwnerRef
-from convmem.direct.prepare import _WAIT_FOR_WORDS_S
 from convmem.errors import InputError
+from convmem.retrieve.indexer import WAIT_FOR_WORDS_S
 from convmem.retrieve.recaller import Question
 from convmem.types import Hit
 
@@ -23,7 +23,7 @@ def search(
     if user is None and session is None:
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
     owner = OwnerRef(user, session if user is None else None)
-    shared.recaller.indexer.wait(_WAIT_FOR_WORDS_S)
+    shared.recaller.indexer.wait(WAIT_FOR_WORDS_S)
     vectors, _ = shared.recaller.vectors_of(shared.recaller.ask_soon(query, owner).wait().vectors)
     loaded = shared.recaller.load(owner)
     question = Question(

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from convmem.recall.cohort import Cohort
     from convmem.types import Turn
 
-__all__ = ["Indexer", "entry_of", "spoken"]
+__all__ = ["WAIT_FOR_WORDS_S", "Indexer", "entry_of", "spoken"]
+
+WAIT_FOR_WORDS_S = 5.0
+"""Seconds that the direct API waits for turns journaled a moment ago; their words are analyzed meanwhile."""
 
 log = logging.getLogger("convmem")
 
