@@ -272,8 +272,8 @@ class SessionsRequest:
 class Store(Protocol):
     """Keeps the journal.
 
-    Writes are durable when `write` returns. `write` is called from one thread at a time, the rest from
-    any. Every method raises `StoreUnavailableError` for trouble that may pass and another
+    Writes are durable when `write` returns. What changes the store is called by one thread of a Memory at a
+    time, the rest by any. Every method raises `StoreUnavailableError` for trouble that may pass and another
     `StoreError` for trouble that will not.
     """
 

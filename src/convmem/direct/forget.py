@@ -58,10 +58,20 @@ def forget(
         return _told(shared, request, search, session)
     if search is not None:
         search.go_on(store)  # here, because a long look on the writer thread would keep other users' calls
-    with shared.forgetting():
-        done = shared.run(lambda: ForgetChange(request, search))
-    gone = tuple(f"t{seq}" for seq in done.seqs)
-    shared.receipts.forget(frozenset(gone))
+    tries: list[ForgetChange] = []
+
+    def change() -> ForgetChange:
+        tries.append(ForgetChange(request, search))
+        return tries[-1]
+
+    try:
+        with shared.forgetting():
+            done = shared.run(change)
+        gone = tuple(f"t{seq}" for seq in done.seqs)
+        shared.receipts.forget(frozenset(gone))
+    finally:
+        for change_tried in tries:
+            change_tried.let_go()
     # A reader kept a copy: it is waited for here, not on the writer thread.
     pending = store.residue(request.owner, done.seqs) if done.pending else 0
     return ForgetReport(user, session, gone, done.pins, pending, dry_run=False)

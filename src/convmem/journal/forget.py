@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ __all__ = ["ForgetChange", "Search", "turns_of"]
 _LOOKS = 100
 """Looks for what other processes journal while something is forgotten; each takes milliseconds, and mostly
 the first finds nothing."""
+
+_HAND_OVER_S = 0.25
+"""Seconds in which a thread that was woken gets a processor, also on a busy machine; mostly .1 ms do."""
 
 
 def turns_of(owner: OwnerRef, session: str | None) -> TurnsRequest:
@@ -87,6 +91,7 @@ class ForgetChange(Change[Forgotten]):
         self.user = request.owner.user
         self._request = request
         self._search = search
+        self._taken: Future[None] = Future()
 
     def apply(self, forest: Forest) -> Forgotten:
         """Forget, until a look finds nothing that was journaled since."""
@@ -101,6 +106,19 @@ class ForgetChange(Change[Forgotten]):
         finally:
             forest.forget(self._request.owner)
         return done
+
+    def hand_over(self) -> None:
+        """Write nothing until whoever forgets is about to return.
+
+        Else a turn that comes next might be acknowledged first, and somebody who is told that all is
+        forgotten would find what was acknowledged before.
+        """
+        wait((self._taken,), timeout=_HAND_OVER_S)
+
+    def let_go(self) -> None:
+        """Whoever forgets returns now."""
+        if not self._taken.done():
+            self._taken.set_result(None)
 
     def _requests(self, store: Store) -> Iterator[ForgetRequest]:
         search = self._search

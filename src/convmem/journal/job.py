@@ -120,3 +120,6 @@ class Change(Task[T]):
     @abstractmethod
     def apply(self, forest: Forest) -> T:
         """Change the store, on the writer thread."""
+
+    def hand_over(self) -> None:
+        """It is done and told: on the writer thread, before anything else is written."""

@@ -406,6 +406,8 @@ class Journal:
             self._write(planned)
         for change in changes:
             self._change(change)
+            if change.written:
+                change.hand_over()
 
     def _planned(self, job: Job[Any]) -> Write | None:
         """What to write for a job; None when there is nothing, or not yet."""
