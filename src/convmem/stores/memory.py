@@ -189,6 +189,9 @@ class InMemoryStore:
         generation = kept.generation if kept else 0
         if write.expect is not None and write.expect != generation:
             return Written(None, generation)
+        owner = self._owners.get(OwnerRef.of(write.ref), _Owner())
+        if write.redaction is not None and write.redaction != owner.redaction:
+            return Written(None, generation)
         self._generation += 1
         if kept is None:
             said = [turn.at for turn in turns] + ([write.call.at] if write.call else [])
