@@ -24,6 +24,7 @@ from convmem.errors import (
 )
 from convmem.journal.forest import Forest
 from convmem.journal.job import Job, NotYetError
+from convmem.threads.locks import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ class Journal:
         self._reset()
 
     def _reset(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._queue: deque[Job[Any]] = deque()
         self._spill: deque[Job[Any]] = deque()
         self._working: tuple[Job[Any], ...] = ()
