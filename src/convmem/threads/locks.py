@@ -16,6 +16,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from convmem.threads.living import Living
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -65,8 +67,8 @@ class KeptWhole(Protocol):
         """Wait until no other thread is at it, and keep others out until `after_fork`."""
         ...
 
-    def after_fork(self) -> None:
-        """Let others in again: in the parent, and in the child."""
+    def after_fork(self, *, child: bool) -> None:
+        """Let others in again: in the parent, and in the child, where there are no others yet."""
         ...
 
 
@@ -84,7 +86,7 @@ class WholeLock(Lock):
         """Wait for the holder, and keep it."""
         self.acquire()
 
-    def after_fork(self) -> None:
+    def after_fork(self, *, child: bool) -> None:  # noqa: ARG002 (the thread that forked holds it in both)
         """Give it back."""
         self.release()
 
@@ -95,7 +97,7 @@ def keep_whole(thing: KeptWhole) -> None:
 
 
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
-_WHOLE: weakref.WeakSet[KeptWhole] = weakref.WeakSet()
+_WHOLE: Living[KeptWhole] = Living()
 
 
 class _Forking(threading.local):
@@ -110,20 +112,24 @@ _forking = _Forking()
 
 def _before_fork() -> None:
     # In one order for all threads, so that two that fork at once do not wait for each other.
-    for thing in sorted(_WHOLE, key=id):
+    for thing in sorted(_WHOLE.all(), key=id):
         thing.before_fork()
         _forking.kept.append(thing)
 
 
-def _after_fork_in_parent() -> None:
+def _let_go(*, child: bool) -> None:
     while _forking.kept:
-        _forking.kept.pop().after_fork()
+        _forking.kept.pop().after_fork(child=child)
+
+
+def _after_fork_in_parent() -> None:
+    _let_go(child=False)
 
 
 def _after_fork_in_child() -> None:
     for lock in list(_LOCKS):
         lock.renew()
-    _after_fork_in_parent()
+    _let_go(child=True)
 
 
 # Registered when the first lock is imported, so that it comes before what uses locks in a child.
