@@ -281,15 +281,16 @@ class Connections:
         self._thread = threading.local()
         self._seen: tuple[int, int] | None = None
         self.readers: _Readers | None = None
-        try:
-            self._writer.db()
-            if not opening.in_memory:
-                self.readers = _Readers(opening)
-        except BaseException:
-            self.close()
-            raise
-        _ALL.add(self)
         keep_whole(self)
+        _ALL.add(self)
+        with self._writing:  # a fork waits for it: half open, a connection would cross it
+            try:
+                self._writer.db()
+                if not opening.in_memory:
+                    self.readers = _Readers(opening)
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def key(self) -> bytes:
