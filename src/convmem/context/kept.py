@@ -8,7 +8,6 @@ up to that text. `context.window` decides which rounds are sent; `context.compos
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from convmem.context.learnt import LearntLimits
 from convmem.errors import StoreError
 from convmem.journal.changes import EpochChange
 from convmem.protocols import TurnsRequest
+from convmem.threads.locks import Lock
 from convmem.threads.pool import Pool
 from convmem.wire.message import weight_of
 
@@ -89,7 +89,7 @@ class Composer:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self.limits.after_fork()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._epochs: OrderedDict[EpochRef, Epoch | None] = OrderedDict()
         self._blocks: OrderedDict[tuple[EpochRef, bytes], Block] = OrderedDict()
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
@@ -104,7 +104,7 @@ class Composer:
         self._refused: OrderedDict[EpochRef, frozenset[bytes]] = OrderedDict()
         self._thoughts: OrderedDict[tuple[str, str], Dialect] = OrderedDict()
         self._guesses: OrderedDict[EpochRef, int] = OrderedDict()
-        self._putting = threading.Lock()
+        self._putting = Lock()
         self._forgetting = self._forgets = 0
         self._pool = Pool("convmem-cut", _CUT_THREADS)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convmem.abilities import LearntLimit, Limits
 from convmem.errors import ClosedError, JournalError, StoreError
 from convmem.journal.changes import LimitChange
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from convmem.journal.writer import Journal
@@ -31,13 +31,13 @@ class LearntLimits:
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store = store
         self._journal = journal
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._known: dict[tuple[str, str], int] | None = None
         self._took: dict[tuple[str, str], int] = {}
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def of(self, host: str, model: str) -> int | None:
         """Tokens that this model of this host takes, input and output together; None when it never said."""

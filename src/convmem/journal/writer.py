@@ -26,6 +26,7 @@ from convmem.errors import (
 )
 from convmem.journal.forest import Forest
 from convmem.journal.job import Change, Job, NotYetError
+from convmem.threads.locks import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,7 +126,7 @@ class Journal:
         self._reset()
 
     def _reset(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._queue: deque[Task[Any]] = deque()
         self._loose: deque[Change[Any]] = deque()
         self._again: list[Change[Any]] = []  # loose changes that wait until the store has taken a write

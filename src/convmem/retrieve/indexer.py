@@ -21,6 +21,7 @@ from convmem.abilities import NewView, UnindexedRequest, Views
 from convmem.errors import ClosedError, ConvmemError, StoreLockedError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 from convmem.journal.changes import ViewsChange, shares
+from convmem.threads.locks import Condition, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -122,7 +123,7 @@ class Indexer:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._threads: tuple[threading.Thread, ...] = ()
         self._closing = False
         self._asked = 0
@@ -130,7 +131,7 @@ class Indexer:
         self._vectors = _Stage()
         self._redo: list[int] = []
         self._calls = 0
-        self._counting = threading.Lock()
+        self._counting = Lock()
 
     @contextmanager
     def standing_back(self) -> Generator[None]:

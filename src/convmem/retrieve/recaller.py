@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from concurrent.futures import Future
 from importlib import import_module
@@ -14,6 +13,7 @@ from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
+from convmem.threads.locks import Lock
 from convmem.threads.pool import Pool
 from convmem.wire.quoting import one_line
 
@@ -160,7 +160,7 @@ class Recaller:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
         self._embedding = 0
 

@@ -214,20 +214,14 @@ class SQLiteAbilities:
     def check(self) -> Condition:
         """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
         try:
-            with self._db.reading() as db:
-                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
-                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
-                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
-                free, size = (
-                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-                )
+            found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
             return Condition(problems=(str(error.__cause__ or error),))
         log = Path(f"{self._path}-wal")
         return Condition(
             problems=tuple(problem for problem in found if problem != "ok"),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            free_bytes=free * size,
+            free_bytes=free_bytes,
         )
 
     # Forgetting.
@@ -296,6 +290,15 @@ class SQLiteAbilities:
         except StoreUnavailableError:
             pass  # the next one empties the log again
         return 0
+
+
+def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
+    """What is wrong with a file, and how many bytes of it are free."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.append(f"row {row} of {table} names a row of {parent} that is not there")
+    free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return found, free * size
 
 
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:
