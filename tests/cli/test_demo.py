@@ -51,7 +51,7 @@ def played(tmp_path_factory):
     store = tmp_path_factory.mktemp("demo") / "demo.db"
     args = ["--json", "--embedder", "none", "--seed", "3", "--store", str(store)]
     done = subprocess.run(  # noqa: S603 (our own words)
-        [sys.executable, "-W", "error", "-m", "convmem.demo", *args],
+        [sys.executable, "-W", "error", "-m", "convmem", "demo", *args],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"},
