@@ -8,9 +8,10 @@ import math
 from datetime import UTC, datetime
 from typing import cast
 
-from convmem.bench import ablation
+from benchmarks.comparing import ablation
+from benchmarks.comparing.renaming import changed
+
 from convmem.bench.datasets import find
-from convmem.bench.renaming import changed
 from convmem.recall import Settings
 from convmem.testing.fakes import FakeEmbedder
 
