@@ -240,8 +240,7 @@ class SQLiteAbilities:
             if row is None:
                 return Forgotten((), 0, 0)
             gone = forget(db, row[0], request)
-        # Once: what is pending is tried for longer by `residue`, which keeps no other write waiting.
-        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner, once=True))
+        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many of these turns are left, and how often receipts name them.
@@ -265,7 +264,7 @@ class SQLiteAbilities:
                 ).fetchone()[0]
         return left + self._copies(owner)
 
-    def _copies(self, owner: OwnerRef, *, once: bool = False) -> int:
+    def _copies(self, owner: OwnerRef) -> int:
         """Rid the write-ahead log of what the owner forgot; 1 when a reader of the log keeps it, else 0.
 
         That the log was emptied since is remembered in the file: what is written later holds no such words,
@@ -280,7 +279,7 @@ class SQLiteAbilities:
         if found is None or row is None:
             return 0
         try:
-            if not self._db.empty_log(once=once):
+            if not self._db.empty_log():
                 return 1
         except StoreUnavailableError:  # the turns are gone all the same
             return 1
