@@ -62,6 +62,7 @@ def played(tmp_path_factory):
     return json.loads(done.stdout), store
 
 
+@pytest.mark.slow
 def test_the_built_in_conversation_went_through_the_wrapped_client(played):
     document, store = played
     conversation = document["conversation"]
@@ -76,6 +77,7 @@ def test_the_built_in_conversation_went_through_the_wrapped_client(played):
     ]
 
 
+@pytest.mark.slow
 def test_each_question_shows_both_requests_and_where_the_evidence_stands(played):
     document, _ = played
     assert len(document["questions"]) == document["summary"]["asked"] == 8
@@ -97,6 +99,7 @@ def test_each_question_shows_both_requests_and_where_the_evidence_stands(played)
     assert document["summary"]["found"] == sum(asked["found"] for asked in document["questions"]) >= 4
 
 
+@pytest.mark.slow
 def test_small_talk_is_left_alone(played):
     document, _ = played
     assert document["small_talk"] == {"asked": 10, "nothing_added": 10}
