@@ -1,4 +1,4 @@
-"""When to say nothing: the past has nothing to do with this message.
+"""Whether anything is quoted to a message at all, and from which score on.
 
 Two kinds of signs are asked. Some are relative: one turn stands out among this user's others. They fail
 where most of the memory is about what is asked, since then nothing stands out. The others are absolute: a
@@ -67,7 +67,7 @@ hardly above the mean.
 
 
 class Scores(NamedTuple):
-    """Of all rows: how far the best stands out, by words, by vectors, and all together."""
+    """How far the best turn stands out (`margin`), and all turns' scores by words, by vectors, and in sum."""
 
     margin: float
     lexical: Floats
@@ -76,7 +76,7 @@ class Scores(NamedTuple):
 
 
 class Signs(NamedTuple):
-    """What else there is to tell whether the past has to do with a message.
+    """The other signs that a message has to do with the past.
 
     Attributes:
         asks: The message is a question: whoever asks wants what there is.
@@ -129,7 +129,7 @@ def _for_statement(scores: Scores, used: Mask, signs: Signs) -> float | None:
 
 
 def _where_agreed(scores: Scores, used: Mask, signs: Signs) -> float | None:
-    """As far as one turn stands out by words and by vectors at once."""
+    """The floor where one turn stands out by words and by vectors at once; None where none does."""
     if signs.few_turns or scores.dense is None or scores.margin < STATEMENT:
         return None
     if not signs.comparable:

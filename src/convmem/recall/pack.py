@@ -21,11 +21,16 @@ CountTokens: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text as the model will."""
 
 _BATCH: Final = 64
+"""Turns whose texts are read at once: more than 1,024 tokens show, which is a dozen."""
 _RULE_SHARE: Final = 0.12
+"""Share of the budget that lasting rules may take: 123 of 1,024 tokens."""
 _ELLIPSIS: Final = " … "
 _MISSES: Final = 24
+"""Turns in a row that do not fit after which the budget counts as filled."""
 _USUAL: Final = 1_024
+"""The budget, in tokens, for which `RankedTurn.most` is meant; in others it grows with the root."""
 _WHOLE_HITS: Final = 6
+"""The best of so many turns may take `_WHOLE_SHARE` of the budget each, the others `_SOME_SHARE`."""
 _WHOLE_SHARE: Final = 0.4
 _SOME_SHARE: Final = 0.12
 

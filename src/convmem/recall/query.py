@@ -75,10 +75,11 @@ def search(partition: Partition, query: Query, settings: Settings = DEFAULT) -> 
 _GENERAL: Final = frozenset({"user", "recent"})
 """Reasons that hold for a turn whatever is asked."""
 _KEPT_ALL_THE_SAME: Final = 3
+"""Turns of such a handful that stand where none of them shares a word."""
 
 
 def _spoken_for(lexical: Floats, reasons: Sequence[tuple[str, ...]]) -> list[bool]:
-    """Of a handful of turns, which have to do with the message: a word is shared, or something speaks for it.
+    """Which of a handful of turns have to do with the message: by a shared word, or another special reason.
 
     Deviations of a handful say nothing, so no mark can be set. Where no turn shares a word, as across
     languages, the best few stand.
@@ -227,3 +228,4 @@ def _standing(partition: Partition, query: Query) -> tuple[RankedTurn, ...]:
 
 
 _MOST_RULES: Final = 32
+"""Rules that are handed to `pack`, which shows what fits of them."""

@@ -29,8 +29,8 @@ class Query:
         within: Only these sessions are searched; None searches all.
         top_k: How many hits are wanted.
         small_talk: Search even when the message is small talk or nothing stands out (an explicit search).
-        cohort: Everyday sentences by the same embedder, to tell what is near from what is not; None while
-            there are none.
+        cohort: Everyday sentences by the same embedder, by which a turn is near or far in meaning; None while
+            they are not embedded yet.
         digest: Of the whole message, where `text` is a part of it; turns that say the same tell nothing.
     """
 
@@ -80,7 +80,7 @@ class RankedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The outcome of a search.
+    """What a search found.
 
     Attributes:
         hits: Turns, best first; texts that were said twice appear once.

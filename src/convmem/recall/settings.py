@@ -1,4 +1,4 @@
-"""What the engine weighs, and why: every step of the ranking can be changed or switched off here."""
+"""The weights of the ranking, and why each is what it is; every step can be changed or switched off here."""
 
 from __future__ import annotations
 
