@@ -10,7 +10,6 @@ before the provider call are a generator of waits, which a blocking and an async
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -34,6 +33,7 @@ from convmem.hooks import (
 from convmem.journal.begin import BeginJob, looked_up
 from convmem.journal.end import EndJob
 from convmem.retrieve.recaller import Asked
+from convmem.threads.locks import Lock
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
 from convmem.tokens.count import count_messages
 from convmem.types import Receipt, Tokens
@@ -98,7 +98,7 @@ class Exchange:
         self._end_written = False
         self._gave_up: set[str] = set()  # steps that were too late for their call
         self._sent_at = 0.0
-        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
+        self._lock = Lock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
             call=call.id,

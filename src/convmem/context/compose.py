@@ -7,7 +7,6 @@ first. Whatever was chosen for a round stays in all its calls, so a late second 
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from convmem.context.request import Block, Composed
 from convmem.context.window import Windowing
 from convmem.errors import ConvmemError, noted
 from convmem.retrieve.recaller import Question
+from convmem.threads.locks import Lock
 from convmem.tokens.count import count_message
 from convmem.types import Recalled, Tokens
 from convmem.wire.message import text_of
@@ -89,7 +89,7 @@ class Composition:
         self._words: Block | None = None
         self._placed: list[tuple[Message, bool]] = []
         self._chosen: Composed | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ms: dict[str, float] = {}
         self._notes: list[str] = []
         self._told: list[str] = []

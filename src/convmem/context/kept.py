@@ -8,7 +8,6 @@ up to that text. `context.window` decides which rounds are sent; `context.compos
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from convmem.abilities import Epoch, Epochs
 from convmem.context.learnt import LearntLimits
 from convmem.errors import StoreError
+from convmem.journal.changes import EpochChange
 from convmem.protocols import TurnsRequest
+from convmem.threads.locks import Lock
 from convmem.threads.pool import Pool
 from convmem.wire.message import weight_of
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from convmem.context.prefix import Sent
     from convmem.context.request import Block
     from convmem.journal.digests import SeenMessages
+    from convmem.journal.writer import Journal
     from convmem.protocols import SessionRef, Store
     from convmem.providers.dialect import Dialect
     from convmem.providers.dialects import Dialects
@@ -71,21 +73,23 @@ class Composer:
         *,
         dialects: Dialects,
         tz: tzinfo,
+        journal: Journal,
     ) -> None:
         self.store = store
+        self.journal = journal
         self.recaller = recaller
         self.compressor = compressor
         self.ratios = ratios
         self.dialects = dialects
         self.seen = seen
         self.tz = tz
-        self.limits = LearntLimits(store)
+        self.limits = LearntLimits(store, journal)
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self.limits.after_fork()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._epochs: OrderedDict[EpochRef, Epoch | None] = OrderedDict()
         self._blocks: OrderedDict[tuple[EpochRef, bytes], Block] = OrderedDict()
         self._sent: OrderedDict[EpochRef, Sent] = OrderedDict()
@@ -100,7 +104,7 @@ class Composer:
         self._refused: OrderedDict[EpochRef, frozenset[bytes]] = OrderedDict()
         self._thoughts: OrderedDict[tuple[str, str], Dialect] = OrderedDict()
         self._guesses: OrderedDict[EpochRef, int] = OrderedDict()
-        self._putting = threading.Lock()
+        self._putting = Lock()
         self._forgetting = self._forgets = 0
         self._pool = Pool("convmem-cut", _CUT_THREADS)
 
@@ -278,7 +282,7 @@ class Composer:
             if self._forgetting or self._forgets != forgets:  # it may tell what was forgotten meanwhile
                 raise StoreError(_FORGOTTEN)
             if isinstance(self.store, Epochs):
-                if not self.store.put_epoch(which, epoch, redaction=redaction):
+                if not self.journal.submit(EpochChange(which, epoch, redaction)).result():
                     raise StoreError(_FORGOTTEN)
             else:
                 _put(self._epochs, which, epoch, _EPOCHS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from concurrent.futures import wait
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convmem.abilities import Epoch, EpochRef, OwnerRef, Pins
@@ -22,6 +21,7 @@ from convmem.errors import ConvmemError, noted
 from convmem.policy import MEDIA, MEDIA_BYTES, MediaPolicy, Plan, PolicyRequest
 from convmem.protocols import TurnsRequest
 from convmem.providers.limits import context_limit
+from convmem.threads.once import lazy
 from convmem.tokens.count import count_message
 from convmem.wire.message import text_of
 from convmem.wire.quoting import neutral
@@ -132,12 +132,12 @@ class Windowing:
         self.owner = OwnerRef.of(placement.ref)
         self._complete = True
 
-    @cached_property
+    @lazy
     def settings_tokens(self) -> tuple[int, ...]:
         """Tokens of each leading system message."""
         return tuple(count_message(m, self.count) for m in self.request.settings)
 
-    @cached_property
+    @lazy
     def tools_tokens(self) -> int:
         """Tokens of the tools."""
         return self.count(self.request.tools) if self.request.tools else 0
@@ -460,7 +460,7 @@ class Windowing:
 
     # Pins.
 
-    @cached_property
+    @lazy
     def pins(self) -> tuple[str, ...]:
         """The owner's pins, the oldest first."""
         store = self.composer.store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
 from convmem.protocols import SETTLED, NodesRequest, SessionRef
+from convmem.threads.locks import Lock
 from convmem.wire.identity import ROOT
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class _OwnerLock:
     """The lock of one owner's partition, for as long as somebody holds or awaits it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
 
 class Partitions:
@@ -217,7 +217,7 @@ class Partitions:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loaded: OrderedDict[OwnerRef, Loaded] = OrderedDict()
         self._owners: WeakValueDictionary[OwnerRef, _OwnerLock] = WeakValueDictionary()
         self._drops = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from concurrent.futures import Future
 from importlib import import_module
@@ -14,6 +13,7 @@ from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
+from convmem.threads.locks import Lock
 from convmem.threads.pool import Pool
 from convmem.wire.quoting import one_line
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convmem.embed.cache import CachedEmbedder
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.recall import Packed, Ranking, Settings
     from convmem.types import Turn
@@ -118,6 +119,7 @@ class Recaller:
         settings: weights of the ranking; None for those shipped.
         deadline_s: seconds a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
+        journal: writes the views that the indexer makes.
 
     Attributes:
         overdue: turns could not be ranked in time for the call before: the next one waits less for it.
@@ -131,6 +133,7 @@ class Recaller:
         settings: Settings | None,
         deadline_s: float,
         tell: Hook,
+        journal: Journal,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
         # So are the stemmer and the table of characters, which this reads.
@@ -145,7 +148,7 @@ class Recaller:
             self._embedder = CachedEmbedder(embedder)
         self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
-        self.indexer = Indexer(store, embedder, tell=tell)
+        self.indexer = Indexer(store, embedder, tell=tell, journal=journal)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
         self._loads = Pool("convmem-load", _LOAD_THREADS)
         self._tell = tell
@@ -157,7 +160,7 @@ class Recaller:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
         self._embedding = 0
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from functools import lru_cache
 from statistics import median_high
 from typing import TYPE_CHECKING, Final, cast
 
+from convmem.threads.locks import Lock
 from convmem.tokens.estimate import Remembered, estimate
 from convmem.tokens.tiktoken import TABLES, Tables, encoding_of, table_is_here
 from convmem.wire.message import dumps, text_of
@@ -58,7 +58,7 @@ class LearnedRatios:
     def __init__(self, tables: Tables = TABLES) -> None:
         self._tables = tables
         self._seen: dict[str, tuple[float, ...]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def warm(self) -> None:
         """Begin to load the table of the newer models where it is on disk, so that no call has to."""

@@ -214,20 +214,14 @@ class SQLiteAbilities:
     def check(self) -> Condition:
         """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
         try:
-            with self._db.reading() as db:
-                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
-                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
-                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
-                free, size = (
-                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-                )
+            found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
             return Condition(problems=(str(error.__cause__ or error),))
         log = Path(f"{self._path}-wal")
         return Condition(
             problems=tuple(problem for problem in found if problem != "ok"),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            free_bytes=free * size,
+            free_bytes=free_bytes,
         )
 
     # Forgetting.
@@ -246,7 +240,8 @@ class SQLiteAbilities:
             if row is None:
                 return Forgotten((), 0, 0)
             gone = forget(db, row[0], request)
-        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
+        # Once: what is pending is tried for longer by `residue`, which keeps no other write waiting.
+        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner, once=True))
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many of these turns are left, and how often receipts name them.
@@ -270,7 +265,7 @@ class SQLiteAbilities:
                 ).fetchone()[0]
         return left + self._copies(owner)
 
-    def _copies(self, owner: OwnerRef) -> int:
+    def _copies(self, owner: OwnerRef, *, once: bool = False) -> int:
         """Rid the write-ahead log of what the owner forgot; 1 when a reader of the log keeps it, else 0.
 
         That the log was emptied since is remembered in the file: what is written later holds no such words,
@@ -285,7 +280,7 @@ class SQLiteAbilities:
         if found is None or row is None:
             return 0
         try:
-            if not self._db.empty_log():
+            if not self._db.empty_log(once=once):
                 return 1
         except StoreUnavailableError:  # the turns are gone all the same
             return 1
@@ -295,6 +290,15 @@ class SQLiteAbilities:
         except StoreUnavailableError:
             pass  # the next one empties the log again
         return 0
+
+
+def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
+    """What is wrong with a file, and how many bytes of it are free."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.append(f"row {row} of {table} names a row of {parent} that is not there")
+    free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return found, free * size
 
 
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:

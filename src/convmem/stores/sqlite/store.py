@@ -217,6 +217,10 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
     generation = row[2] if row is not None else 0
     if write.expect is not None and write.expect != generation:
         return Written(None, generation)
+    if write.redaction is not None:
+        known = owner_row(db, OwnerRef.of(write.ref))
+        if write.redaction != (known[2] if known is not None else 0):
+            return Written(None, generation)
     owner, session, _ = row or _make_session(db, write)
     (generation,) = db.execute(
         "UPDATE owners SET generation = generation + 1 WHERE id = ? RETURNING generation", (owner,)
