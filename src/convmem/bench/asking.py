@@ -33,7 +33,7 @@ class BudgetExceededError(AssertionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What questions are put with.
+    """The means by which questions are asked.
 
     Attributes:
         budgets: tokens that recall may take.
@@ -50,7 +50,7 @@ class Means:
     model: Model | None = None
 
     def judged(self, question: Question, context: Context, budget: int, system: str) -> Outcome:
-        """What a context is worth.
+        """The outcome of a context: what of the gold turns stands in it, and its tokens.
 
         Raises:
             BudgetExceededError: it has more tokens than the budget; counted by tiktoken, not by convmem.
@@ -94,7 +94,7 @@ class Asking:
             yield row
 
     def compare(self, row: Row, question: Question) -> None:
-        """Put the question to others, too: nobody here."""
+        """Ask others the same question; there are none here, `benchmarks/comparing/` overrides it."""
 
     def requests(self, question: Question) -> dict[str, Any]:
         """The messages that a model is asked with, by what they hold."""
@@ -105,6 +105,6 @@ class Asking:
 
 
 def recalled(means: Means, replay: Replay, question: Question) -> dict[int, Outcome]:
-    """What convmem's contexts are worth, by budget."""
+    """The outcomes of convmem's contexts, by budget."""
     contexts = {budget: replay.ask(question, budget) for budget in means.budgets}
     return {budget: means.judged(question, made, budget, CONVMEM) for budget, made in contexts.items()}

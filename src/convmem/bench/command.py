@@ -122,7 +122,7 @@ class Command:
                 means.model.close()
 
     def check(self, options: argparse.Namespace, embedder: Embedder | None) -> None:
-        """Say what cannot be done before anything is done."""
+        """Refuse what cannot be done, before anything is done: nothing here."""
 
     def run(
         self,
@@ -131,7 +131,7 @@ class Command:
         embedder: Embedder | None,
         settings: dict[str, Any],
     ) -> Run:
-        """What asks the questions."""
+        """The run that asks the questions."""
         return Run(means=means, embedder=embedder, settings=settings, **asked_for(options))
 
     def write(self, report: Report, folder: Path) -> None:
@@ -204,7 +204,7 @@ def _budgets(spec: str, policy: Policy) -> list[int]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a list with commas."""
+    """The parts of a text with commas between them."""
     return [word for word in text.split(",") if word]
 
 

@@ -1,6 +1,6 @@
 """A conversation lived through with convmem, by its public API, and questions put to it.
 
-The ranking itself, its margin and its weights are no part of that API: for these alone the engine is asked.
+Only the ranking, its margin and its weights are no part of that API; for these `Memory._shared` is asked.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Row:
 
     @classmethod
     def read(cls, line: str) -> Row:
-        """From what `line` gave."""
+        """The row that a line holds, as `line` wrote it."""
         row: dict[str, Any] = json.loads(line)
         found = {
             system: {int(budget): Outcome(**outcome) for budget, outcome in outcomes.items()}

@@ -33,7 +33,7 @@ _ASKED_AT_ONCE = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is asked, and with what.
+    """A run of the benchmark: who is asked, which questions, and where the rows are kept.
 
     Attributes:
         means: what questions are put with.
@@ -77,7 +77,7 @@ class Run:
         yield from embedded_texts(conversation)
 
     def besides(self, data: DataSet, rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:  # noqa: ARG002
-        """More figures by name, and what is printed of them: nothing here."""
+        """More figures by name, and paragraphs about them; there are none here."""
         return {}, []
 
     def _chosen(self, data: DataSet) -> DataSet:
@@ -87,7 +87,7 @@ class Run:
         return replace(data, questions=tuple(data.questions[i] for i in drawn))
 
     def embed(self, data: DataSet) -> None:
-        """Embed what is not kept yet."""
+        """Embed those texts of a set whose vectors are not kept yet."""
         cached = self.means.cached
         if cached is None:
             return

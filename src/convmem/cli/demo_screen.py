@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from rich.text import Text
 from convmem.cli.cells import beside, counted, cropped, flat, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sized
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from convmem.cli.screen import Screen
     from convmem.demo.data import Question
@@ -87,10 +88,10 @@ class Show:
             self._known.add(message)
             self._screen.note(message)
 
-    def begins(self, own: str | None, questions: Iterable[Question] | Sized) -> None:
+    def begins(self, own: str | None, questions: Iterable[Question]) -> None:
         """A conversation is about to be remembered, the built-in one or that of a file."""
         chat = "A made-up chat of ten months in English and Chinese" if own is None else f"The chat in {own}"
-        n = len(questions) if isinstance(questions, list) else None
+        n = len(questions) if isinstance(questions, Sized) else None
         asked = "your questions are" if n is None else f"{counted(n, 'question')} {'is' if n == 1 else 'are'}"
         self._print(
             f"{escape(chat)} is remembered, then {asked} asked about it in a new session, through an OpenAI"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convmem.importers import jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from convmem.importers import Imported
 
@@ -49,10 +49,17 @@ def conversation() -> tuple[Imported, ...]:
 
 def questions() -> tuple[Question, ...]:
     """Questions about the conversation."""
-    rows = map(json.loads, _text("questions.jsonl").splitlines())
+    rows: Iterable[dict[str, Any]] = map(json.loads, _text("questions.jsonl").splitlines())
     return tuple(
-        Question(**{**row, "evidence": tuple(row["evidence"])})
-        for row in ({"text": row.pop("question"), **row} for row in rows)
+        Question(
+            id=row["id"],
+            text=row["question"],
+            lang=row["lang"],
+            kind=row["kind"],
+            evidence=tuple(row["evidence"]),
+            answer=row["answer"],
+        )
+        for row in rows
     )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from convmem.hooks import Event
     from convmem.importers import Imported
     from convmem.policy import Policy
+    from convmem.testing import ReceivedRequest
     from convmem.types import Message, Recalled, Receipt
 
 __all__ = ["USER", "Asked", "Demo"]
@@ -46,6 +47,10 @@ USER = "demo"
 
 _THREADS = min(4, os.cpu_count() or 1)
 _LATER = timedelta(hours=12)
+
+
+def _no_model(_: ReceivedRequest) -> Reply:
+    return Reply("(no model here)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,7 @@ class Demo:
             clock=lambda: self._now or datetime.now(UTC),
         )
         self._provider = LocalProvider(dialect="deepseek").start()
-        self._provider.default = lambda _: Reply("(no model here)")
+        self._provider.default = _no_model
         self._client = OpenAI(base_url=self._provider.base_url, api_key="unused", max_retries=0)
 
     def remember(self, rows: Sequence[Imported], *, days_after: bool) -> list[str]:
@@ -228,6 +233,7 @@ class _OnAllCores:
 
         parts = [texts[i::_THREADS] for i in range(_THREADS) if texts[i::_THREADS]]
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for i, made in enumerate(self._pool.map(lambda part: self._inner.embed(part, kind), parts)):
-            rows[i::_THREADS] = made
+        made = [self._pool.submit(self._inner.embed, part, kind) for part in parts]
+        for i, part in enumerate(made):
+            rows[i::_THREADS] = part.result()
         return rows

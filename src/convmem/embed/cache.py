@@ -1,4 +1,4 @@
-"""Queries embedded once: regenerated replies, retries and tool loops ask the same thing again."""
+"""Caches the vectors of queries: regenerated replies, retries and tool loops ask the same thing again."""
 
 from __future__ import annotations
 

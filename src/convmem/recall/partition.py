@@ -303,6 +303,7 @@ class Partition:
 
 
 _FEWEST_PAIRS: Final = 16
+"""Neighbours with vectors below which coherence is not measured: a handful says nothing."""
 
 
 def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
