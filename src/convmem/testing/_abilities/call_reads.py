@@ -102,7 +102,7 @@ class CallReadsConformance(StoreTests):
             turns = line(*(str(n) * 1_000 for n in range(250)))
             add(store, ALICE, *turns)
             path = _path(*turns)
-            for characters, least, most in ((0, 1, 1), (2_500, 2, 2), (10_000_000, 250, 250)):
+            for characters, least, most in ((0, 1, 1), (7_500, 2, 2), (10_000_000, 250, 250)):
                 reply = _read(store, CallReadsRequest(which=_WHICH, path=path, characters=characters))
                 given = len(reply.turns)
                 check(least <= given <= most, f"{given} turns in {characters} characters")
