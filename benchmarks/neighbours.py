@@ -6,9 +6,9 @@
 One file holds a big owner of many turns, who has not been recalled from yet, a pile of long turns that make
 the file large, and a small owner, the neighbour. In each round a Memory is opened on it; the neighbour makes
 calls alone, and then goes on while the big owner's first call is made, `check()` looks the file over and
-`export()` writes it out. What a call of the neighbour's waits for memory and for a provider on this machine
-that answers at once, is printed for both, with the ratio of the slow ends (of 20 calls the second slowest). It
-ends with 1 when the ratio is above `--most`.
+`export()` writes it out. The program prints how long a call of the neighbour's took in both, with memory and
+a provider that answers at once, and the ratio of their slow ends: what 95 of 100 calls do not exceed. It ends
+with 1 when the ratio is above `--most`.
 
 The provider is a process of its own; the embedder is none, or a stand-in that needs no model.
 """

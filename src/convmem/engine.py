@@ -138,7 +138,9 @@ class Engine:
         lifetime.watch(self)
         parts = _Parts(pool, composer, journal, recaller, store if owns_store else None)
         self._parts = parts
-        self._dropped = lifetime.when_dropped(self, lambda: parts.close(_DROPPED_WAIT_S))
+        self._dropped = lifetime.when_dropped(
+            self, lambda: parts.close(_DROPPED_WAIT_S), lambda: f"Memory on {parts.journal.store!r}"
+        )
 
     def close(self, timeout: float | None) -> None:
         """Keep what open streams brought, write what is queued, end the threads, let go of an own store.

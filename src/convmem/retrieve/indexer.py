@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from convmem.abilities import NewView, UnindexedRequest, Views
 from convmem.errors import ConvmemError, StoreLockedError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
-from convmem.threads.locks import Condition, Lock
+from convmem.threads.locks import Condition
+from convmem.threads.pace import calling, calls_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -125,23 +126,16 @@ class Indexer:
         self._words = _Stage()
         self._vectors = _Stage()
         self._redo: list[int] = []
-        self._calls = 0
-        self._counting = Lock()
 
     @contextmanager
     def standing_back(self) -> Generator[None]:
-        """While somebody waits for memory, embedding turns stands back."""
-        with self._counting:
-            self._calls += 1
-        try:
+        """While somebody waits for memory, embedding turns and other long work stand back."""
+        with calling():
             yield
-        finally:
-            with self._counting:
-                self._calls -= 1
 
     def _stand_back(self) -> None:
         until = time.monotonic() + _YIELD_S
-        while self._calls and not self._closing and time.monotonic() < until:
+        while calls_under_way() and not self._closing and time.monotonic() < until:
             time.sleep(_LOOK_S)
 
     @property

@@ -159,6 +159,7 @@ class Recaller:
     def _begin(self) -> None:
         self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
+        self._waiting: dict[OwnerRef, list[float]] = {}
         self._embedding = 0
 
     def after_fork(self) -> None:
@@ -194,24 +195,42 @@ class Recaller:
             text: the question; an empty one is not embedded.
             owner: whose memory; None where only the journal can tell.
         """
-        loading = self.load_soon(owner)
+        loading = self.load_soon(owner, waits=True)
         return Asked(loading, self.embed_soon(text, owner, after=loading) if text.strip() else None)
 
-    def load_soon(self, owner: OwnerRef | None) -> Future[Loaded] | None:
-        """Begin to load an owner's partition, once for all who ask; None when it is in memory."""
+    def load_soon(self, owner: OwnerRef | None, *, waits: bool = False) -> Future[Loaded] | None:
+        """Begin to load an owner's partition, once for all who ask.
+
+        Args:
+            owner: whose; None where only the journal can tell.
+            waits: a call waits for it, until its deadline.
+
+        Returns:
+            None when it is in memory.
+        """
         if owner is None or self.partitions.holds(owner):
             return None
         with self._lock:
+            if waits:
+                self._waiting.setdefault(owner, []).append(time.monotonic() + self._deadline_s)
             known = self._loading.get(owner)
             if known is not None:
                 return known
-            loading = self._loading[owner] = self._loads.submit(lambda: self.partitions.get(owner))
+            loading = self._loading[owner] = self._loads.submit(
+                lambda: self.partitions.get(owner, lambda: self._waiting_for(owner))
+            )
         loading.add_done_callback(lambda _: self._has_loaded(owner))
         return loading
 
     def _has_loaded(self, owner: OwnerRef) -> None:
         with self._lock:
             self._loading.pop(owner, None)
+            self._waiting.pop(owner, None)
+
+    def _waiting_for(self, owner: OwnerRef) -> int:
+        """How many calls wait for an owner's partition."""
+        now = time.monotonic()
+        return sum(until > now for until in tuple(self._waiting.get(owner, ())))
 
     @property
     def expected_s(self) -> float:
