@@ -16,6 +16,7 @@ from convmem.retrieve.partitions import Partitions
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.fakes import FakeEmbedder
+from convmem.threads.lanes import Lanes
 
 FACT = {"role": "user", "content": "My locker code at the pool is 7719."}
 ASKED = {"role": "user", "content": "what is my locker code?"}
@@ -155,7 +156,7 @@ def test_what_another_process_left_undone_is_made_when_there_is_nothing_else_to_
 
 def test_embedding_turns_stands_back_for_calls_but_not_for_ever(monkeypatch):
     monkeypatch.setattr(indexer, "_YIELD_S", 0.2)
-    made = indexer.Indexer(InMemoryStore(), FakeEmbedder(), tell=lambda _: None)
+    made = indexer.Indexer(InMemoryStore(), FakeEmbedder(), Lanes(), tell=lambda _: None)
     began = time.monotonic()
     with made.standing_back():
         made._stand_back()

@@ -19,7 +19,6 @@ from convmem.context.learnt import LearntLimits
 from convmem.errors import StoreError
 from convmem.protocols import TurnsRequest
 from convmem.threads.locks import Lock
-from convmem.threads.pool import Pool
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
@@ -37,12 +36,12 @@ if TYPE_CHECKING:
     from convmem.providers.dialects import Dialects
     from convmem.providers.profile import Reasoning
     from convmem.retrieve.recaller import Recaller
+    from convmem.threads.pool import Lane
     from convmem.tokens.count import LearnedRatios
     from convmem.types import Message
 
 __all__ = ["Composer"]
 
-_CUT_THREADS = 2
 _EPOCHS = 1_024
 _BLOCKS = 1_024
 _MESSAGES = 8_192
@@ -69,6 +68,7 @@ class Composer:
         ratios: LearnedRatios,
         seen: SeenMessages,
         *,
+        pool: Lane,
         dialects: Dialects,
         tz: tzinfo,
     ) -> None:
@@ -78,6 +78,7 @@ class Composer:
         self.ratios = ratios
         self.dialects = dialects
         self.seen = seen
+        self._pool = pool
         self.tz = tz
         self.limits = LearntLimits(store)
         self.after_fork()
@@ -102,11 +103,6 @@ class Composer:
         self._guesses: OrderedDict[EpochRef, int] = OrderedDict()
         self._putting = Lock()
         self._forgetting = self._forgets = 0
-        self._pool = Pool("convmem-cut", _CUT_THREADS)
-
-    def close(self) -> None:
-        """End the threads; a cut that is not made is made by the next open."""
-        self._pool.close()
 
     @contextmanager
     def forgetting(self) -> Generator[None]:

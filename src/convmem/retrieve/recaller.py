@@ -14,7 +14,6 @@ from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
 from convmem.threads.locks import Lock
-from convmem.threads.pool import Pool
 from convmem.wire.quoting import one_line
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from convmem.hooks import Hook
     from convmem.protocols import Store
     from convmem.recall import Packed, Ranking, Settings
+    from convmem.threads.lanes import Lanes
     from convmem.types import Turn
 
 __all__ = ["Asked", "Question", "Recaller"]
 
 _EMBED_THREADS = 2
-_LOAD_THREADS = 1
-"""Loading a partition is Python work under the interpreter lock: two threads would slow each other."""
+"""Questions that are embedded at once, by `threads.lanes`, unless a summary is made or turns are embedded."""
 _QUERY_CHARACTERS = 320
 _ASKED_CHARACTERS = 4_000
 """Of a long message, as many at its beginning and at its end are searched with: what is asked about something
@@ -115,6 +114,7 @@ class Recaller:
     Args:
         store: the journal.
         embedder: makes vectors; None for words alone.
+        lanes: threads to load and embed on.
         settings: weights of the ranking; None for those shipped.
         deadline_s: seconds a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
@@ -127,6 +127,7 @@ class Recaller:
         self,
         store: Store,
         embedder: Embedder | None,
+        lanes: Lanes,
         *,
         settings: Settings | None,
         deadline_s: float,
@@ -145,9 +146,8 @@ class Recaller:
             self._embedder = CachedEmbedder(embedder)
         self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
-        self.indexer = Indexer(store, embedder, tell=tell)
-        self._pool = Pool("convmem-embed", _EMBED_THREADS)
-        self._loads = Pool("convmem-load", _LOAD_THREADS)
+        self.indexer = Indexer(store, embedder, lanes, tell=tell)
+        self._pool, self._loads = lanes.embed, lanes.load
         self._tell = tell
         self._deadline_s = deadline_s
         self._late = f"the question was not embedded within {deadline_s * 1_000:.0f} ms"
@@ -167,8 +167,6 @@ class Recaller:
         self._begin()
         self.partitions.after_fork()
         self.indexer.after_fork()
-        self._pool.after_fork()
-        self._loads.after_fork()
 
     def forget(self) -> None:
         """Something was forgotten: nothing kept of it may be used again."""
@@ -177,9 +175,7 @@ class Recaller:
             self._embedder.clear()
 
     def close(self, timeout: float | None) -> bool:
-        """End the threads; False when they did not end in time."""
-        self._pool.close()
-        self._loads.close()
+        """End what is made in the background; False when it did not end in time."""
         return self.indexer.close(timeout)
 
     def warm(self, owner: OwnerRef | None) -> None:
