@@ -256,7 +256,9 @@ class Walk:
             "files": len(set().union(*(self.files[thread] for thread in waited))),
             "changes": sum(self.changes[thread] for thread in waited),
             "reads": sum(len(self.reads[thread]) for thread in waited),
-            "writes": sum(len(self.writes[thread]) for thread in waited),
+            "writes": sum(
+                name not in LAW["writes"]["loose"] for thread in waited for name in self.writes[thread]
+            ),
             "threads": {
                 thread: {
                     "files": len(self.files[thread]),
