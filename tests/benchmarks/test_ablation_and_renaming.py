@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from benchmarks.comparing import ablation
+from benchmarks.comparing.renaming import changed
 
-from convmem.bench import ablation
 from convmem.bench.datasets import find
-from convmem.bench.renaming import changed
 from convmem.recall import Settings
 from convmem.testing.fakes import FakeEmbedder
 

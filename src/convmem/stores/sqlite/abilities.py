@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from convmem.stores.sqlite.connections import Connections
     from convmem.types import Turn
 
-__all__ = ["SQLiteAbilities", "owner_row"]
+__all__ = ["SQLiteAbilities", "epoch_of", "owner_row", "pins_of", "views_of"]
 
 _MOST_PROBLEMS = 20
 
@@ -58,24 +58,7 @@ class SQLiteAbilities:
     def views(self, request: ViewsRequest) -> ViewsReply:
         """An owner's turns as recall sees them, or those that changed since a generation."""
         with self._db.reading() as db:
-            row = owner_row(db, request.owner)
-            if row is None:
-                return ViewsReply(0, 0, ())
-            owner, generation, redaction = row
-            if generation == request.since:
-                return ViewsReply(generation, redaction, ())
-            chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
-            rows = db.execute(
-                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
-                f" FROM ({chosen} ORDER BY seq) c CROSS JOIN turns t ON t.seq = c.seq"
-                " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
-                " LEFT JOIN contents a ON a.id = v.entry"
-                " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
-                (request.fingerprint, *values),
-            )
-            found = [ViewRow(*row) for row in rows]
-        found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
-        return ViewsReply(generation, redaction, found)
+            return views_of(db, request)
 
     def put_views(self, batch: Sequence[NewView]) -> None:
         """Keep views; those of turns that are gone are passed over."""
@@ -117,12 +100,7 @@ class SQLiteAbilities:
     def epoch(self, which: EpochRef) -> Epoch | None:
         """The running epoch."""
         with self._db.reading() as db:
-            row = db.execute(
-                "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
-                " WHERE e.session = ? AND e.host = ? AND e.model = ?",
-                (_session(db, which), which.host, which.model),
-            ).fetchone()
-        return Epoch(row[0], text_of(row[1])) if row is not None else None
+            return epoch_of(db, which)
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
         """A cut, or the end of an epoch; a session without turns is passed over."""
@@ -151,7 +129,7 @@ class SQLiteAbilities:
         """An owner's pins, the oldest first."""
         with self._db.reading() as db:
             row = owner_row(db, owner)
-            return _pins(db, row[0]) if row is not None else []
+            return pins_of(db, row[0]) if row is not None else []
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
         """Pin a text; the same text again is the same pin."""
@@ -160,7 +138,7 @@ class SQLiteAbilities:
             db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (name,))
             (number,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (name,)).fetchone()
             _raise_generation(db, number)
-            for pin in _pins(db, number):
+            for pin in pins_of(db, number):
                 if pin.text == text:
                     return pin
             (id_,) = db.execute(
@@ -214,20 +192,14 @@ class SQLiteAbilities:
     def check(self) -> Condition:
         """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
         try:
-            with self._db.reading() as db:
-                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
-                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
-                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
-                free, size = (
-                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-                )
+            found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
             return Condition(problems=(str(error.__cause__ or error),))
         log = Path(f"{self._path}-wal")
         return Condition(
             problems=tuple(problem for problem in found if problem != "ok"),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            free_bytes=free * size,
+            free_bytes=free_bytes,
         )
 
     # Forgetting.
@@ -297,6 +269,15 @@ class SQLiteAbilities:
         return 0
 
 
+def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
+    """What is wrong with a file, and how many bytes of it are free."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.append(f"row {row} of {table} names a row of {parent} that is not there")
+    free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return found, free * size
+
+
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:
     """Turns as far as their messages have so many characters together; at least one."""
     found: list[Turn] = []
@@ -337,6 +318,44 @@ def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] |
         f"SELECT id, generation, redaction FROM owners WHERE {column} = ?", (name,)
     ).fetchone()
     return row
+
+
+def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -> ViewsReply:
+    """An owner's turns as recall sees them, or those that changed since a generation.
+
+    Args:
+        db: within a transaction.
+        request: whose, and since when.
+        most: give no more rows than so many, in the journal's order; -1 for all.
+    """
+    row = owner_row(db, request.owner)
+    if row is None:
+        return ViewsReply(0, 0, ())
+    owner, generation, redaction = row
+    if generation == request.since:
+        return ViewsReply(generation, redaction, ())
+    chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
+    rows = db.execute(
+        "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
+        f" FROM ({chosen} ORDER BY seq LIMIT {most:d}) c CROSS JOIN turns t ON t.seq = c.seq"
+        " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
+        " LEFT JOIN contents a ON a.id = v.entry"
+        " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
+        (request.fingerprint, *values),
+    )
+    found = [ViewRow(*row) for row in rows]
+    found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
+    return ViewsReply(generation, redaction, found)
+
+
+def epoch_of(db: sqlite3.Connection, which: EpochRef) -> Epoch | None:
+    """The running epoch."""
+    row = db.execute(
+        "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
+        " WHERE e.session = ? AND e.host = ? AND e.model = ?",
+        (_session(db, which), which.host, which.model),
+    ).fetchone()
+    return Epoch(row[0], text_of(row[1])) if row is not None else None
 
 
 def _session(db: sqlite3.Connection, which: EpochRef) -> int | None:
@@ -391,7 +410,8 @@ def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
     return sorted({seq for (seq,) in rows})[:limit]
 
 
-def _pins(db: sqlite3.Connection, owner: int) -> list[Pin]:
+def pins_of(db: sqlite3.Connection, owner: int) -> list[Pin]:
+    """The pins of an owner's row, the oldest first."""
     rows = db.execute(
         "SELECT p.id, c.body, p.at FROM pins p JOIN contents c ON c.id = p.text"
         " WHERE p.owner = ? ORDER BY p.id",
