@@ -44,14 +44,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests are no garbage: looking through them takes .1 s, and would be done again and again."""
+    """Thousands of tests are no garbage: looking through them takes .1 s, again and again."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _certificates() -> Iterator[None]:
-    """Read the certificates of the world once: each client would, for 16 ms, and asks nobody but 127.0.0.1."""
+    """Read the certificates of the world once; each client would, for 16 ms, and asks only 127.0.0.1."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", functools.lru_cache(ssl.create_default_context))
         yield
