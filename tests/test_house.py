@@ -39,13 +39,11 @@ def test_what_the_law_names_is_there():
 
 
 def test_only_threads_names_a_lock():
-    """Those that still do stand in the law by name; who stops takes the name out."""
-    assert structure.name_a_lock(FILES) == LAW["locks"]["still"]
+    assert structure.name_a_lock(FILES) == []
 
 
 def test_only_the_journal_changes_a_store():
-    """Those that still do stand in the law by name; who stops takes the name out."""
-    assert structure.change_the_store(FILES) == LAW["writes"]["still"]
+    assert structure.change_the_store(FILES) == []
 
 
 def test_the_picture_in_the_design_is_the_code_as_it_stands():
