@@ -34,7 +34,7 @@ def test_pure_modules_know_no_file_no_clock_and_no_thread():
 
 def test_what_the_law_names_is_there():
     pure = LAW["pure"]
-    named = [*pure["modules"], *pure["but_for"], LAW["locks"]["only"], LAW["writes"]["only"]]
+    named = [*pure["modules"], *pure["but_for"], *pure["also"], LAW["locks"]["only"], LAW["writes"]["only"]]
     assert [name for name in named if name not in FILES] == []
 
 
@@ -100,8 +100,13 @@ def test_impure_modules_are_seen(house):
         wire__chat="import threading\n",
         recall__query="def read():\n    from os.path import join\n",
         stores__file="import os, sqlite3\n",
+        types="from convmem.stores import file\n",
     )
-    assert structure.impure(files) == ["recall.query imports os", "wire.chat imports threading"]
+    assert structure.impure(files) == [
+        "recall.query imports os",
+        "types imports stores.file",
+        "wire.chat imports threading",
+    ]
 
 
 def test_locks_are_seen_however_they_are_named(house):
