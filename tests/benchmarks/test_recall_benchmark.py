@@ -17,6 +17,8 @@ from convmem.cli import main as cli
 from convmem.recall.cohort import SENTENCES
 from convmem.testing.fakes import FakeEmbedder
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recall.py"
 
 

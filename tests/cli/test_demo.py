@@ -62,6 +62,7 @@ def played(tmp_path_factory):
     return json.loads(done.stdout), store
 
 
+@pytest.mark.slow
 def test_the_built_in_conversation_is_remembered_with_its_dates(played):
     document, store = played
     conversation = document["conversation"]
@@ -75,6 +76,7 @@ def test_the_built_in_conversation_is_remembered_with_its_dates(played):
     ]
 
 
+@pytest.mark.slow
 def test_each_question_shows_both_requests_and_where_the_evidence_stands(played):
     document, _ = played
     assert len(document["questions"]) == document["summary"]["asked"] == 8
@@ -96,6 +98,7 @@ def test_each_question_shows_both_requests_and_where_the_evidence_stands(played)
     assert document["summary"]["found"] == sum(asked["found"] for asked in document["questions"]) >= 4
 
 
+@pytest.mark.slow
 def test_small_talk_is_left_alone(played):
     document, _ = played
     assert document["small_talk"] == {"asked": 10, "nothing_added": 10}

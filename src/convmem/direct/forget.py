@@ -29,8 +29,8 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _JSON_IN_JSON = 4
 """Levels of JSON in a string of JSON that are unescaped when a text to forget is looked for."""
 
-_ID = re.compile(r"t(0|[1-9][0-9]{0,17})")
-"""The id of a turn, as `Turn.id` has it; what is none names no turn."""
+_LAST_SEQ = 2**63 - 1
+"""The greatest `seq` there can be: stores keep it in 64 bits."""
 
 
 def forget(
@@ -72,9 +72,7 @@ def forget(
     finally:
         for change_tried in tries:
             change_tried.let_go()
-    # A reader kept a copy: it is waited for here, not on the writer thread.
-    pending = store.residue(request.owner, done.seqs) if done.pending else 0
-    return ForgetReport(user, session, gone, done.pins, pending, dry_run=False)
+    return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
 
 
 def residue(shared: Shared, report: ForgetReport) -> int:
@@ -96,8 +94,9 @@ def _resolved(
     owner = OwnerRef(user, session if user is None else None)
     within = session if user is not None else None
     if turn_ids is not None:
-        numbers = (id_[1:] for id_ in turn_ids if _ID.fullmatch(id_))
-        return ForgetRequest(owner=owner, session=within, seqs=tuple(map(int, numbers)), pins=()), None
+        seqs = {f"t{seq}": seq for id_ in turn_ids if (seq := int(id_[1:])) <= _LAST_SEQ}
+        wanted = tuple(seqs[id_] for id_ in turn_ids if id_ in seqs)  # "t07" is the id of no turn
+        return ForgetRequest(owner=owner, session=within, seqs=wanted, pins=()), None
     if text is None:
         return ForgetRequest(owner=owner, session=within, pins=() if session is not None else None), None
     needle = _folded(text)

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from convmem.abilities import (
+    CallReadsReply,
     Epoch,
     EpochRef,
     ForgetRequest,
@@ -26,12 +27,13 @@ from convmem.protocols import Node, NodesReply, NodesRequest, SessionRef, TurnsR
 from convmem.stores.differences import difference, put_together
 from convmem.threads.locks import WholeLock
 from convmem.types import Session, Stats, Turn
-from convmem.wire.message import dumps, text_of
+from convmem.wire.message import dumps, text_of, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from convmem.abilities import (
+        CallReadsRequest,
         CallsRequest,
         LearntLimit,
         NewView,
@@ -462,6 +464,35 @@ class InMemoryStore:
             return sum(row.seq in wanted for k in kept for row in k.rows.values()) + sum(
                 seq in wanted for r in named for seq in (*r.turns, *(row.seq for row in r.quoted))
             )
+
+    def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
+        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
+        ref = request.which.ref
+        with self._lock:
+            epoch = self.epoch(request.which)
+            wanted = request.wanted(epoch)
+            rows = (
+                self.turns(TurnsRequest(ref=ref, identities=wanted, limit=2 * len(wanted))) if wanted else ()
+            )
+            there = {bytes.fromhex(turn.branch): turn for turn in reversed(rows)}
+            pins = self.pins(OwnerRef.of(ref))
+            views = self.views(request.views) if request.views is not None else None
+        turns: list[Turn] = []
+        looked_for, left = 0, request.characters
+        for identity in reversed(wanted):
+            turn = there.get(identity)
+            left -= weight_of(turn.payload) if turn is not None else 0
+            if left < 0 and turns:
+                break
+            looked_for += 1
+            turns += [turn] if turn is not None else []
+        return CallReadsReply(
+            epoch=epoch,
+            turns=turns[::-1],
+            unread=len(wanted) - looked_for,
+            pins=pins,
+            views=views if views is not None and len(views.rows) <= request.most_views else None,
+        )
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""

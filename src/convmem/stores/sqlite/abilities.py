@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from convmem.stores.sqlite.connections import Connections
     from convmem.types import Turn
 
-__all__ = ["SQLiteAbilities", "owner_row"]
+__all__ = ["SQLiteAbilities", "epoch_of", "owner_row", "pins_of", "views_of"]
 
 _MOST_PROBLEMS = 20
 
@@ -58,24 +58,7 @@ class SQLiteAbilities:
     def views(self, request: ViewsRequest) -> ViewsReply:
         """An owner's turns as recall sees them, or those that changed since a generation."""
         with self._db.reading() as db:
-            row = owner_row(db, request.owner)
-            if row is None:
-                return ViewsReply(0, 0, ())
-            owner, generation, redaction = row
-            if generation == request.since:
-                return ViewsReply(generation, redaction, ())
-            chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
-            rows = db.execute(
-                "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
-                f" FROM ({chosen} ORDER BY seq) c CROSS JOIN turns t ON t.seq = c.seq"
-                " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
-                " LEFT JOIN contents a ON a.id = v.entry"
-                " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
-                (request.fingerprint, *values),
-            )
-            found = [ViewRow(*row) for row in rows]
-        found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
-        return ViewsReply(generation, redaction, found)
+            return views_of(db, request)
 
     def put_views(self, batch: Sequence[NewView]) -> None:
         """Keep views; those of turns that are gone are passed over."""
@@ -117,12 +100,7 @@ class SQLiteAbilities:
     def epoch(self, which: EpochRef) -> Epoch | None:
         """The running epoch."""
         with self._db.reading() as db:
-            row = db.execute(
-                "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
-                " WHERE e.session = ? AND e.host = ? AND e.model = ?",
-                (_session(db, which), which.host, which.model),
-            ).fetchone()
-        return Epoch(row[0], text_of(row[1])) if row is not None else None
+            return epoch_of(db, which)
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
         """A cut, or the end of an epoch; a session without turns is passed over."""
@@ -151,7 +129,7 @@ class SQLiteAbilities:
         """An owner's pins, the oldest first."""
         with self._db.reading() as db:
             row = owner_row(db, owner)
-            return _pins(db, row[0]) if row is not None else []
+            return pins_of(db, row[0]) if row is not None else []
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
         """Pin a text; the same text again is the same pin."""
@@ -160,7 +138,7 @@ class SQLiteAbilities:
             db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (name,))
             (number,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (name,)).fetchone()
             _raise_generation(db, number)
-            for pin in _pins(db, number):
+            for pin in pins_of(db, number):
                 if pin.text == text:
                     return pin
             (id_,) = db.execute(
@@ -240,8 +218,7 @@ class SQLiteAbilities:
             if row is None:
                 return Forgotten((), 0, 0)
             gone = forget(db, row[0], request)
-        # Once: what is pending is tried for longer by `residue`, which keeps no other write waiting.
-        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner, once=True))
+        return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
         """How many of these turns are left, and how often receipts name them.
@@ -265,7 +242,7 @@ class SQLiteAbilities:
                 ).fetchone()[0]
         return left + self._copies(owner)
 
-    def _copies(self, owner: OwnerRef, *, once: bool = False) -> int:
+    def _copies(self, owner: OwnerRef) -> int:
         """Rid the write-ahead log of what the owner forgot; 1 when a reader of the log keeps it, else 0.
 
         That the log was emptied since is remembered in the file: what is written later holds no such words,
@@ -280,7 +257,7 @@ class SQLiteAbilities:
         if found is None or row is None:
             return 0
         try:
-            if not self._db.empty_log(once=once):
+            if not self._db.empty_log():
                 return 1
         except StoreUnavailableError:  # the turns are gone all the same
             return 1
@@ -343,6 +320,44 @@ def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] |
     return row
 
 
+def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -> ViewsReply:
+    """An owner's turns as recall sees them, or those that changed since a generation.
+
+    Args:
+        db: within a transaction.
+        request: whose, and since when.
+        most: give no more rows than so many, in the journal's order; -1 for all.
+    """
+    row = owner_row(db, request.owner)
+    if row is None:
+        return ViewsReply(0, 0, ())
+    owner, generation, redaction = row
+    if generation == request.since:
+        return ViewsReply(generation, redaction, ())
+    chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
+    rows = db.execute(
+        "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
+        f" FROM ({chosen} ORDER BY seq LIMIT {most:d}) c CROSS JOIN turns t ON t.seq = c.seq"
+        " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
+        " LEFT JOIN contents a ON a.id = v.entry"
+        " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
+        (request.fingerprint, *values),
+    )
+    found = [ViewRow(*row) for row in rows]
+    found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
+    return ViewsReply(generation, redaction, found)
+
+
+def epoch_of(db: sqlite3.Connection, which: EpochRef) -> Epoch | None:
+    """The running epoch."""
+    row = db.execute(
+        "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
+        " WHERE e.session = ? AND e.host = ? AND e.model = ?",
+        (_session(db, which), which.host, which.model),
+    ).fetchone()
+    return Epoch(row[0], text_of(row[1])) if row is not None else None
+
+
 def _session(db: sqlite3.Connection, which: EpochRef) -> int | None:
     user, name = which.ref.user, which.ref.session
     column, owned_by = ("user", user) if user is not None else ("session", name)
@@ -395,7 +410,8 @@ def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
     return sorted({seq for (seq,) in rows})[:limit]
 
 
-def _pins(db: sqlite3.Connection, owner: int) -> list[Pin]:
+def pins_of(db: sqlite3.Connection, owner: int) -> list[Pin]:
+    """The pins of an owner's row, the oldest first."""
     rows = db.execute(
         "SELECT p.id, c.body, p.at FROM pins p JOIN contents c ON c.id = p.text"
         " WHERE p.owner = ? ORDER BY p.id",

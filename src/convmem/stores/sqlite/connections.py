@@ -389,15 +389,14 @@ class Connections:
                     db.execute("ROLLBACK")
                 raise
 
-    def empty_log(self, *, once: bool = False) -> bool:
+    def empty_log(self) -> bool:
         """Empty the write-ahead log, which still holds what was deleted; False when a reader keeps it.
 
-        Tried for half a second, or once. Others cannot write while SQLite waits for readers, so it waits
-        little.
+        Tried for half a second. Others cannot write while SQLite waits for readers, so it waits little.
         """
         if self._opening.in_memory:
             return True
-        return any(self._empty_log(pause) for pause in (_PAUSES_S[:1] if once else _PAUSES_S))
+        return any(self._empty_log(pause) for pause in _PAUSES_S)
 
     def _empty_log(self, pause: float) -> bool:
         time.sleep(pause)

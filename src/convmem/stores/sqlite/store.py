@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convmem.abilities import OwnerRef
 from convmem.protocols import Node, NodesReply, SessionRef, Written
 from convmem.stores.sqlite.abilities import SQLiteAbilities, owner_row
+from convmem.stores.sqlite.call_reads import SQLiteCallReads
 from convmem.stores.sqlite.connections import Connections
 from convmem.stores.sqlite.contents import keep
 from convmem.stores.sqlite.media import take_out
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteStore"]
 
 
-class SQLiteStore(SQLiteAbilities):
+class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
     """A journal in a SQLite file, shared by any number of threads and processes.
 
     Args:
