@@ -50,21 +50,27 @@ def modules(source: Path = SOURCE) -> dict[str, Path]:
     return found
 
 
-def imports(files: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Which of these modules each of them imports, wherever in the file the import stands."""
+def imports(files: Mapping[str, Path], *, typing: bool = True) -> dict[str, set[str]]:
+    """Which of these modules each imports, wherever in its file; without `typing` not for types alone."""
     return {
-        name: {to for said in _named(path) if (to := _module(said, files)) and to != name}
+        name: {to for said in _named(path, typing=typing) if (to := _module(said, files)) and to != name}
         for name, path in files.items()
     }
 
 
-def _named(path: Path) -> Iterator[str]:
+def _named(path: Path, *, typing: bool = True) -> Iterator[str]:
     """Every dotted name that an import of this file might mean."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    todo: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing:
+            todo += node.orelse
+        else:
+            todo += ast.iter_child_nodes(node)
 
 
 def _module(name: str, files: Mapping[str, Path]) -> str | None:
@@ -78,7 +84,7 @@ def _module(name: str, files: Mapping[str, Path]) -> str | None:
 
 def foreign(path: Path) -> set[str]:
     """The top packages that a file imports from outside of convmem."""
-    return {name.partition(".")[0] for name in _named(path)} - {"convmem"}
+    return {name.partition(".")[0] for name in _named(path, typing=False)} - {"convmem"}
 
 
 def room(module: str) -> str:
@@ -152,7 +158,7 @@ def impure(files: Mapping[str, Path]) -> list[str]:
     allowed = [*law["modules"], *law["also"]]
     return [
         f"{module} imports {name}"
-        for module, known in imports(files).items()
+        for module, known in imports(files, typing=False).items()
         if within(module, law["modules"]) and module not in law["but_for"]
         for name in (
             *sorted(foreign(files[module]) & set(law["no"])),
