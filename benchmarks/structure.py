@@ -257,6 +257,7 @@ class Walk:
 
     files: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     changes: Counter[str] = field(default_factory=Counter)
+    steps: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     reads: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     writes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -268,6 +269,11 @@ class Walk:
             "changes": sum(self.changes[thread] for thread in waited),
             "reads": sum(len(self.reads[thread]) for thread in waited),
             "writes": sum(name not in BEHIND_WRITES for thread in waited for name in self.writes[thread]),
+            "most": [
+                [f"{before} → {here}", count]
+                for (thread, before, here), count in self.steps.most_common()
+                if thread in waited and before
+            ][:12],
             "threads": {
                 thread: {
                     "files": len(self.files[thread]),
@@ -305,6 +311,7 @@ class Watch:
         before = getattr(self._at, "file", None)
         if here != before:
             self.walk.changes[thread] += 1
+            self.walk.steps[thread, before or "", here] += 1
         self._at.file = here
 
     @staticmethod
@@ -452,6 +459,8 @@ def print_calls(calls: Mapping[str, Mapping[str, Any]]) -> None:
             shown = f"{thread} (behind the reply)" if thread in BEHIND else thread
             read, written = (", ".join(each[what]) for what in ("reads", "writes"))
             print(f"| | {shown} | {each['files']} | {each['changes']} | {read} | {written} |")
+    for name, call in calls.items():
+        print(f"\nMost changes of file, {name}:", *(f"  {n:3} {step}" for step, n in call["most"]), sep="\n")
 
 
 def main() -> int:
