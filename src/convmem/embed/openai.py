@@ -147,7 +147,7 @@ class OpenAIEmbedder:
             raise EmbedderError(f"{self._model} did not reply with embeddings") from error
         if sorted(vectors) != list(range(count)) or len(reply.data) != count:
             raise EmbedderError(
-                f"{self._model} was sent {count} texts and gave {len(reply.data)} vectors, or numbered them otherwise"
+                f"{self._model} was sent {count} texts and gave vectors numbered {sorted(vectors)[:10]}"
             )
         rows = [vectors[place] for place in range(count)]
         expected = self._dim or len(rows[0])
