@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Epochs
 from convmem.compress.extractive import Extractive
-from convmem.context.gather import CallReader
 from convmem.context.lessons import Lessons
 from convmem.context.memo import SessionMemo
+from convmem.context.reader import CallReader
 from convmem.errors import StoreError, noted
 from convmem.journal.changes import EpochChange
 from convmem.threads.locks import Lock
