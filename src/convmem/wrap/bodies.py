@@ -18,9 +18,9 @@ from convmem.wrap.tee import Tee
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
+    from convmem.call.recipient import Recipient
     from convmem.wire.shape import Shape
     from convmem.wire.values import Reply
-    from convmem.wrap.recipient import Recipient
 
 __all__ = ["Body", "watch"]
 

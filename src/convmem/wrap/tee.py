@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from convmem.wire.values import Reply
 
 if TYPE_CHECKING:
+    from convmem.call.recipient import Recipient
     from convmem.wire.shape import Shape
-    from convmem.wrap.recipient import Recipient
 
 __all__ = ["Tee"]
 

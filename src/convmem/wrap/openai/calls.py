@@ -17,6 +17,7 @@ from convmem.call.scope import Scope, entered, resolve
 from convmem.errors import InputError, JournalError, noted
 from convmem.hooks import DegradedEvent, emit
 from convmem.providers.refusal import read_refusal
+from convmem.threads.waiting import adrive, drive
 from convmem.wire import responses
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wire.values import Reply, name_of
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
     from convmem.call.exchange import Exchange
     from convmem.call.passage import Passage
+    from convmem.call.recipient import Recipient
     from convmem.call.shared import Shared
     from convmem.policy import Policy
     from convmem.providers.refusal import Refusal
     from convmem.wire.shape import Shape
-    from convmem.wrap.recipient import Recipient
 
 __all__ = ["BINDING", "Binding", "async_get", "async_post", "sync_get", "sync_post"]
 
@@ -73,7 +74,7 @@ def sync_post(client: openai.OpenAI, path: str, **given: Any) -> Any:  # noqa: A
             response = inner(client, path, **given)
         return _passed(client, path, given, response, opened)
     if opened.exchange is not None:
-        opened.exchange.begin()
+        drive(opened.exchange.before())
     return _sync_call(client, type(client).post, path, opened)
 
 
@@ -86,7 +87,7 @@ async def async_post(client: openai.AsyncOpenAI, path: str, **given: Any) -> Any
             response = await inner(client, path, **given)
         return _passed(client, path, given, response, opened)
     if opened.exchange is not None:
-        await opened.exchange.abegin()
+        await adrive(opened.exchange.before())
     return await _async_call(client, type(client).post, path, opened)
 
 
@@ -126,7 +127,7 @@ def _sync_call(client: object, inner: Callable[..., Any], path: str, opened: _Op
             response = inner(client, path, **request.given)
         except Exception as error:
             refusal, exchange = _refusal(error, opened), opened.exchange
-            if refusal is None or exchange is None or not exchange.refused(refusal):
+            if refusal is None or exchange is None or not drive(exchange.again(refusal)):
                 raise
             request = _Request(client, opened, MemoryStream)
             response = inner(client, path, **request.given)
@@ -148,7 +149,7 @@ async def _async_call(client: object, inner: Callable[..., Any], path: str, open
             response = await inner(client, path, **request.given)
         except Exception as error:
             refusal, exchange = _refusal(error, opened), opened.exchange
-            if refusal is None or exchange is None or not await exchange.arefused(refusal):
+            if refusal is None or exchange is None or not await adrive(exchange.again(refusal)):
                 raise
             request = _Request(client, opened, AsyncMemoryStream)
             response = await inner(client, path, **request.given)
