@@ -41,7 +41,7 @@ from convmem.wire.message import copies
 from convmem.wire.values import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from concurrent.futures import Future
 
     from convmem.call.composing import Waited
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from convmem.policy import Policy
     from convmem.providers.refusal import Refusal
     from convmem.types import Message
+    from convmem.wire.shape import Shape
 
 __all__ = ["Exchange"]
 
@@ -71,13 +72,24 @@ _AS_MADE = "the provider refused the request as memory had composed it: sent aga
 class Exchange(Recipient):
     """One wrapped call as it happens; see `convmem.call.exchange` for what is written.
 
+    Args:
+        shared: what the calls of the Memory share.
+        call: what is known of it.
+        policy: how much of what is sent.
+        shape: of its body.
+        body: as it would be sent without memory.
+
     Attributes:
         messages: what to send instead of the caller's messages, or None to send those.
     """
 
-    def __init__(self, shared: Shared, call: Call, policy: Policy) -> None:
+    def __init__(
+        self, shared: Shared, call: Call, policy: Policy, *, shape: Shape, body: Mapping[str, Any]
+    ) -> None:
         self._shared = shared
         self._call = call
+        self._shape = shape
+        self._body = body
         self._policy = policy
         self._asked = Asked()
         self._composition: Composition | None = None
@@ -116,6 +128,13 @@ class Exchange(Recipient):
     def patience_s(self) -> float:
         """Seconds that the writer is waited for."""
         return self._shared.patience_s
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """The body to send instead of the caller's; None where that goes out as it is, byte for byte."""
+        if self.messages is None:
+            return None
+        return self._shape.rebuilt(self._body, self.messages, dropped=self.receipt.dropped)
 
     # Before the provider call.
 
