@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from convmem.threads import pace  # which registers the hook of locks: in a child it must run before ours
+from convmem.threads import pace  # which imports `locks`: in a child their hook must run before the one below
 from convmem.threads.living import Living
 
 __all__ = ["Open", "watch", "when_dropped"]
