@@ -34,7 +34,6 @@ SOURCE = ROOT / "src" / "convmem"
 PAGE = ROOT / "docs" / "design.md"
 # Threads that make views when the reply is there, and what the writer does for them: nobody waits for these.
 BEHIND = ("convmem-index", "convmem-vectors")
-BEHIND_WRITES = ("put_views",)
 BEGIN, END = "<!-- drawn by benchmarks/structure.py -->", "<!-- drawn -->"
 LAW: dict[str, Any] = tomllib.loads((Path(__file__).parent / "law.toml").read_text("utf-8"))
 
@@ -268,7 +267,9 @@ class Walk:
             "files": len(set().union(*(self.files[thread] for thread in waited))),
             "changes": sum(self.changes[thread] for thread in waited),
             "reads": sum(len(self.reads[thread]) for thread in waited),
-            "writes": sum(name not in BEHIND_WRITES for thread in waited for name in self.writes[thread]),
+            "writes": sum(
+                name not in LAW["writes"]["loose"] for thread in waited for name in self.writes[thread]
+            ),
             "most": [
                 [f"{before} → {here}", count]
                 for (thread, before, here), count in self.steps.most_common()
