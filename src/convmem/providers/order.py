@@ -62,7 +62,7 @@ def _kept(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Pla
 
 def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
     """Calls that were answered, each with its results right behind it; what belongs to no call is gone."""
-    calls = [() if own else calls_of(message) for message, own in messages]
+    calls = [() if own else _calls(message) for message, own in messages]
     asked, told = _places(calls), _places([_answers(message) for message, _ in messages])
     placed: list[_Placed] = []
     for at, (message, own) in enumerate(messages):
@@ -81,6 +81,10 @@ def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[
             behind = sorted(i for i in results.values() if not messages[i][1])
             placed += [_Placed(i, messages[i][0], own=False) for i in behind]
     return placed
+
+
+def _calls(message: Message) -> tuple[str, ...]:
+    return calls_of(message) if message.get("tool_calls") else ()  # most messages make none
 
 
 def _answers(message: Message) -> tuple[str, ...]:
@@ -207,7 +211,7 @@ def _renamed(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
 
     Ids that the caller's own messages name stay: the caller knows no others.
     """
-    own = {each for _, message, mine in placed if mine for each in (*calls_of(message), *_answers(message))}
+    own = {each for _, message, mine in placed if mine for each in (*_calls(message), *_answers(message))}
     return [
         each if each.own else each._replace(message=_with_ids(each.message, rules.call_ids, own))
         for each in placed
@@ -218,7 +222,7 @@ def _with_ids(message: Message, pattern: str, own: set[str]) -> Message:
     if answered := _answers(message):
         named = answered[0] if answered[0] in own else _legal_id(answered[0], pattern)
         return message if named == answered[0] else {**message, "tool_call_id": named}
-    ids = calls_of(message)
+    ids = _calls(message)
     legal = {call: call if call in own else _legal_id(call, pattern) for call in ids}
     if all(call == named for call, named in legal.items()):
         return message
