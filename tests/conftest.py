@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
+import shutil
+import signal
+import ssl
 from typing import TYPE_CHECKING
 
 import openai
@@ -24,14 +29,40 @@ settings.register_profile(
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "convmem"))
 
+# A shell that starts the tests with & has them ignore Ctrl-C, and so would the programs that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes minutes runs when it is asked for."""
+    """What is slow runs when it is asked for."""
     if not config.getoption("-m"):
         skip = pytest.mark.skip(reason="slow; run with -m slow")
         for item in items:
             if item.get_closest_marker("slow") is not None:
                 item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are no garbage: looking through them takes .1 s, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Read the certificates of the world once; each client would, for 16 ms, and asks only 127.0.0.1."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.lru_cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without turns: making its tables anew takes as long as ten calls."""
+    path = tmp_path_factory.mktemp("blank") / "blank.db"
+    convmem.Memory(path, embedder="none").close()
+    return path
 
 
 @pytest.fixture
@@ -41,7 +72,8 @@ def provider() -> Iterator[LocalProvider]:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[convmem.Memory]:
+def memory(blank: Path, tmp_path: Path) -> Iterator[convmem.Memory]:
+    shutil.copy(blank, tmp_path / "chat.db")
     with convmem.Memory(tmp_path / "chat.db", deadline_ms=5_000, embedder="none") as opened:
         yield opened
 

@@ -15,10 +15,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import openai
 import pytest
 
 import convmem
+from convmem.embed.local import local as local_embedder
 from convmem.testing import LocalProvider, Reply, echo
 
 ROOT = Path(__file__).parent.parent
@@ -62,9 +64,35 @@ def answer(request):
     return Reply(SAID[text]) if text in SAID else echo(request)
 
 
+class Remembering:
+    """An embedder that is asked once for each text."""
+
+    def __init__(self, embedder):
+        self._embedder = embedder
+        self._known = {}
+        self.dim, self.fingerprint = embedder.dim, embedder.fingerprint
+
+    def embed(self, texts, kind):
+        new = [text for text in dict.fromkeys(texts) if (text, kind) not in self._known]
+        for text, vector in zip(new, self._embedder.embed(new, kind), strict=True):
+            self._known[text, kind] = vector
+        return np.array([self._known[text, kind] for text in texts]).reshape(len(texts), self.dim)
+
+
+@pytest.fixture(scope="module")
+def local():
+    """The embedder of this machine; what several documents say is embedded once."""
+    try:
+        embedder = Remembering(local_embedder())
+    except convmem.MissingExtraError:
+        return local_embedder
+    return lambda: embedder
+
+
 @pytest.mark.usefixtures("clients")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path, monkeypatch):
+def test_the_code_of_a_document_runs_and_prints_what_it_says(document, local, tmp_path, monkeypatch):
+    monkeypatch.setattr("convmem.embed.local.local", local)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     # What a document says holds on a machine that is not late.
@@ -85,11 +113,22 @@ def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path,
                 assert fits, f"{document.name} says:\n{expected}\nbut it prints:\n{said}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", WITH_TESTS, ids=name_of)
 def test_the_tests_that_a_document_shows_pass(document, tmp_path):
     code = "\n".join(block["code"] for block in BLOCK.finditer(document.read_text(encoding="utf-8")))
     (tmp_path / "test_mine.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "test_mine.py",
+    ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
     assert ran.returncode == 0, ran.stdout + ran.stderr  # 5 when there was no test
     assert "skipped" not in ran.stdout

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "durability.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not part of the sdist")
 @pytest.mark.parametrize(
     "command",
@@ -114,7 +115,7 @@ def texts(memory: convmem.Memory, session: str, user: str | None = None) -> list
 
 
 def until(ready: Any) -> None:
-    for _ in range(1_000):
+    for _ in range(3_000):
         if ready():
             return
         time.sleep(0.02)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convmem.hooks import DegradedEvent, emit
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,7 +27,7 @@ class Account:
 
     def __init__(self, shared: Shared, receipt: Receipt) -> None:
         self._shared = shared
-        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
+        self._lock = Lock()  # a stream that nobody reads any more may end within any other step
         self.receipt = receipt
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)

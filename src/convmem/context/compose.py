@@ -6,7 +6,6 @@ first. Whatever was chosen for a round stays in all its calls, so a late second 
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from convmem.context.render import recall_block, recall_fence, speaks_chinese
 from convmem.context.request import Block, Composed
 from convmem.context.window import decide, leaving_behind
 from convmem.errors import ConvmemError, noted
+from convmem.threads.locks import Lock
 from convmem.types import Recalled
 from convmem.wire.message import text_of
 
@@ -93,7 +93,7 @@ class Composition:
         self._words: Block | None = None
         self._placed: list[tuple[Message, bool]] = []
         self._chosen: Composed | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ms: dict[str, float] = {}
         self._notes: list[str] = []
         self._told: list[str] = []

@@ -11,18 +11,18 @@ up to that text.
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Epochs
 from convmem.compress.extractive import Extractive
-from convmem.context.gather import CallReader
 from convmem.context.lessons import Lessons
 from convmem.context.memo import SessionMemo
+from convmem.context.reader import CallReader
 from convmem.errors import StoreError, noted
-from convmem.threads.pool import Pool
+from convmem.journal.changes import EpochChange
+from convmem.threads.locks import Lock
 from convmem.threads.recent import Recent
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from convmem.compress.protocol import Compressor
     from convmem.context.cut import Cut, Summary
     from convmem.journal.digests import SeenMessages
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.providers.dialects import Dialects
     from convmem.retrieve.recaller import Recaller
+    from convmem.threads.pool import Lane
     from convmem.tokens.count import LearnedRatios
 
 __all__ = ["Composer", "Cuts"]
 
-_CUT_THREADS = 2
 _EPOCHS = 1_024
 _STOOD_IN = (
     "the compressor was late: sentences were extracted, and what it writes is used from the next cut on"
@@ -70,8 +71,10 @@ class Composer:
         ratios: LearnedRatios,
         seen: SeenMessages,
         *,
+        pool: Lane,
         dialects: Dialects,
         tz: tzinfo,
+        journal: Journal,
     ) -> None:
         self.reader = CallReader(store)
         self.recaller = recaller
@@ -79,18 +82,14 @@ class Composer:
         self.seen = seen
         self.tz = tz
         self.memo = SessionMemo()
-        self.cuts = Cuts(store, compressor)
-        self.lessons = Lessons(store, dialects)
+        self.cuts = Cuts(store, journal, compressor, pool)
+        self.lessons = Lessons(store, journal, dialects)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self.memo.after_fork()
         self.cuts.after_fork()
         self.lessons.after_fork()
-
-    def close(self) -> None:
-        """End the threads; a cut that is not made is made by the next open."""
-        self.cuts.close()
 
     @contextmanager
     def forgetting(self) -> Generator[None]:
@@ -107,27 +106,26 @@ class Cuts:
 
     Args:
         store: keeps the epochs, where it can.
+        journal: writes them.
         compressor: writes what stands for rounds that left a window.
+        pool: threads to run it on.
     """
 
-    def __init__(self, store: Store, compressor: Compressor) -> None:
+    def __init__(self, store: Store, journal: Journal, compressor: Compressor, pool: Lane) -> None:
         self.store = store
+        self.journal = journal
         self.compressor = compressor
+        self._pool = pool
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._epochs: Recent[EpochRef, Epoch] = Recent(_EPOCHS)
         self._cuts: dict[EpochRef, Cut] = {}
         self._late: Recent[EpochRef, tuple[bytes, Summary]] = Recent(_EPOCHS)
-        self._putting = threading.Lock()
+        self._putting = Lock()
         self._forgetting = self._forgets = 0
-        self._pool = Pool("convmem-cut", _CUT_THREADS)
-
-    def close(self) -> None:
-        """End the threads; a cut that is not made is made by the next open."""
-        self._pool.close()
 
     @contextmanager
     def forgetting(self) -> Generator[None]:
@@ -244,7 +242,7 @@ class Cuts:
             if self._forgetting or self._forgets != forgets:  # it may tell what was forgotten meanwhile
                 raise StoreError(_FORGOTTEN)
             if isinstance(self.store, Epochs):
-                if not self.store.put_epoch(which, epoch, redaction=redaction):
+                if not self.journal.submit(EpochChange(which, epoch, redaction)).result():
                     raise StoreError(_FORGOTTEN)
             else:
                 self._epochs.put(which, epoch)

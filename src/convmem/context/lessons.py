@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from convmem.abilities import EpochRef
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.providers.dialect import Dialect
     from convmem.providers.dialects import Dialects
@@ -33,15 +34,16 @@ class Lessons:
 
     Args:
         store: keeps the context lengths.
+        journal: writes them.
         dialects: what providers ask of messages that are put back.
 
     Attributes:
         limits: context lengths by host and model, as providers named them.
     """
 
-    def __init__(self, store: Store, dialects: Dialects) -> None:
+    def __init__(self, store: Store, journal: Journal, dialects: Dialects) -> None:
         self._dialects = dialects
-        self.limits = LearntLimits(store)
+        self.limits = LearntLimits(store, journal)
         self.after_fork()
 
     def after_fork(self) -> None:

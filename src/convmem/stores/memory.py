@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import secrets
-import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,6 +25,7 @@ from convmem.abilities import (
 )
 from convmem.protocols import Node, NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.stores.differences import difference, put_together
+from convmem.threads.locks import WholeLock
 from convmem.types import Session, Stats, Turn
 from convmem.wire.message import dumps, text_of, weight_of
 
@@ -155,7 +155,7 @@ class InMemoryStore:
     """A journal that ends with the process."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = WholeLock()
         self._key = secrets.token_bytes(32)
         self._sessions: dict[SessionRef, _Kept] = {}
         self._calls: dict[str, CallRow] = {}  # without settings
@@ -190,6 +190,9 @@ class InMemoryStore:
         kept = self._sessions.get(write.ref)
         generation = kept.generation if kept else 0
         if write.expect is not None and write.expect != generation:
+            return Written(None, generation)
+        owner = self._owners.get(OwnerRef.of(write.ref), _Owner())
+        if write.redaction is not None and write.redaction != owner.redaction:
             return Written(None, generation)
         self._generation += 1
         if kept is None:
@@ -270,9 +273,11 @@ class InMemoryStore:
                 for kept in self._sessions.values()
                 if kept.owner == request.owner
                 for row in kept.rows.values()
-                if max(row.generation, self._view_generation(row.seq)) > request.since
+                if row.seq > request.after
+                and max(row.generation, self._view_generation(row.seq)) > request.since
             ]
-            return ViewsReply(owner.generation, owner.redaction, sorted(rows, key=lambda row: row.seq))
+            rows.sort(key=lambda row: row.seq)
+            return ViewsReply(owner.generation, owner.redaction, rows[: request.limit])
 
     def _view_generation(self, seq: int) -> int:
         return self._views[seq].generation if seq in self._views else 0

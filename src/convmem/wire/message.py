@@ -189,8 +189,8 @@ def copies(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _says_texts(value: object) -> bool:
-    """Whether it is a mapping whose keys and values are all strings, as most messages are."""
-    if not isinstance(value, dict):
+    """Whether it is a plain mapping whose keys and values are all strings, as most messages are."""
+    if type(value) is not dict:  # a mapping of another type may raise when it is read
         return False
     for key, item in cast("dict[object, object]", value).items():
         if type(key) is not str or type(item) is not str:

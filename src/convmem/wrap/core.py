@@ -152,7 +152,7 @@ class Opened:
         named: object = cast("Mapping[str, object]", said).get("param") if isinstance(said, Mapping) else None
         if not isinstance(named, str) or not isinstance(self.body, Mapping):
             return False
-        return named in self.body and named not in {"messages", "input"}
+        return named in cast("Mapping[str, object]", self.body) and named not in {"messages", "input"}
 
 
 class Request(Protocol):

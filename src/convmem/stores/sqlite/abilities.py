@@ -24,6 +24,7 @@ from convmem.stores.sqlite.contents import blot, bytes_of, keep, replace, text_o
 from convmem.stores.sqlite.forget import forget, parts
 from convmem.stores.sqlite.receipts import CALL_COLUMNS, call_of, receipts
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
+from convmem.threads.pace import give_way
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
@@ -192,20 +193,14 @@ class SQLiteAbilities:
     def check(self) -> Condition:
         """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
         try:
-            with self._db.reading() as db:
-                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
-                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
-                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
-                free, size = (
-                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-                )
+            found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
             return Condition(problems=(str(error.__cause__ or error),))
         log = Path(f"{self._path}-wal")
         return Condition(
             problems=tuple(problem for problem in found if problem != "ok"),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            free_bytes=free * size,
+            free_bytes=free_bytes,
         )
 
     # Forgetting.
@@ -275,6 +270,15 @@ class SQLiteAbilities:
         return 0
 
 
+def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
+    """What is wrong with a file, and how many bytes of it are free."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.append(f"row {row} of {table} names a row of {parent} that is not there")
+    free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return found, free * size
+
+
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:
     """Turns as far as their messages have so many characters together; at least one."""
     found: list[Turn] = []
@@ -317,13 +321,12 @@ def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] |
     return row
 
 
-def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -> ViewsReply:
+def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
     """An owner's turns as recall sees them, or those that changed since a generation.
 
     Args:
         db: within a transaction.
-        request: whose, and since when.
-        most: give no more rows than so many, in the journal's order; -1 for all.
+        request: whose, since when, and how many.
     """
     row = owner_row(db, request.owner)
     if row is None:
@@ -331,16 +334,21 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -
     owner, generation, redaction = row
     if generation == request.since:
         return ViewsReply(generation, redaction, ())
-    chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
+    chosen = _CHANGED if request.since else _ALL
+    limit = request.limit if request.limit is not None else -1
     rows = db.execute(
         "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
-        f" FROM ({chosen} ORDER BY seq LIMIT {most:d}) c CROSS JOIN turns t ON t.seq = c.seq"
+        f" FROM (SELECT seq FROM ({chosen}) WHERE seq > ?4 ORDER BY seq LIMIT ?5) c"
+        " CROSS JOIN turns t ON t.seq = c.seq"
         " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
         " LEFT JOIN contents a ON a.id = v.entry"
         " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
-        (request.fingerprint, *values),
+        (request.fingerprint, owner, request.since, request.after, limit),
     )
-    found = [ViewRow(*row) for row in rows]
+    found: list[ViewRow] = []
+    for each in rows:
+        found.append(ViewRow(*each))
+        give_way()
     found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
     return ViewsReply(generation, redaction, found)
 

@@ -70,6 +70,9 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         """32 random bytes made with the file."""
         return self._db.key
 
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._path!r})"
+
     def close(self) -> None:
         """Close the file; twice is fine."""
         self._db.close()
@@ -218,6 +221,10 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
     generation = row[2] if row is not None else 0
     if write.expect is not None and write.expect != generation:
         return Written(None, generation)
+    if write.redaction is not None:
+        known = owner_row(db, OwnerRef.of(write.ref))
+        if write.redaction != (known[2] if known is not None else 0):
+            return Written(None, generation)
     owner, session, _ = row or _make_session(db, write)
     (generation,) = db.execute(
         "UPDATE owners SET generation = generation + 1 WHERE id = ? RETURNING generation", (owner,)
