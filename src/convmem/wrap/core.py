@@ -150,9 +150,10 @@ class Opened:
     def _names_a_parameter(self, said: object) -> bool:
         """Whether the error names a parameter of the request that memory has no part in."""
         named: object = cast("Mapping[str, object]", said).get("param") if isinstance(said, Mapping) else None
-        if not isinstance(named, str) or not isinstance(self.body, Mapping):
+        body = self.body
+        if not isinstance(named, str) or not isinstance(body, Mapping):
             return False
-        return named in cast("Mapping[str, object]", self.body) and named not in {"messages", "input"}
+        return named in cast("Mapping[str, object]", body) and named not in {"messages", "input"}
 
 
 class Request(Protocol):
