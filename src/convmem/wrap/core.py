@@ -152,9 +152,8 @@ class Opened:
     def _names_a_parameter(self, said: object) -> bool:
         """Whether the error names a parameter of the request that memory has no part in."""
         named: object = cast("Mapping[str, object]", said).get("param") if isinstance(said, Mapping) else None
-        if not isinstance(named, str) or not isinstance(self.body, Mapping):
-            return False
-        return named in self.body and named not in {"messages", "input"}
+        fields = cast("Mapping[str, object]", self.body) if isinstance(self.body, Mapping) else {}
+        return isinstance(named, str) and named in fields and named not in {"messages", "input"}
 
 
 class Request(Protocol):
