@@ -11,9 +11,7 @@ import threading
 
 import pytest
 
-from convmem.threads import lifetime
-
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed thing:ResourceWarning")
+from convmem.threads.lifetime import when_dropped
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed thing:ResourceWarning")
 
@@ -24,19 +22,6 @@ def name():
 
 class Thing:
     """Something that owns what is to be closed."""
-
-
-def when_dropped(thing, close):
-    return lifetime.when_dropped(thing, close, lambda: "thing")
-
-
-@pytest.mark.filterwarnings("default:unclosed thing:ResourceWarning")
-def test_it_is_told_like_a_file_that_nobody_closed():
-    held, closed = [Thing()], threading.Event()
-    when_dropped(held[0], closed.set)
-    with pytest.warns(ResourceWarning, match="unclosed thing: call close"):
-        held.clear()
-    assert closed.wait(60)
 
 
 def test_what_is_dropped_is_closed_once_by_another_thread():
