@@ -160,15 +160,15 @@ def test_system_texts_whose_base_is_lost_are_lost_and_no_others(tmp_path):
     with sqlite3.connect(path) as db:
         db.execute(
             "DELETE FROM contents WHERE id = (SELECT s.payload FROM settings s"
-            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload"
-            " WHERE o.user = 'alice' AND typeof(c.body) = 'text')"
+            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload JOIN names n ON n.id = o.name"
+            " WHERE n.body = 'alice' AND typeof(c.body) = 'text')"
         )
     db.close()
     assert convmem.repair(path).turns == 12
     assert told(path) == [text if "bob" in text else None for text in before]
 
 
-@pytest.mark.parametrize("table", ["turns", "turns_by_identity", "sessions"])
+@pytest.mark.parametrize("table", ["turns", "turns_by_change", "sessions", "names"])
 def test_a_table_with_a_damaged_page_is_written_anew(file, table):
     overwrite(file, leaves(file, table)[:1])
     done = convmem.repair(file)
