@@ -160,7 +160,8 @@ def test_system_texts_whose_base_is_lost_are_lost_and_no_others(tmp_path):
     with sqlite3.connect(path) as db:
         db.execute(
             "DELETE FROM contents WHERE id = (SELECT s.payload FROM settings s"
-            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload JOIN names n ON n.id = o.name"
+            " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload"
+            " JOIN names n ON n.id = o.name"
             " WHERE n.body = 'alice' AND typeof(c.body) = 'text')"
         )
     db.close()

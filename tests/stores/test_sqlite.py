@@ -1,5 +1,7 @@
 """What a store's file holds, how its connections are set and let go, and what many users cost."""
 
+# ruff: noqa: S608 (SQL is put together from texts that stand beside it)
+
 from __future__ import annotations
 
 import gc

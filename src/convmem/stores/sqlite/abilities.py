@@ -369,7 +369,8 @@ def make_owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int | None
         return int(row[0]), kept
     number = "max(coalesce(max(id), 0), 0) + 1" if kind == "user" else "min(coalesce(min(id), 0), 0) - 1"
     (made,) = db.execute(
-        f"INSERT INTO owners (id, digest, name) SELECT {number}, name_digest(?, ?), ? FROM owners RETURNING id",
+        f"INSERT INTO owners (id, digest, name) SELECT {number}, name_digest(?, ?), ? FROM owners"
+        " RETURNING id",
         (kind, name, kept),
     ).fetchone()
     return int(made), kept
@@ -438,12 +439,15 @@ def _raise_upto(db: sqlite3.Connection, fingerprint: str) -> None:
         "WITH stretch AS MATERIALIZED (SELECT turn, owner FROM views"
         " WHERE turn > (SELECT upto FROM embedders WHERE id = ?1) ORDER BY turn LIMIT ?2)"
         " UPDATE embedders SET upto = coalesce((SELECT turn - 1 FROM stretch v"
-        f" WHERE NOT {_HAS_VECTOR} ORDER BY turn LIMIT 1), (SELECT max(turn) FROM stretch), upto) WHERE id = ?1",
+        f" WHERE NOT {_HAS_VECTOR} ORDER BY turn LIMIT 1), (SELECT max(turn) FROM stretch), upto)"
+        " WHERE id = ?1",
         (embedder, _STRETCH),
     )
 
 
-_HAS_VECTOR = "EXISTS (SELECT 1 FROM vectors x WHERE x.owner = v.owner AND x.turn = v.turn AND x.embedder = ?1)"
+_HAS_VECTOR = (
+    "EXISTS (SELECT 1 FROM vectors x WHERE x.owner = v.owner AND x.turn = v.turn AND x.embedder = ?1)"
+)
 _STRETCH = 1_000
 """Turns that are looked at to raise `upto`, as nobody else writes meanwhile: a millisecond."""
 

@@ -2,9 +2,11 @@
 
 A name stands in the table `names` alone, whose rows are appended and overwritten in place like those of
 `contents` (and apart from them, so that a damaged page of words costs no names). The digest stays when the
-name is forgotten, and still finds what the name found. A session whose name is gone is called by its digest, "forgotten-" and 32
-hexadecimal digits, and answers to that too: what it has forgotten must be found without the name. A user
-never answers to a digest, because what an app takes for a user's name says whose memory is read.
+name is forgotten, and still finds what the name found.
+
+A session whose name is gone is called by its digest, "forgotten-" and 32 hexadecimal digits, and answers to
+that too: what it has forgotten must be found without the name. A user never answers to a digest, because what
+an app takes for a user's name says whose memory is read.
 """
 
 from __future__ import annotations
@@ -36,9 +38,7 @@ __all__ = [
 _STAND_IN = re.compile("forgotten-([0-9a-f]{32})")
 _BYTES = 16
 
-SESSION_NAME = (
-    "coalesce((SELECT body FROM names WHERE id = s.name), 'forgotten-' || lower(hex(s.digest)))"
-)
+SESSION_NAME = "coalesce((SELECT body FROM names WHERE id = s.name), 'forgotten-' || lower(hex(s.digest)))"
 """The name of a session, `s`, in SQL."""
 USER_NAME = (
     "CASE WHEN o.id > 0 THEN"

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,16 @@ from convmem.stores.sqlite.names import teach
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["APPLICATION_ID", "Opening", "applied", "connect", "damaged", "recognized", "unavailable"]
+__all__ = [
+    "APPLICATION_ID",
+    "Opening",
+    "applied",
+    "connect",
+    "damaged",
+    "recognized",
+    "unavailable",
+    "use_wal",
+]
 
 APPLICATION_ID = 0x434D454D  # "CMEM" in the file's header
 MIGRATIONS = ("m001_journal", "m002_receipts", "m003_second_edition")
@@ -51,6 +60,8 @@ _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
 _SMALLEST_PAGE = 512  # bytes; no database is smaller, unless it is empty
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_OUTDATED = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
+"""What statements meet that were written for other tables."""
 _PASSING = {
     sqlite3.SQLITE_CANTOPEN: "see whether too many files are open, then try again",
     sqlite3.SQLITE_FULL: "make room on the disk",
@@ -133,12 +144,27 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
         return _read_only(path)
     if code == sqlite3.SQLITE_NOTADB:
         return StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-    if code == sqlite3.SQLITE_CORRUPT:
-        return damaged(path, error)
-    if isinstance(error, sqlite3.OperationalError) and not code:  # Python's own; its message has the words
-        return damaged(path, "a text in it is not UTF-8")
+    undecoded = isinstance(error, sqlite3.OperationalError) and not code  # Python's own; it has the words
+    if code == sqlite3.SQLITE_CORRUPT or undecoded:
+        return damaged(path, "a text in it is not UTF-8" if undecoded else error)
+    if code in _OUTDATED and (newer := _newer(path)) is not None:
+        return newer
     remedy = _PASSING.get(code)
     return StoreUnavailableError(f"{path}: {error}; {remedy}") if remedy else StoreError(f"{path}: {error}")
+
+
+def _newer(path: str) -> StoreNewerError | None:
+    """The error for a file that another process has made a newer edition's since it was opened."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)) as db:
+            recognized(db, path)
+    except StoreNewerError as newer:
+        return newer
+    except (StoreError, sqlite3.Error):
+        pass
+    return None
 
 
 def damaged(path: str, error: object) -> StoreCorruptError:
@@ -231,7 +257,7 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
             db.execute("DELETE FROM store WHERE 0")
         finally:
             db.execute("ROLLBACK")
-    _use_wal(db, opening.open_ms / 1000)
+    use_wal(db, opening.open_ms / 1000)
 
 
 def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
@@ -242,7 +268,7 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
     """
     path = opening.path
     if earlier := bool(applied(db)):
-        _use_wal(db, opening.open_ms / 1000)
+        use_wal(db, opening.open_ms / 1000)
         db.execute(f"PRAGMA busy_timeout = {max(opening.open_ms, _MIGRATION_MS)}")
         db.execute(f"PRAGMA cache_size = -{_MIGRATION_CACHE_KIB}")
     started, turns = time.monotonic(), None
@@ -264,7 +290,9 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
             db.execute("ROLLBACK")
     if earlier:
         db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # it holds old names; where readers keep it, forgetting does
+        db.execute(
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        )  # it holds old names; where readers keep it, forgetting does
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute(f"PRAGMA busy_timeout = {int(opening.open_ms)}")
         if turns is not None:
@@ -292,7 +320,7 @@ def applied(db: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _use_wal(db: sqlite3.Connection, wait_s: float) -> None:
+def use_wal(db: sqlite3.Connection, wait_s: float) -> None:
     """Switch to write-ahead logging; SQLite does not wait for others here, so this does."""
     until = time.monotonic() + wait_s
     while True:

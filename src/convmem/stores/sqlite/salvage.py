@@ -78,6 +78,10 @@ _FIRST = _Edition(
         ("receipt_turns", "turn", "SELECT seq FROM turns"),
     ),
 )
+_COMPLETE = (  # of a summary that lost a turn nobody could tell any more when it is to be forgotten
+    "SELECT owner, node FROM node_turns GROUP BY owner, node"
+    " HAVING min((owner, turn) IN (SELECT owner, seq FROM turns))"
+)
 _SECOND = _Edition(
     by_rowid=(*_FIRST.by_rowid, "names", "nodes", "facts"),
     by_key={
@@ -109,13 +113,7 @@ _SECOND = _Edition(
         ("receipt_turns", "(owner, receipt)", "SELECT owner, id FROM receipts"),
         ("receipt_turns", "(owner, turn)", "SELECT owner, seq FROM turns"),
         ("node_turns", "(owner, node)", "SELECT owner, id FROM nodes"),
-        # Of a summary that lost a turn nobody could tell any more when it is to be forgotten.
-        (
-            "nodes",
-            "(owner, id)",
-            "SELECT owner, node FROM node_turns GROUP BY owner, node HAVING min((owner, turn) IN"
-            " (SELECT owner, seq FROM turns))",
-        ),
+        ("nodes", "(owner, id)", _COMPLETE),
         ("node_turns", "(owner, node)", "SELECT owner, id FROM nodes"),
     ),
 )
@@ -218,10 +216,10 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         new.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         new.execute("UPDATE store SET key = ?, created = ?", (key, created))
         missed = {table: [0] for table in (*edition.by_rowid, *edition.by_key)}
-        for table in missed:
+        for table, missing in missed.items():
             columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
             marks = ",".join("?" * len(columns))
-            rows = _rows(old, table, columns, edition.by_key.get(table), missed[table])
+            rows = _rows(old, table, columns, edition.by_key.get(table), missing)
             new.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
         (read,) = new.execute("SELECT count(*) FROM turns").fetchone()
         if edition is _SECOND:

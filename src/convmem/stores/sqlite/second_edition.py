@@ -8,9 +8,9 @@ tables are distributed, the key is the pair `(owner, seq)` that is unique here t
 
 - An owner is a user (a positive id) or a session that has none (a negative id). Among sessions that nobody
   owns memory is sought across owners, by the indexes `…_of_nobody`; they hold no row of a user.
-- Without an owner are `store` (the key), `limits` and `sums` (say nothing of anybody), `embedders` (their
-  fingerprints), and `contents` and `names`: a content is part of the row that names it, and stands apart only
-  because SQLite moves rows about; a store on a server keeps it in the row.
+- Without an owner are `store` (the key), `limits` and `sums` (which say nothing of anybody), `embedders`, and
+  `contents` and `names`: a content is part of the row that names it, and stands apart only because SQLite
+  moves rows about; a store on a server keeps it in the row.
 - `views_to_analyze` is a list of work to be done for everybody, in the order of the journal.
 - Users and sessions are found by digests of their names (`names.py`).
 - Vectors stand side by side, one per turn and embedder. `embedders.upto` says up to which turn an embedder
@@ -19,8 +19,8 @@ tables are distributed, the key is the pair `(owner, seq)` that is unique here t
   receipts, summaries (`nodes`) and the contents of all by `forget.py`.
 - `tombstones` are found by their owner, by place (`identity`) or, for those made by this edition, by words
   (`meaning`), whatever session the words come back in.
-- `nodes`, `node_turns`, `facts` and `sessions.title` are there for summaries with their lineage, for facts and
-  for titles: nothing writes them yet, and whatever does need not mind what is forgotten.
+- Nothing writes `nodes`, `node_turns`, `facts` and `sessions.title` yet: they have room for summaries with
+  the turns they cover, for facts and for titles. Forgetting and repair treat them as if they were written.
 
 The first edition becomes the second within one transaction in WAL mode, which writes to the log beside the
 file alone until it is committed. `contents`, nine tenths of a file, stays where it is.
@@ -34,12 +34,13 @@ from convmem.stores.sqlite.names import keep_name, teach
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
-__all__ = ["TABLES", "move"]
+__all__ = ["move"]
 
 _SCHEMA = """
--- The names of owners and sessions. A row is only ever appended, and overwritten in place when it is forgotten,
--- as in contents; its digest stays with what it named.
+-- The names of owners and sessions. A row is only ever appended, and overwritten in place when it is
+-- forgotten, as in contents; its digest stays with what it named.
 CREATE TABLE names (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     body ANY NOT NULL
@@ -257,8 +258,8 @@ CREATE INDEX calls_by_response ON calls (owner, response_id) WHERE owner > 0 AND
 CREATE INDEX calls_of_nobody ON calls (response_id) WHERE owner < 0 AND response_id IS NOT NULL;
 
 -- What the calls of forgotten sessions cost together, without whose they were: per day (of UTC), host and
--- model, both '' where not known. uncounted are the calls whose tokens the provider did not count; written are
--- the tokens written to its cache.
+-- model, both '' where not known. uncounted are the calls whose tokens the provider did not count; written
+-- are the tokens written to its cache.
 CREATE TABLE sums (
     day TEXT NOT NULL,
     host TEXT NOT NULL,
@@ -303,102 +304,83 @@ CREATE TABLE receipt_turns (
 CREATE INDEX receipt_turns_by_turn ON receipt_turns (owner, turn)
 """
 
-TABLES = (
-    "owners",
-    "sessions",
-    "turns",
-    "tombstones",
-    "media",
-    "settings",
-    "views",
-    "epochs",
-    "pins",
-    "calls",
-    "receipts",
-    "receipt_turns",
-)
-"""Tables of the first edition that are written anew, each after those that it needs."""
-
-_OWNER = "(SELECT o.id FROM owners o WHERE o.id IN ({0}.owner, -{0}.owner))"
-"""The owner that a row of the first edition named, as it is numbered now."""
-_LAST_USED = (
-    "(SELECT at FROM (SELECT at FROM first_turns WHERE session = s.id"
-    " UNION ALL SELECT at FROM first_calls WHERE session = s.id) ORDER BY julianday(at) DESC LIMIT 1)"
-)
+_OWNER = "(SELECT o.id FROM owners o WHERE o.id IN (x.owner, -x.owner))"
+"""The owner that a row of the first edition names, as it is numbered now."""
 _FORGOTTEN = (  # as a whole: calls outlive turns that were forgotten one by one
     "(EXISTS (SELECT 1 FROM first_tombstones WHERE session = s.id)"
     " AND NOT EXISTS (SELECT 1 FROM first_turns WHERE session = s.id)"
     " AND NOT EXISTS (SELECT 1 FROM first_calls WHERE session = s.id))"
 )
 
-_MOVES: dict[str, tuple[str, ...]] = {
-    "owners": (
-        "INSERT INTO owners (id, digest, generation, redaction, rid)"
-        " SELECT CASE WHEN user IS NULL THEN -id ELSE id END,"
-        " CASE WHEN user IS NULL THEN name_digest('session', session) ELSE name_digest('user', user) END,"
-        # rid: until the log is emptied it holds the names of what was forgotten.
-        " generation, redaction, min(rid, max(redaction - 1, 0)) FROM first_owners",
-    ),
-    "sessions": (
-        "INSERT INTO sessions (id, owner, digest, created, used, generation)"
-        f" SELECT s.id, {_OWNER.format('s')}, name_digest('session', s.name), s.created,"
-        f" coalesce({_LAST_USED}, s.created), s.generation FROM first_sessions s",
-    ),
-    "turns": (
-        "INSERT INTO turns (seq, owner, session, parent, identity, saying, meaning, role, state, at, payload,"
-        " media, generation) SELECT t.seq, s.owner, t.session, t.parent, t.identity, t.saying, t.meaning,"
-        " t.role, t.state, t.at, t.payload, t.media, t.generation"
-        " FROM first_turns t JOIN sessions s ON s.id = t.session ORDER BY t.seq",
-    ),
-    "tombstones": (
-        "INSERT INTO tombstones (owner, session, parent, identity, saying, generation)"
-        " SELECT s.owner, t.session, t.parent, t.identity, t.saying, t.generation"
-        " FROM first_tombstones t JOIN sessions s ON s.id = t.session",
-    ),
-    "media": (
-        f"INSERT INTO media (owner, digest, content, size) SELECT {_OWNER.format('m')}, m.digest, m.content,"
-        " length(c.body) FROM first_media m JOIN contents c ON c.id = m.content",
-    ),
-    "settings": (
-        "INSERT INTO settings (id, owner, digest, payload)"
-        f" SELECT s.id, {_OWNER.format('s')}, s.digest, s.payload FROM first_settings s ORDER BY s.id",
-    ),
-    "views": (
-        "INSERT INTO embedders (fingerprint, upto) SELECT v.fingerprint, coalesce("
-        "(SELECT min(w.turn) - 1 FROM first_views w WHERE w.vector IS NULL OR w.fingerprint <> v.fingerprint),"
-        " max(v.turn)) FROM first_views v WHERE v.vector IS NOT NULL GROUP BY v.fingerprint",
-        "INSERT INTO views (turn, owner, entry, generation)"
-        " SELECT v.turn, t.owner, v.entry, v.generation"
-        " FROM first_views v JOIN turns t ON t.seq = v.turn ORDER BY v.turn",
-        "INSERT INTO vectors (owner, turn, embedder, vector) SELECT t.owner, v.turn, e.id, v.vector"
-        " FROM first_views v JOIN turns t ON t.seq = v.turn JOIN embedders e ON e.fingerprint = v.fingerprint"
-        " WHERE v.vector IS NOT NULL ORDER BY v.turn",
-    ),
-    "epochs": (
-        "INSERT INTO epochs (owner, session, host, model, start, summary)"
-        " SELECT s.owner, e.session, e.host, e.model, e.start, e.summary"
-        " FROM first_epochs e JOIN sessions s ON s.id = e.session",
-    ),
-    "pins": (
-        "INSERT INTO pins (id, owner, text, at)"
-        f" SELECT p.id, {_OWNER.format('p')}, p.text, p.at FROM first_pins p ORDER BY p.id",
-    ),
-    "calls": (
-        "INSERT INTO calls (owner, id, session, at, state, model, host, settings, end, usage, response_id,"
-        " error) SELECT s.owner, c.id, c.session, c.at, c.state, c.model, c.host, c.settings, c.end, c.usage,"
-        " c.response_id, c.error FROM first_calls c JOIN sessions s ON s.id = c.session ORDER BY c.id",
-    ),
-    "receipts": (
-        "INSERT INTO receipts (id, owner, call, session, at, account)"
-        " SELECT r.id, s.owner, r.call, r.session, r.at, r.account"
-        " FROM first_receipts r JOIN sessions s ON s.id = r.session ORDER BY r.id",
-    ),
-    "receipt_turns": (
-        "INSERT INTO receipt_turns (owner, receipt, place, turn, about)"
-        " SELECT r.owner, n.receipt, n.place, n.turn, n.about"
-        " FROM first_receipt_turns n JOIN receipts r ON r.id = n.receipt",
-    ),
+_MOVES = {
+    # rid: until the log is emptied it holds the names of what was forgotten.
+    "owners": """
+INSERT INTO owners (id, digest, generation, redaction, rid)
+SELECT CASE WHEN user IS NULL THEN -id ELSE id END,
+       CASE WHEN user IS NULL THEN name_digest('session', session) ELSE name_digest('user', user) END,
+       generation, redaction, min(rid, max(redaction - 1, 0))
+FROM first_owners""",
+    "sessions": f"""
+INSERT INTO sessions (id, owner, digest, created, used, generation)
+SELECT x.id, {_OWNER}, name_digest('session', x.name), x.created,
+       coalesce((SELECT at FROM (SELECT at FROM first_turns WHERE session = x.id
+                                 UNION ALL SELECT at FROM first_calls WHERE session = x.id)
+                 ORDER BY julianday(at) DESC LIMIT 1), x.created),
+       x.generation
+FROM first_sessions x""",
+    "turns": """
+INSERT INTO turns (seq, owner, session, parent, identity, saying, meaning, role, state, at, payload, media,
+                   generation)
+SELECT x.seq, s.owner, x.session, x.parent, x.identity, x.saying, x.meaning, x.role, x.state, x.at, x.payload,
+       x.media, x.generation
+FROM first_turns x JOIN sessions s ON s.id = x.session ORDER BY x.seq""",
+    "tombstones": """
+INSERT INTO tombstones (owner, session, parent, identity, saying, generation)
+SELECT s.owner, x.session, x.parent, x.identity, x.saying, x.generation
+FROM first_tombstones x JOIN sessions s ON s.id = x.session""",
+    "media": f"""
+INSERT INTO media (owner, digest, content, size)
+SELECT {_OWNER}, x.digest, x.content, length(CAST(c.body AS BLOB))
+FROM first_media x JOIN contents c ON c.id = x.content""",
+    "settings": f"""
+INSERT INTO settings (id, owner, digest, payload)
+SELECT x.id, {_OWNER}, x.digest, x.payload FROM first_settings x ORDER BY x.id""",
+    "views": """
+INSERT INTO embedders (fingerprint, upto)
+SELECT x.fingerprint, coalesce((SELECT min(o.turn) - 1 FROM first_views o
+                                WHERE o.vector IS NULL OR o.fingerprint <> x.fingerprint), max(x.turn))
+FROM first_views x WHERE x.vector IS NOT NULL GROUP BY x.fingerprint;
+INSERT INTO views (turn, owner, entry, generation)
+SELECT x.turn, t.owner, x.entry, x.generation
+FROM first_views x JOIN turns t ON t.seq = x.turn ORDER BY x.turn;
+INSERT INTO vectors (owner, turn, embedder, vector)
+SELECT t.owner, x.turn, e.id, x.vector
+FROM first_views x JOIN turns t ON t.seq = x.turn JOIN embedders e ON e.fingerprint = x.fingerprint
+WHERE x.vector IS NOT NULL ORDER BY x.turn""",
+    "epochs": """
+INSERT INTO epochs (owner, session, host, model, start, summary)
+SELECT s.owner, x.session, x.host, x.model, x.start, x.summary
+FROM first_epochs x JOIN sessions s ON s.id = x.session""",
+    "pins": f"""
+INSERT INTO pins (id, owner, text, at)
+SELECT x.id, {_OWNER}, x.text, x.at FROM first_pins x ORDER BY x.id""",
+    "calls": """
+INSERT INTO calls (owner, id, session, at, state, model, host, settings, end, usage, response_id, error)
+SELECT s.owner, x.id, x.session, x.at, x.state, x.model, x.host, x.settings, x.end, x.usage, x.response_id,
+       x.error
+FROM first_calls x JOIN sessions s ON s.id = x.session ORDER BY x.id""",
+    "receipts": """
+INSERT INTO receipts (id, owner, call, session, at, account)
+SELECT x.id, s.owner, x.call, x.session, x.at, x.account
+FROM first_receipts x JOIN sessions s ON s.id = x.session ORDER BY x.id""",
+    "receipt_turns": """
+INSERT INTO receipt_turns (owner, receipt, place, turn, about)
+SELECT r.owner, x.receipt, x.place, x.turn, x.about
+FROM first_receipt_turns x JOIN receipts r ON r.id = x.receipt""",
 }
+"""How the tables of the first edition are written anew, each after those that it needs."""
+_NUMBERED = ("turns", "pins")
+"""Tables that never give a number twice."""
 
 
 def move(db: sqlite3.Connection) -> None:
@@ -410,21 +392,16 @@ def move(db: sqlite3.Connection) -> None:
         LookupError: a row names one that is not there, so that the file is damaged.
     """
     teach(db)
-    before = [_rows(db, table) for table in TABLES]
-    for (index,) in db.execute(_INDEXES.format(",".join(f"'{table}'" for table in TABLES))).fetchall():
-        db.execute(f"DROP INDEX {index}")
+    before = [_count(db, table) for table in _MOVES]
     db.execute("PRAGMA legacy_alter_table = ON")  # what names a table that is renamed goes itself
-    for table in TABLES:
+    for table in _MOVES:
         db.execute(f"ALTER TABLE {table} RENAME TO first_{table}")
     db.execute("PRAGMA legacy_alter_table = OFF")
     statements = _SCHEMA.split(";\n")
     indexes = [statement for statement in statements if "CREATE INDEX" in statement]
-    for statement in statements:
-        if statement not in indexes:
-            db.execute(statement)
+    _execute(db, [statement for statement in statements if statement not in indexes])
     for table, moves in _MOVES.items():
-        for statement in moves:
-            db.execute(statement)
+        _execute(db, moves.split(";\n"))
         if table == "sessions":
             _keep_names(db)
         if table in _NUMBERED:
@@ -433,19 +410,18 @@ def move(db: sqlite3.Connection) -> None:
         if table != "owners":  # the names of sessions need it
             db.execute(f"DROP TABLE first_{table}")
     db.execute("DROP TABLE first_owners")
-    for statement in indexes:  # in one go each: quicker, and the pages are full
-        db.execute(statement)
-    if [_rows(db, table) for table in TABLES] != before or db.execute(_ASTRAY).fetchone() is not None:
+    _execute(db, indexes)  # each in one go, which is quicker; those of the first edition are gone by now
+    astray = db.execute("SELECT 1 FROM pragma_foreign_key_check LIMIT 1").fetchone()
+    if [_count(db, table) for table in _MOVES] != before or astray is not None:
         raise LookupError("a row names one that is not there")
 
 
-_NUMBERED = ("turns", "pins")
-"""Tables that never give a number twice."""
-_INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({0})"
-_ASTRAY = "SELECT 1 FROM pragma_foreign_key_check LIMIT 1"
+def _execute(db: sqlite3.Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        db.execute(statement)
 
 
-def _rows(db: sqlite3.Connection, table: str) -> int:
+def _count(db: sqlite3.Connection, table: str) -> int:
     return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 

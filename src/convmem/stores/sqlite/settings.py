@@ -59,12 +59,7 @@ def settings_of(db: sqlite3.Connection, row: int) -> list[Message]:
 
 def sweep_settings(db: sqlite3.Connection, owner: int) -> None:
     """Forget the system texts that no call of the owner's was sent with."""
-    used = {
-        row[0]
-        for row in db.execute(
-            "SELECT settings FROM calls WHERE owner = ?", (owner,)
-        )
-    }
+    used = {row[0] for row in db.execute("SELECT settings FROM calls WHERE owner = ?", (owner,))}
     rows = db.execute("SELECT id, payload FROM settings WHERE owner = ? ORDER BY id", (owner,)).fetchall()
     gone = {payload for id_, payload in rows if id_ not in used}
     if gone:

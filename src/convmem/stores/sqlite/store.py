@@ -164,7 +164,8 @@ class SQLiteStore(SQLiteAbilities):
         """Counts, and the size of the database in bytes."""
         with self._db.reading() as db:
             counts = db.execute(
-                "SELECT count(DISTINCT CASE WHEN o.id > 0 THEN o.id END), count(*), (SELECT count(*) FROM turns),"
+                "SELECT count(DISTINCT CASE WHEN o.id > 0 THEN o.id END), count(*),"
+                " (SELECT count(*) FROM turns),"
                 " (SELECT count(*) FROM calls WHERE model IS NOT NULL OR host IS NOT NULL),"
                 " (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
                 f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {_LISTED}"
@@ -365,7 +366,8 @@ def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, t
 def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> None:
     settings = keep_settings(db, owner, session, call.settings) if call.settings else None
     db.execute(
-        "INSERT INTO calls (owner, id, session, at, state, model, host, settings, end, usage, response_id, error)"
+        "INSERT INTO calls"
+        " (owner, id, session, at, state, model, host, settings, end, usage, response_id, error)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, id) DO UPDATE SET"
         " state = excluded.state, model = coalesce(excluded.model, model),"
         " host = coalesce(excluded.host, host), settings = coalesce(excluded.settings, settings),"

@@ -237,7 +237,9 @@ class Forgetting(StoreTests):
             add(store, OSAKA, said("x"))
             for ref in (ALICE, NOBODY):
                 found = list(store.find(FindRequest(ref.user, (b.identity,))))
-                same([each.user for each in found], [ref.user], f"users of whom a turn of {ref} was forgotten")
+                same(
+                    [each.user for each in found], [ref.user], f"users of whom a turn of {ref} was forgotten"
+                )
                 same([nodes(store, each) for each in found], [nodes(store, ref)], f"what is left of {ref}")
                 found = list(store.find(FindRequest(ref.user, meanings=(b.meaning,))))
                 same(found, [], "sessions that know its meaning")
