@@ -224,6 +224,25 @@ def test_others_cost_nothing(store, ref):
     assert among_many < 2 * alone, f"{alone} steps alone, {among_many} among many"
 
 
+def test_a_session_costs_what_is_in_it(store):
+    """However much its user said in others."""
+    ref = SessionRef("me", "mine")
+    turns = line(*"abcdefgh")
+
+    def use():
+        add(store, ref, *turns)
+        store.nodes(NodesRequest(ref))
+        store.turns(TurnsRequest(ref=ref))
+        store.turns(TurnsRequest(ref=ref, identities=(turns[0].identity,)))
+        store.find(FindRequest("me", (turns[-1].identity,), (turns[-2].meaning,)))
+
+    use()
+    alone = steps(store, use)
+    add(store, SessionRef("me", "another"), *line(*(f"word {n}" for n in range(2_000))))
+    beside = steps(store, use)
+    assert beside < 1.5 * alone, f"{alone} steps alone, {beside} beside another session"
+
+
 def test_no_connection_is_left_open(tmp_path, monkeypatch):
     """Also when the second one cannot be opened."""
     opened = []

@@ -132,12 +132,12 @@ class SQLiteStore(SQLiteAbilities):
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
         """Turns in full, in the journal's order."""
-        tables, where, values = _where(request)
+        tables, where, order, values = _where(request)
         with self._db.reading() as db:
             # The page first: what is sorted to find it has no need of the words.
             rows = db.execute(
                 f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE t.seq IN (SELECT t.seq FROM {tables}"
-                f" WHERE {where} ORDER BY 1 LIMIT ?) ORDER BY t.seq",
+                f" WHERE {where} ORDER BY {order} LIMIT ?) ORDER BY t.seq",
                 (*values, request.limit),
             ).fetchall()
             try:
@@ -227,19 +227,19 @@ def _owned(owner: str | Literal[True] | None) -> tuple[str, list[Any]]:
     return ("o.id < 0", []) if owner is None else (IS_OWNER, ["user", owner])
 
 
-def _where(request: TurnsRequest) -> tuple[str, str, list[Any]]:
-    """Tables, condition and values of the query for the turns asked for.
+def _where(request: TurnsRequest) -> tuple[str, str, str, list[Any]]:
+    """Tables, condition, order and values of the query for the turns asked for.
 
     The plus keeps SQLite from walking through all of an owner's turns to find those of a session.
     """
-    tables, plus = "owners o JOIN turns t ON t.owner = o.id", ""
+    tables, seq = "owners o JOIN turns t ON t.owner = o.id", "t.seq"
     values: list[Any]
     if request.ref is not None:
         tables = (
             "owners o JOIN sessions s ON s.owner = o.id"
             " JOIN turns t ON t.owner = s.owner AND t.session = s.id"
         )
-        where, values, plus = IS_SESSION, [*session_values(request.ref)], "+"
+        where, values, seq = IS_SESSION, [*session_values(request.ref)], "+t.seq"
     else:
         where, values = _owned(request.owner)
         if request.owner is True:
@@ -250,7 +250,7 @@ def _where(request: TurnsRequest) -> tuple[str, str, list[Any]]:
     if request.seqs is not None:
         where += f" AND t.seq IN ({_marks(request.seqs)})"
         values += request.seqs
-    return tables, f"{where} AND {plus}t.seq > ?", [*values, request.after]
+    return tables, f"{where} AND {seq} > ?", seq, [*values, request.after]
 
 
 def _write(db: sqlite3.Connection, write: Write) -> Written:
