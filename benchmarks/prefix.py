@@ -227,8 +227,7 @@ def remembered(
         convmem.Memory(InMemoryStore(), policy=policy, embedder=embedder, deadline_ms=30_000) as memory,
     ):
         for line in conversation():
-            message = {"role": line.role, "content": line.content}
-            memory.record([message], user="lan", session=line.session, at=line.at, append=True)
+            memory.record([line.message], user="lan", session=line.session, at=line.at, append=True)
         memory.flush()
         client = memory.wrap(bare, user="lan", session="today")
         unbilled = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

@@ -1,10 +1,10 @@
-"""The recall benchmark, as `convmem bench` runs it: `python benchmarks/recall.py --data DIR --out OUT`."""
+"""The recall benchmark with all it is compared with: `python benchmarks/recall.py --data DIR --out OUT`."""
 
 from __future__ import annotations
 
 import sys
 
-from convmem.bench.command import main
+from comparing.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

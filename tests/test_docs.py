@@ -85,11 +85,22 @@ def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path,
                 assert fits, f"{document.name} says:\n{expected}\nbut it prints:\n{said}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", WITH_TESTS, ids=name_of)
 def test_the_tests_that_a_document_shows_pass(document, tmp_path):
     code = "\n".join(block["code"] for block in BLOCK.finditer(document.read_text(encoding="utf-8")))
     (tmp_path / "test_mine.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "test_mine.py",
+    ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
     assert ran.returncode == 0, ran.stdout + ran.stderr  # 5 when there was no test
     assert "skipped" not in ran.stdout

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "durability.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not part of the sdist")
 @pytest.mark.parametrize(
     "command",

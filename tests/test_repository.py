@@ -40,3 +40,18 @@ def test_every_command_and_link_of_a_document_is_there(document):
 def test_the_changelog_knows_the_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[?({re.escape(convmem.__version__)}\b|Unreleased)", changelog, re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.relative_to(ROOT).as_posix())
+def test_every_file_and_folder_that_a_document_names_is_there(document):
+    """By the end of its path; the changelog may tell of files that are gone."""
+    if document.name == "CHANGELOG.md":
+        return
+    shown = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"`((?:[a-z_-]+/)*[a-z_]+\.(?:py|toml)|(?:[a-z_]+/)+)`", shown))
+    own = {"app.py", "pricing.toml", "test_mine.py", "utils.py"}  # the reader's, or not to be
+    folders = [ROOT / name for name in ("src", "tests", "docs", "examples", "benchmarks")]
+    there = [ROOT / "pyproject.toml", ROOT / "zensical.toml", *folders]
+    there += [path for folder in folders for path in folder.rglob("*")]
+    ends = "".join(f"/{path.relative_to(ROOT).as_posix()}\n" for path in there)
+    assert [name for name in sorted(named - own) if f"/{name.rstrip('/')}\n" not in ends] == []

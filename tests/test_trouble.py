@@ -57,7 +57,9 @@ class Gate:
 
 
 class GatedStore(InMemoryStore):
-    """A store with a gate in front of its writes, its epochs and its views."""
+    """A store with a gate in front of its writes, its epochs and its views, which are read one by one."""
+
+    call_reads = None
 
     def __init__(self):
         super().__init__()
@@ -376,7 +378,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
         assert compressor.asked == 1
     finally:
         compressor.gate.open()
-    while not world.memory._shared.composer._late:  # what it wrote is on its way
+    while not len(world.memory._shared.composer.cuts._late):  # what it wrote is on its way
         time.sleep(0.01)
     monkeypatch.undo()
     compressor.text = "the next one"

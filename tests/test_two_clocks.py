@@ -11,6 +11,7 @@ import pytest
 
 import convmem
 from convmem.abilities import OwnerRef, UnindexedRequest
+from convmem.journal.writer import Journal
 from convmem.retrieve import indexer
 from convmem.retrieve.partitions import Partitions
 from convmem.stores.memory import InMemoryStore
@@ -155,7 +156,9 @@ def test_what_another_process_left_undone_is_made_when_there_is_nothing_else_to_
 
 def test_embedding_turns_stands_back_for_calls_but_not_for_ever(monkeypatch):
     monkeypatch.setattr(indexer, "_YIELD_S", 0.2)
-    made = indexer.Indexer(InMemoryStore(), FakeEmbedder(), tell=lambda _: None)
+    store = InMemoryStore()
+    journal = Journal(store, on_trouble=lambda _: None, on_healed=lambda _: None)
+    made = indexer.Indexer(store, FakeEmbedder(), tell=lambda _: None, journal=journal)
     began = time.monotonic()
     with made.standing_back():
         made._stand_back()

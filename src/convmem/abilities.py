@@ -1,7 +1,8 @@
 """What a store may be able to do beyond keeping the journal, one protocol each.
 
 A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs and
-receipts end with the process, no response id is known, and `forget` says that this store cannot.
+receipts end with the process, no response id is known, and `forget` says that this store cannot. Without
+`CallReads` a call asks for the same by the other protocols, one read after the other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accounts",
+    "CallReads",
+    "CallReadsReply",
+    "CallReadsRequest",
     "Calls",
     "CallsRequest",
     "Checks",
@@ -445,4 +449,60 @@ class Limits(Protocol):
 
     def put_limit(self, limit: LearntLimit) -> None:
         """Keep a context length, in place of the one kept for its host and model."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReadsRequest:
+    """Ask for all that one call needs, so that it is read at once and from one state of the store.
+
+    Attributes:
+        which: the window of the call: its session, its host and its model.
+        path: identities of the conversation's turns, oldest first, as far as they may be sent.
+        held: those of `path` whose messages the asker has already.
+        characters: characters that the messages given may have together, as JSON; a single one may have more.
+        views: also what changed of the owner's views since a generation; None where that is not asked.
+        most_views: rows of views that are given at most; where more changed, none are.
+    """
+
+    which: EpochRef
+    path: tuple[bytes, ...] = ()
+    held: frozenset[bytes] = frozenset()
+    characters: int = 4_000_000
+    views: ViewsRequest | None = None
+    most_views: int = 500
+
+    def wanted(self, epoch: Epoch | None) -> tuple[bytes, ...]:
+        """The turns to give: those of the path from the epoch's start on that the asker does not have."""
+        start = self.path.index(epoch.start) if epoch is not None and epoch.start in self.path else 0
+        return tuple(identity for identity in self.path[start:] if identity not in self.held)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReadsReply:
+    """All that one call needs.
+
+    Attributes:
+        epoch: the epoch that is running, or None before the first cut.
+        turns: the turns wanted, in the order of the path, each once (of several sayings the first); those
+            that are gone are missing.
+        unread: how many of the turns wanted, from the oldest, were not looked for, because the newer ones
+            have more characters than asked for.
+        pins: the owner's pins, the oldest first.
+        views: what changed of the owner's views; None when that was not asked, or is too much.
+    """
+
+    epoch: Epoch | None = None
+    turns: Sequence[Turn] = ()
+    unread: int = 0
+    pins: Sequence[Pin] = ()
+    views: ViewsReply | None = None
+
+
+@runtime_checkable
+class CallReads(Protocol):
+    """Reads all that one call needs at once: over a network that is one way instead of four."""
+
+    def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
+        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
         ...

@@ -99,17 +99,6 @@ class Engine:
         self._closed = False
         ratios = LearnedRatios()
         ratios.warm()
-        recaller = Recaller(
-            store,
-            embedder,
-            settings=settings,
-            deadline_s=deadline_ms / 1_000,
-            tell=lambda event: emit(hooks, event),
-        )
-        seen = SeenMessages(store.key)
-        composer = Composer(store, recaller, compressor, ratios, seen, dialects=dialects, tz=tz)
-        pool = Pool("convmem-compose", _COMPOSE_THREADS)
-        receipts = Receipts()
         journal = Journal(
             store,
             on_trouble=lambda detail: emit(hooks, DegradedEvent(detail=detail)),
@@ -118,6 +107,20 @@ class Engine:
                 HealedEvent(detail=f"the journal can be written again; {n} waiting writes are journaled"),
             ),
         )
+        recaller = Recaller(
+            store,
+            embedder,
+            settings=settings,
+            deadline_s=deadline_ms / 1_000,
+            tell=lambda event: emit(hooks, event),
+            journal=journal,
+        )
+        seen = SeenMessages(store.key)
+        composer = Composer(
+            store, recaller, compressor, ratios, seen, dialects=dialects, tz=tz, journal=journal
+        )
+        pool = Pool("convmem-compose", _COMPOSE_THREADS)
+        receipts = Receipts()
         self.shared = Shared(
             store=store,
             journal=journal,

@@ -1,4 +1,4 @@
-"""`Memory`: what the user holds."""
+"""`Memory`, the object that users make: it wraps clients and answers the direct API."""
 
 from __future__ import annotations
 
@@ -96,17 +96,18 @@ class Memory:
             `Policy`.
         embedder: `"auto"` (the `local` extra when it is installed, else words alone), `"none"`, `"local"`,
             `"sentence-transformers:MODEL"`, an entry point's name, or an `Embedder`.
-        compressor: writes what stands for rounds that left the window; extracts sentences when left out.
-        dialects: a TOML file with what your providers ask of messages that are put back; its rows come
-            before those of convmem, see docs/providers.md.
-        prices: a TOML file with prices of yours, likewise; see docs/costs.md.
+        compressor: writes the summary of rounds that left the window; when left out, summaries are sentences
+            picked from these rounds.
+        dialects: a TOML file that says what your providers accept of messages put back by memory; its rows
+            go before those of convmem, see docs/providers.md.
+        prices: a TOML file with your prices; its rows go before those of convmem, see docs/costs.md.
         tz: the zone in which dates are meant and shown, by its IANA name such as `"Asia/Shanghai"` or as a
             `tzinfo`; when left out this machine's with all its rules, so that a summer night has its own
             date in winter too.
 
     Raises:
         StoreError: the store cannot be opened; it is left as it was.
-        InputError: an argument that cannot be.
+        InputError: an argument has the wrong type or value; the text names it and says what to give.
     """
 
     def __init__(
@@ -182,8 +183,8 @@ class Memory:
             The twin: it shares the client's connections and settings. Wrapping a twin binds it anew.
 
         Raises:
-            WrapError: what is handed in cannot be wrapped as it is.
-            ScopeError: a user, session or mode that cannot be one.
+            WrapError: `client` is no OpenAI client, or another tool has replaced methods of it.
+            ScopeError: `user` or `session` is empty, too long or no string, or `mode` is unknown.
         """
         scope = make_scope(
             user=user if user is not None else UNSET,
@@ -214,7 +215,7 @@ class Memory:
         says so.
 
         Raises:
-            ScopeError: a user, session or mode that cannot be one.
+            ScopeError: `user` or `session` is empty, too long or no string, or `mode` is unknown.
         """
         if isinstance(user, str):
             self._shared.expect(user)
@@ -253,14 +254,14 @@ class Memory:
         nothing in the store, and calls made before the store kept receipts have none.
 
         Args:
-            user: of one user's calls (None: of sessions without one); else of all.
-            session: of one session; needs `user`, be it None.
+            user: only of this user's calls (None: of sessions without a user); of all users when left out.
+            session: only this session's; needs `user` as well, which may be None.
             since: only of calls made at this time or later, an aware datetime.
             call: only of the call with this id, as events name it.
             limit: the most receipts.
 
         Raises:
-            InputError: a session without a word on its user, a time without a zone.
+            InputError: `session` without `user`, or `since` without a time zone.
             StoreError: the store keeps no receipts, or cannot be read.
         """
         make_scope(user=user, session=session)
@@ -307,7 +308,7 @@ class Memory:
             One turn id per message; leading system messages are settings and have none.
 
         Raises:
-            InputError: messages or times that cannot be; nothing is recorded.
+            InputError: a message or time is malformed; the text names its place, and nothing is recorded.
             StoreError: the store cannot take them; nothing is recorded.
         """
         checked_flag("append", append)
@@ -345,12 +346,12 @@ class Memory:
             messages: chat messages as the app would send them.
             user: the owner of the memory.
             session: the conversation.
-            model: the model they go to: its limit and its tokens count.
+            model: the model they go to; its context length and its tokenizer are used.
             policy: what is sent, instead of the Memory's policy.
-            budget: the most tokens recall may add, instead of the policy's.
+            budget: the most tokens that quoted turns may take, instead of the policy's number.
 
         Raises:
-            InputError: messages that cannot be.
+            InputError: a message is malformed; the text names its place.
             StoreError: the store cannot be read.
         """
         make_scope(user=user, session=session)
@@ -389,7 +390,7 @@ class Memory:
             The best turns, best first.
 
         Raises:
-            InputError: nobody's memory, an empty query, no hits wanted.
+            InputError: neither `user` nor `session` is given, `query` is empty, or `top_k` is below 1.
             StoreError: the store cannot be read.
         """
         make_scope(user=user, session=session)
@@ -417,7 +418,7 @@ class Memory:
 
         Args:
             pin_id: what `pin` returned, and `pins` lists.
-            user: whose.
+            user: the user whose pin it is.
 
         Raises:
             InputError: the user has no such pin.
@@ -455,7 +456,7 @@ class Memory:
             dry_run: only say what would be forgotten.
 
         Raises:
-            InputError: nobody's memory, an empty text, ids that are no turn's.
+            InputError: neither `user` nor `session` is given, `text` is empty, or an id is no turn's.
             StoreError: the store cannot forget; nothing was changed.
         """
         make_scope(user=user, session=session)
@@ -466,25 +467,36 @@ class Memory:
         return forget(self._shared, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
 
     def verify_forgotten(self, report: ForgetReport) -> bool:
-        """Whether nothing is left of what a report names; rids the file of what an open reader still held."""
+        """Look whether anything is left of the turns that a report names, and take out what is.
+
+        Returns:
+            True when nothing is left, in the file and its log.
+        """
         if not isinstance(cast("object", report), ForgetReport):
             raise InputError(f"report is what forget() gave, not {type(report).__name__}")
         return residue(self._shared, report) == 0
 
     def reindex(self, timeout: float | None = None) -> bool:
-        """Make the views that are missing and wait for them; False when `timeout` seconds were not enough."""
+        """Make the index entries and vectors that are missing, and wait until all are there.
+
+        Args:
+            timeout: seconds to wait; None for as long as it takes.
+
+        Returns:
+            False when some were still missing after `timeout` seconds; they go on being made.
+        """
         return self._shared.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
 
     def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:
-        """Look over the journal and everything derived from it; reads all of it.
+        """Read the whole journal and everything derived from it, and tell what is damaged or missing.
 
         Args:
-            mend: make again what is missing or damaged of what was derived, and tell what is left. The
-                journal itself is not touched; for a damaged file there is `convmem.repair`.
+            mend: make damaged or missing index entries and vectors anew, and tell what is still wrong after.
+                The journal itself is not touched; for a damaged file there is `convmem.repair`.
             timeout: seconds that mending may take.
 
         Raises:
-            StoreError: the store cannot be read. Damage is told, not raised.
+            StoreError: the store cannot be read. Damage is reported in the result, not raised.
         """
         checked_flag("mend", mend)
         return check(self._shared, mend=mend, timeout=checked_seconds("timeout", timeout))
@@ -511,7 +523,7 @@ class Memory:
                 or are not answered yet are part of it: `turn.state` tells them.
 
         Raises:
-            InputError: nobody's turns; `export` gives everybody's.
+            InputError: neither `user` nor `session` is given; `export` gives everybody's turns.
         """
         make_scope(user=user, session=session)
         checked_flag("branches", branches)
@@ -540,11 +552,11 @@ class Memory:
         """The journal as JSON Lines, one string per line: every turn of every branch, verbatim.
 
         Args:
-            user: of one user (None: of sessions without one); else of all.
-            session: of one session; needs `user`, be it None.
+            user: only this user's (None: those of sessions without a user); everybody's when left out.
+            session: only this session's; needs `user` as well, which may be None.
 
         Raises:
-            InputError: a session without a word on its user.
+            InputError: `session` without `user`.
         """
         make_scope(user=user, session=session)
         if session is not None and user is UNSET:
@@ -554,28 +566,28 @@ class Memory:
         yield from lines(self._store, user, session)
 
     def import_(self, lines: Iterable[str]) -> int:
-        """Take in what `export` gave, from this store or another; returns how many turns were read.
+        """Journal the lines that `export` gave, of this store or another; returns how many turns were read.
 
         Turns that are there already are not doubled.
 
         Raises:
-            InputError: a line that is none of an export's, naming it; earlier sessions stay imported.
+            InputError: a line is not from an export; the text names it. Sessions before it stay imported.
         """
         return take_in(self._shared, lines)
 
     def ledger(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
     ) -> Ledger:
-        """What calls cost together, by what their providers counted and the prices at their time.
+        """Add up what calls cost, by the tokens their providers counted and the prices at their time.
 
         Calls of sessions that were forgotten are not in it.
 
         Args:
-            user: of one user (None: of sessions without one); else of all.
-            session: of one session; needs `user`, be it None.
+            user: only this user's (None: those of sessions without a user); everybody's when left out.
+            session: only this session's; needs `user` as well, which may be None.
 
         Raises:
-            InputError: a session without a word on its user.
+            InputError: `session` without `user`.
             StoreError: the store does not tell its calls.
         """
         if session is not None and user is UNSET:
@@ -585,7 +597,7 @@ class Memory:
         return ledger(self._shared, user=user, session=session)
 
     def stats(self) -> Stats:
-        """How much the store holds, and how many writes wait to be journaled."""
+        """Count what the store holds, and the writes that wait to be committed."""
         return with_waiting(self._store.stats(), self._shared.journal.waiting)
 
     def flush(self, timeout: float | None = None) -> None:

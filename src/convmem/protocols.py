@@ -136,6 +136,9 @@ class Write:
         receipt: the receipt of `call`, in place of the one that is there. The turns of this write count among
             its turns. When one of its turns is gone, there is no receipt of the call from then on; turns that
             it quotes and that are gone are left out. A store that keeps no receipts passes it over.
+        redaction: the owner's redaction against which the caller decided; when something of the owner was
+            forgotten since, in whatever session, nothing is written, as with `expect`. None: write in any
+            case. A store that cannot forget passes it over.
     """
 
     ref: SessionRef
@@ -145,6 +148,7 @@ class Write:
     call: CallRow | None = None
     forgotten: tuple[tuple[bytes, bytes], ...] = ()
     receipt: NewReceipt | None = None
+    redaction: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,8 @@ class Written:
 
     Attributes:
         ids: one turn id per turn of the write, whether it was new or there already; None when the session
-            was not at the expected generation and nothing was written.
+            was not at the expected generation, or the owner not at the expected redaction, and nothing was
+            written.
         generation: the session's generation now.
     """
 
@@ -267,8 +272,8 @@ class SessionsRequest:
 class Store(Protocol):
     """Keeps the journal.
 
-    Writes are durable when `write` returns. `write` is called from one thread at a time, the rest from
-    any. Every method raises `StoreUnavailableError` for trouble that may pass and another
+    Writes are durable when `write` returns. What changes the store is called by one thread of a Memory at a
+    time, the rest by any. Every method raises `StoreUnavailableError` for trouble that may pass and another
     `StoreError` for trouble that will not.
     """
 

@@ -52,9 +52,9 @@ class Turn:
         parent: the id of the turn before it in its branch; None at the start of a branch or after a
             forgotten turn.
         role: `user`, `assistant`, `tool`, …
-        text: what a person would read of it; empty for a bare tool call.
+        text: the words a person would read; empty for a bare tool call.
         payload: the message exactly as the caller or the provider gave it.
-        state: what became of it.
+        state: whether it awaits its reply, is settled, was broken off or refused; see `State`.
         at: when it was said, an aware datetime.
         choice: 0, or which of several replies of one call (`n > 1`) it was.
         branch: the identity of its position in the conversation, an opaque hex string.
@@ -99,7 +99,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How much a store holds: counts, and its size in bytes where the store knows it."""
+    """How much a store holds.
+
+    Attributes:
+        users: how many users have memory in it.
+        sessions: how many sessions, those without a user included.
+        turns: how many turns, all branches together.
+        calls: how many calls to providers were made.
+        waiting: how many writes this process has accepted and not yet committed.
+        bytes: the size of its files; None where the store does not know it.
+    """
 
     users: int
     sessions: int
@@ -111,16 +120,18 @@ class Stats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What was found when a store was looked over.
+    """The findings of `Memory.check`.
 
     Attributes:
-        problems: what is damaged, in plain words; empty when the journal is sound.
+        problems: one sentence for each damage that was found; empty when the journal is sound.
         turns: how many turns there are.
-        damaged: ids of turns whose entries cannot be read; they are made again from the journal.
-        without_words: turns that cannot be found by their words yet.
-        without_vectors: turns that cannot be found by their meaning yet; None without an embedder.
-        log_bytes: size of what is written but not moved to its place yet, where the store knows.
-        free_bytes: size of what the store keeps free for what comes.
+        damaged: ids of turns whose index entry cannot be read; `check(mend=True)` makes it anew from the
+            journal.
+        without_words: how many turns have no index entry yet, so that recall cannot find them by their words.
+        without_vectors: how many turns have no vector yet, so that recall cannot find them by their meaning;
+            None without an embedder.
+        log_bytes: the size of the write-ahead log, in bytes; 0 where the store has none.
+        free_bytes: the size of the file's unused pages, in bytes; 0 where the store has none.
     """
 
     problems: tuple[str, ...] = ()
@@ -139,12 +150,13 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What became of a damaged file.
+    """The outcome of `convmem.repair`.
 
     Attributes:
-        copy: the file as it was; what is forgotten later is not forgotten there.
+        copy: where the damaged file was kept. What is forgotten later is not forgotten in this copy: delete
+            it when you no longer need it.
         turns: how many turns were kept.
-        lost: how many turns are known to be lost; damage may hide others.
+        lost: how many turns the file names and has no words of; damage may hide more.
     """
 
     copy: Path
@@ -174,7 +186,7 @@ class Tokens:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Tokens of all sections together."""
         return self.system + self.pins + self.summary + self.window + self.recall + self.new
 
 
@@ -185,13 +197,13 @@ class Recalled:
     Attributes:
         id: the turn.
         speaker: who said it: the name its message carried, else its role.
-        score: how well it fits, in standard deviations over the user's turns; higher is better.
-        why: what spoke for it, strongest first; empty when it only fills what the budget left.
-        tokens: what it cost.
-        text: what was quoted.
+        score: how well it fits the question, in standard deviations over the user's turns; higher is better.
+        why: the kinds of evidence for it, strongest first; empty when it only fills what the budget left.
+        tokens: how many tokens the quote takes.
+        text: the quoted words; empty in a receipt that was read back from the store.
         trimmed: whether it is less than the whole turn.
-        session: where it was said.
-        date: when, as shown.
+        session: the session it was said in.
+        date: the day it was said, as the request shows it.
     """
 
     id: str
@@ -210,9 +222,11 @@ class Hit:
     """A turn that was found.
 
     Attributes:
-        turn: the turn.
-        score: higher is better; in standard deviations over the user's turns, comparable within one search.
-        why: what spoke for it, strongest first: lexical, dense, neighbour, session, speaker, date, …
+        turn: the turn, with all its words.
+        score: how well it fits the query, in standard deviations over the user's turns; higher is better.
+            Scores of one search compare with each other, not with those of another.
+        why: the kinds of evidence for it, strongest first: `lexical`, `dense`, `neighbour`, `session`,
+            `speaker`, `date`, …
     """
 
     turn: Turn
@@ -222,11 +236,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request as memory would send it.
+    """A request as a wrapped client would send it.
 
     Attributes:
-        messages: what to send.
-        receipt: what it is made of.
+        messages: the messages to send.
+        receipt: the account of the request: its sections in tokens, and the turns it quotes.
     """
 
     messages: list[Message]
@@ -235,15 +249,16 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class ForgetReport:
-    """What was, or with `dry_run` would be, forgotten.
+    """The turns and pins that `Memory.forget` forgot, or would forget (`dry_run`).
 
     Attributes:
         user: whose memory; None for sessions without a user.
-        session: the session, when it was one.
-        turn_ids: the turns.
+        session: the session, when only one was meant.
+        turn_ids: ids of the turns.
         pins: how many pins.
-        pending: how many copies an open reader or a file still holds; `Memory.verify_forgotten` looks again.
-        dry_run: nothing was changed.
+        pending: how many copies of forgotten words a file or an open reader still held when `forget`
+            returned; `Memory.verify_forgotten` looks again and takes them out.
+        dry_run: True when nothing was changed.
     """
 
     user: str | None
@@ -270,7 +285,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Dollars of prompt and reply together."""
         return self.cached + self.uncached + self.output
 
     def __add__(self, other: Cost) -> Cost:
@@ -287,12 +302,13 @@ class Ledger:
 
     Attributes:
         calls: how many were made.
-        uncounted: of these, those whose provider told no tokens: refused, broken off, streamed without usage.
-        unpriced: of the rest, those without a price; what they cost is not in `cost`.
-        prompt_tokens: of prompts, those from the cache included.
-        cached_tokens: of prompts, those that came from the cache.
-        output_tokens: of replies.
-        by_model: what the calls to each model cost.
+        uncounted: how many of these have no token counts from their provider: refused, broken off, or
+            streamed without usage.
+        unpriced: how many of the counted calls have no price in the tables; `cost` leaves them out.
+        prompt_tokens: tokens of all prompts, those read from the provider's cache included.
+        cached_tokens: tokens of prompts that the provider read from its cache.
+        output_tokens: tokens of all replies, reasoning included.
+        by_model: the cost of the priced calls, by the model asked.
     """
 
     calls: int
@@ -305,7 +321,7 @@ class Ledger:
 
     @property
     def cost(self) -> Cost:
-        """What the priced calls cost."""
+        """The cost of all priced calls together."""
         return sum(self.by_model.values(), Cost())
 
     def __str__(self) -> str:
@@ -332,7 +348,7 @@ class Receipt:
     `speaker` where a message carried a name.
 
     Attributes:
-        call: the id of the call.
+        call: the id of the call, as events name it.
         at: when the call was made, an aware datetime.
         user: the owner of the memory, or None.
         session: the session the call belongs to; None while that is not known.
@@ -350,9 +366,9 @@ class Receipt:
             estimated.
         recalled: the turns that were quoted, in the order in which they stand.
         cut: rounds left the window before this call, and a new epoch began.
-        media_left: pictures, sounds and files of earlier rounds that are sent as a mark with their date; when
-        it
-            is more than in the call before, some have just left, and `prefix_tokens` is less.
+        media_left: how many pictures, sounds and files of earlier rounds are sent as a one-line mark with
+            their date instead. Where the number is greater than in the call before, some have just left,
+            and `prefix_tokens` is smaller.
         prefix_tokens: of the tokens sent, those that begin this request as they began the session's
             previous one to the same model; None for the first.
         ms: milliseconds by step, one after the other: `journal` (align and journal), `compose` (window, cut

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.comparing import command
 
-from convmem.bench import command, replay
+from convmem.bench import command as plain
+from convmem.bench import replay
 from convmem.tokens.count import LearnedRatios
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, data: Path, tmp_path: Path):
     """
     monkeypatch.setattr(replay, "MODEL", "unknown")
     counted = (LearnedRatios().counter("unknown"), "estimate: good enough here")
-    monkeypatch.setattr(command, "counter", lambda _: counted)
+    monkeypatch.setattr(plain, "counter", lambda _: counted)
 
     def run(*more: str, out: Path = tmp_path / "out", embedder=None, timed: int = 0):
         arguments = ["--data", str(data), "--sets", "tiny", "--out", str(out), "--timed", str(timed)]

@@ -8,9 +8,11 @@ import math
 from datetime import UTC, datetime
 from typing import cast
 
-from convmem.bench import ablation
+import pytest
+from benchmarks.comparing import ablation
+from benchmarks.comparing.renaming import changed
+
 from convmem.bench.datasets import find
-from convmem.bench.renaming import changed
 from convmem.recall import Settings
 from convmem.testing.fakes import FakeEmbedder
 
@@ -42,6 +44,7 @@ def test_a_new_switch_needs_no_word_here():
     assert not {"no label", "no idle"} & set(made)
 
 
+@pytest.mark.slow
 def test_the_ablation_asks_with_each_step_off(bench, tmp_path):
     bench("--ablation", embedder=FakeEmbedder())
     made = json.loads((tmp_path / "out" / "tiny.json").read_text("utf-8"))["ablation"]

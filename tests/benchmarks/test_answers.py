@@ -70,7 +70,7 @@ def test_what_the_model_refuses_counts_as_unanswered(bench, tmp_path):
 
 
 def test_an_endpoint_that_is_not_there_stops_the_run_with_a_word(data, monkeypatch, capsys):
-    given = ["--data", str(data / "tiny"), "--embedder", "none", "--baselines", "none"]
+    given = ["--data", str(data / "tiny"), "--embedder", "none"]
     made = answers.Model.__init__
 
     def impatient(self, base_url, name):

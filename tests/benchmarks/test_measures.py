@@ -7,9 +7,9 @@ from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
+from benchmarks.comparing.picture import draw
 
 from convmem.bench import measures, scoring
-from convmem.bench.picture import draw
 
 
 def test_intervals_are_over_conversations():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from benchmarks.comparing import peers
+from benchmarks.comparing.peers import Embedding, embedded, maker
 
-from convmem.bench import peers
-from convmem.bench.peers import Embedding, embedded, maker
 from convmem.errors import MissingExtraError
 from convmem.testing.fakes import FakeEmbedder
 

@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.comparing import command
 
-from convmem.bench import command, replay
+from convmem.bench import command as plain
+from convmem.bench import replay
 from convmem.cli import main as cli
 from convmem.recall.cohort import SENTENCES
 from convmem.testing.fakes import FakeEmbedder
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recall.py"
 
@@ -38,6 +42,31 @@ def test_what_is_found_counts_and_what_cannot_be_found_does_not(bench, tmp_path,
     assert "| easy | 1 |" in printed
     assert "left out 1 placeholders; left out 1 without earlier evidence" in printed
     assert printed.strip() == (tmp_path / "out" / "tiny.md").read_text("utf-8").strip()
+
+
+def test_users_measure_convmem_alone_and_find_the_same(bench, data, tmp_path, capsys):
+    compared = bench()
+    capsys.readouterr()
+    options = ["--data", str(data), "--sets", "tiny", "--embedder", "none", "--timed", "0"]
+    options += ["--budget", "90,400"]
+    assert plain.main([*options, "--out", str(tmp_path / "plain")]) == 0
+    lines = (tmp_path / "plain" / "tiny.jsonl").read_text("utf-8").splitlines()
+    found = {row["qid"]: row for row in map(json.loads, lines)}
+    mine = {
+        (qid, "convmem", budget): value
+        for (qid, system, budget), value in figures(compared).items()
+        if system == "convmem"
+    }
+    assert figures(found) == mine
+    assert {path.name for path in (tmp_path / "plain").iterdir()} == {
+        "tiny.jsonl",
+        "tiny.run.json",
+        "tiny.md",
+        "tiny.json",
+    }
+    printed = capsys.readouterr().out
+    assert "| convmem |" in printed
+    assert "bm25" not in printed
 
 
 def test_orders_are_kept_for_turns_and_sessions(bench, tmp_path):
@@ -212,7 +241,7 @@ def test_the_command_line_hands_everything_on(data, capsys):
     with pytest.raises(SystemExit) as helped:
         cli(["bench", "--help"])
     assert helped.value.code == 0
-    assert "--shift-days N" in capsys.readouterr().out
+    assert "--timed TIMED" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         cli(["bench", "--data", str(data), "--budget", "0"])
     assert "above 0" in capsys.readouterr().err

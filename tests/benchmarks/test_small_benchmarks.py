@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -50,3 +55,16 @@ def test_the_picture_of_the_policies_shows_what_they_plan(tmp_path):
     drawn = tmp_path / "drawn.svg"
     subprocess.run([sys.executable, BENCHMARKS / "policies.py", drawn], capture_output=True, check=True)  # noqa: S603
     assert drawn.read_bytes() == (BENCHMARKS.parent / "docs" / "policies.svg").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.parametrize("store", ["sqlite", "memory"])
+def test_children_of_a_busy_process_answer(store):
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, BENCHMARKS / "forks.py", "--forks", "4", "--store", store],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 answered" in done.stdout

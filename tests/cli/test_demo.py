@@ -16,7 +16,7 @@ import pytest
 
 import convmem
 from convmem.demo.data import questions
-from convmem.demo.stage import Stage
+from convmem.demo.play import Demo
 from convmem.testing.fakes import FakeEmbedder
 from convmem.wire.quoting import quoted
 
@@ -51,7 +51,7 @@ def played(tmp_path_factory):
     store = tmp_path_factory.mktemp("demo") / "demo.db"
     args = ["--json", "--embedder", "none", "--seed", "3", "--store", str(store)]
     done = subprocess.run(  # noqa: S603 (our own words)
-        [sys.executable, "-W", "error", "-m", "convmem.demo", *args],
+        [sys.executable, "-W", "error", "-m", "convmem", "demo", *args],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(SRC), "PYTHONIOENCODING": "utf-8", "LC_ALL": "C.UTF-8"},
@@ -62,11 +62,11 @@ def played(tmp_path_factory):
     return json.loads(done.stdout), store
 
 
-def test_the_built_in_conversation_went_through_the_wrapped_client(played):
+@pytest.mark.slow
+def test_the_built_in_conversation_is_remembered_with_its_dates(played):
     document, store = played
     conversation = document["conversation"]
-    assert (conversation["calls"], conversation["turns"], conversation["sessions"]) == (162, 324, 22)
-    assert 0 < conversation["repeated_tokens"] < conversation["prompt_tokens"]
+    assert (conversation["turns"], conversation["sessions"]) == (324, 22)
     assert document["store"]["path"] == str(store)
     with convmem.Memory(store, embedder=None) as memory:
         turns = memory.turns(user="demo", session="first-evening")
@@ -76,6 +76,7 @@ def test_the_built_in_conversation_went_through_the_wrapped_client(played):
     ]
 
 
+@pytest.mark.slow
 def test_each_question_shows_both_requests_and_where_the_evidence_stands(played):
     document, _ = played
     assert len(document["questions"]) == document["summary"]["asked"] == 8
@@ -97,6 +98,7 @@ def test_each_question_shows_both_requests_and_where_the_evidence_stands(played)
     assert document["summary"]["found"] == sum(asked["found"] for asked in document["questions"]) >= 4
 
 
+@pytest.mark.slow
 def test_small_talk_is_left_alone(played):
     document, _ = played
     assert document["small_talk"] == {"asked": 10, "nothing_added": 10}
@@ -106,14 +108,13 @@ def test_a_chat_of_your_own(run, chat, tmp_path):
     ask = ("--ask", "What is my locker code?", "--ask", "妹妹住在哪里?")
     code, out, err = run("demo", "--data", chat, *ask, "--embedder", "none", "--store", tmp_path / "x.db")
     assert (code, err) == (0, "")
-    assert "4 turns of 2 sessions (chat.jsonl) imported" in out
+    assert "4 turns of 2 sessions (chat.jsonl) recorded" in out
     assert "t1: My locker code at the pool is 4417." in out
     assert "[2026-03-05]" in out
     assert not ANSI.search(out)
     shown, _, commands = out.partition("Search it:")
     assert max(map(len, shown.splitlines())) <= 80
     assert "Without memory a model has only the question; with memory it reads:" in " ".join(out.split())
-    assert "prefix kept" not in shown
     again = next(line for line in commands.splitlines() if " recall " in line)
     assert shlex.split(again)[:4] == [sys.executable, "-m", "convmem", "recall"]
     assert shlex.split(again)[-4:] == ["--db", str(tmp_path / "x.db"), "-u", "demo"]
@@ -131,20 +132,18 @@ def test_all_turns_are_embedded_before_it_asks(run, chat, monkeypatch, tmp_path)
                 waited_for.wait(30)
             return super().embed(texts, kind)
 
-    settle = Stage.settle
+    settle = Demo.settle
 
     def settled(self, seconds, tell):
         waited_for.set()
         return settle(self, seconds, tell)
 
-    monkeypatch.setattr("convmem.demo.stage.resolve_embedder", lambda _: Slow())
-    monkeypatch.setattr(Stage, "settle", settled)
+    monkeypatch.setattr("convmem.demo.play.resolve_embedder", lambda _: Slow())
+    monkeypatch.setattr(Demo, "settle", settled)
     code, out, _ = run("demo", "--data", chat, "--ask", "locker code", "--store", tmp_path / "x.db")
     told = " ".join(out.split())
     assert code == 0
-    assert re.search(
-        r"4 turns of 2 sessions \(chat.jsonl\) imported in [\d.]+ s, 4 embedded in [\d.]+ s\.", told
-    )
+    assert re.search(r"4 turns of 2 sessions \(chat.jsonl\) recorded in [\d.]+ s, 4 embedded\.", told)
     assert "4 of 4 turns were embedded when the questions were asked" in told
 
 
@@ -184,7 +183,7 @@ def test_help_and_version(run):
     assert (code, out.strip()) == (0, f"convmem {convmem.__version__}")
     code, out, _ = run("demo", "--help")
     assert code == 0
-    assert "No model answers" in out
+    assert "No model answers" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

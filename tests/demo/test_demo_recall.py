@@ -18,7 +18,7 @@ def remembering(embedder):
     numbered = enumerate(conversation())
     for session, lines in itertools.groupby(numbered, key=lambda pair: pair[1].session):
         places, said = zip(*lines, strict=True)
-        messages = [{"role": line.role, "content": line.content} for line in said]
+        messages = [line.message for line in said]
         recorded = memory.record(messages, user="lan", session=session, at=[line.at for line in said])
         ids.update(zip(recorded, places, strict=True))
     memory.flush()

@@ -40,6 +40,7 @@ def e5():
     return E5Embedder(max_chars=400)
 
 
+@pytest.mark.slow
 class TestE5(EmbedderConformance):
     tolerance = 0.0
 

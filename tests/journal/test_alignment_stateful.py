@@ -15,6 +15,7 @@ from convmem.journal.digests import SeenMessages
 from convmem.journal.end import EndJob
 from convmem.journal.forest import Forest
 from convmem.journal.placed import Call
+from convmem.journal.tree import Tree
 from convmem.protocols import NodesRequest, SessionRef, TurnsRequest
 from convmem.stores.memory import InMemoryStore
 from convmem.wire.values import ChatRequest, Reply
@@ -95,6 +96,15 @@ class Oracle:
         return False
 
 
+def same_tree(held: Tree, stored: Tree) -> bool:
+    """Whether two trees have the same turns in the same order."""
+    return (
+        list(held.latest_first()) == list(stored.latest_first())
+        and held.waiting == stored.waiting
+        and all(held.children(n.identity) == stored.children(n.identity) for n in stored.latest_first())
+    )
+
+
 class Apps(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +116,12 @@ class Apps(RuleBasedStateMachine):
 
     def run_job(self, job) -> None:
         write = job.plan(self.forest)
-        job.finish(self.store.write([write])[0] if write is not None else None)
+        written = self.store.write([write])[0] if write is not None else None
+        job.finish(written)
+        if write is not None:
+            self.forest.wrote(write, written)
+            # What is held is what the store has, though nothing is read again.
+            assert same_tree(self.forest.tree(REF)[1], Tree(self.store.nodes(NodesRequest(REF)).nodes))
         job.outcome.result()
 
     def begin(self, sent: list[Message], meant: Path) -> None:

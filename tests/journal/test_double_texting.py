@@ -31,7 +31,10 @@ class Messenger:
 
     def run(self, job):
         write = job.plan(self.forest)
-        job.finish(self.store.write([write])[0] if write is not None else None)
+        written = self.store.write([write])[0] if write is not None else None
+        job.finish(written)
+        if write is not None:
+            self.forest.wrote(write, written)
         job.outcome.result()
         return job
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from benchmarks import redressed
 
+pytestmark = pytest.mark.slow
+
 WHO = ("both", "user", "nobody")
 FEW = settings(
     max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

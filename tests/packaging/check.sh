@@ -34,5 +34,5 @@ fresh extra
 cp -r tests docs examples *.md LICENSE pyproject.toml zensical.toml "$work"
 cd "$work"
 # shellcheck disable=SC2086 (one word per path)
-extra/bin/python -m pytest --quiet $tests >log 2>&1 || { cat log; exit 1; }
+extra/bin/python -m pytest --quiet -m "slow or not slow" $tests >log 2>&1 || { cat log; exit 1; }
 echo "wheel with openai: $(tail -n 1 log)"

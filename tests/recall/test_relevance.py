@@ -76,7 +76,7 @@ def quoted(memory: Memory, text: str, cohort: Cohort | None, *, vectors: bool) -
     partition = Partition.from_entries(memory.entries, said)
     query = Query(text, embed(text, dim=256) if vectors else None, cohort=cohort if vectors else None)
     ranking = search(partition, query)
-    return [memory.texts[hit.id] for hit in ranking.hits if hit.score >= ranking.least]
+    return [memory.texts[hit.id] for hit in ranking.hits if hit.score >= ranking.floor]
 
 
 @pytest.mark.parametrize("language", ["english", "chinese"])
@@ -126,7 +126,7 @@ def test_a_day_that_is_named_is_evidence_without_any_shared_word(text, rounds):
     memory = about("english", 0.0, rounds)
     now = datetime.fromtimestamp(START + 60 * DAY, UTC)
     ranking = search(memory.partition(vectors=False), Query(text, now=now))
-    found = {memory.texts[hit.id] for hit in ranking.hits if hit.score >= ranking.least}
+    found = {memory.texts[hit.id] for hit in ranking.hits if hit.score >= ranking.floor}
     assert found == {"I burnt the pancakes again. A heron stood on the roof.", "Noted."}
 
 

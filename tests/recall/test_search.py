@@ -126,7 +126,7 @@ def test_questions_that_name_a_person_are_embedded_without_the_name():
         Settings(user=0.0, user_forward=0.0, recent=0.0, recent_asked=0.0, context=0.0),
         Settings(pair=0.0),
         Settings(round=0.0, early=0.0, prefers=0.0),
-        Settings(few=0),
+        Settings(few_turns=0),
     ],
 )
 def test_every_step_can_be_switched_off(off):

@@ -15,6 +15,7 @@ from convmem.stores.sqlite import SQLiteStore
 from convmem.stores.sqlite.settings import settings_of
 from convmem.testing.abilities import (
     AccountsConformance,
+    CallReadsConformance,
     CallsConformance,
     ChecksConformance,
     EpochsConformance,
@@ -32,6 +33,7 @@ class _Everything(
     ViewsConformance,
     EpochsConformance,
     PinsConformance,
+    CallReadsConformance,
     CallsConformance,
     AccountsConformance,
     LimitsConformance,

@@ -104,6 +104,7 @@ def test_an_odd_content_among_good_messages(name, memory, bare, provider):
     assert outcome(memory.wrap(bare, session="s", policy="full"), provider, "create", made()) == expected
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_and_one_of_a_megabyte(tmp_path):
     many = [{"role": ("user", "assistant")[n % 2], "content": f"{n}"} for n in range(9_999)]
     large = [{"role": "user", "content": "x" * 1_000_000}]

@@ -10,7 +10,7 @@ import pytest
 import convmem
 from convmem.testing import Fault, LocalProvider, Reply, ToolCall
 
-CALLS = 40
+CALLS = 20  # the short messages come again three times, and tools are asked three times
 TOOLS = [
     {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 ]

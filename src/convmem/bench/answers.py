@@ -1,4 +1,4 @@
-"""Does a model answer now? The same questions to it without memory, with it, and with the full history."""
+"""Does a model answer now? The same questions to it without memory and with it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from convmem.bench.datasets import Question
     from convmem.types import Message
 
-__all__ = ["FULL", "WITHOUT", "Model", "asking", "memory_at"]
+__all__ = ["WITHOUT", "Model", "asking", "memory_at"]
 
 WITHOUT = "without"
-FULL = "full history"
 
 _SHORT = "Answer in as few words as possible. Do not explain."
 _SHORT_CHINESE = "用尽量少的字回答，不要解释。"

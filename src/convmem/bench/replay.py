@@ -1,6 +1,6 @@
 """A conversation lived through with convmem, by its public API, and questions put to it.
 
-The ranking itself, its margin and its weights are no part of that API: for these alone the engine is asked.
+Only the ranking, its margin and its weights are no part of that API; for these `Memory._shared` is asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from convmem.recall import Settings
     from convmem.types import Message, Prepared
 
-__all__ = ["Context", "Replay", "embedded_texts", "message", "spoken_texts"]
+__all__ = ["Context", "Replay", "embedded_texts", "message"]
 
 _SESSION = "benchmark"
 _ELLIPSIS = " … "
@@ -63,24 +63,9 @@ def message(turn: Turn) -> dict[str, Any]:
     return {**made, "name": turn.speaker} if turn.speaker else made
 
 
-def spoken_texts(conversation: Conversation) -> list[str]:
-    """What is embedded of each turn for everything but convmem: the text behind the speaker's name.
-
-    convmem leaves the name out of vectors, because it knows who speaks; plain cosines need it.
-    """
-    return [
-        f"{turn.speaker}: {text}" if turn.speaker else text
-        for turn, text in zip(_turns(conversation), embedded_texts(conversation), strict=True)
-    ]
-
-
 def embedded_texts(conversation: Conversation) -> list[str]:
     """What convmem embeds of each turn."""
-    return [spoken(turn.text) for turn in _turns(conversation)]
-
-
-def _turns(conversation: Conversation) -> list[Turn]:
-    return [turn for session in conversation.sessions for turn in session.turns]
+    return [spoken(turn.text) for turn in conversation.turns]
 
 
 class Replay:

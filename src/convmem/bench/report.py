@@ -1,4 +1,4 @@
-"""The figures of a set as files: a table to read, data to compute with, a picture."""
+"""The figures of a set as files: a table to read, data to compute with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convmem.bench.picture import draw
 from convmem.bench.rows import ALL
 from convmem.bench.summary import CONVMEM
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Report", "markdown", "note", "write"]
+__all__ = ["Report", "markdown", "note", "short", "shown", "table", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Report:
         settings: what was asked for, and where.
         figures: what `summary.summarize` gives.
         more: figures of what was asked for besides, by name.
+        said: paragraphs and tables about these.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Report:
     settings: dict[str, Any]
     figures: dict[str, Any]
     more: dict[str, Any] = field(default_factory=dict[str, Any])
+    said: list[str] = field(default_factory=list[str])
 
 
 def note(text: str) -> None:
@@ -43,7 +44,7 @@ def note(text: str) -> None:
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write `SET.md`, `SET.json` and `SET.svg`."""
+    """Write `SET.md` and `SET.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{report.name}.md").write_text(markdown(report), encoding="utf-8")
     known = {
@@ -55,19 +56,6 @@ def write(report: Report, folder: Path) -> None:
     }
     text = json.dumps(known, ensure_ascii=False, indent=1) + "\n"
     (folder / f"{report.name}.json").write_text(text, encoding="utf-8")
-    if picture := _picture(report):
-        (folder / f"{report.name}.svg").write_text(picture, encoding="utf-8")
-
-
-def _picture(report: Report) -> str:
-    figures = report.figures
-    lines = {
-        system: [(found["tokens"], found["strict"]) for found in budgets.values()]
-        for system, budgets in figures["contexts"].items()
-    }
-    embedder = report.settings["embedder"]
-    below = f"{figures['questions']} questions, {figures['conversations']} conversations; embedder {embedder}"
-    return draw(f"{report.name}: recall against tokens", below, lines)
 
 
 def markdown(report: Report) -> str:
@@ -87,8 +75,9 @@ def markdown(report: Report) -> str:
         _orders(figures),
         _by_category(figures),
         _closing(figures, report.more),
-        *_besides(report.more),
-        "Settings: " + ", ".join(f"{key} {_shown(value)}" for key, value in settings.items()) + ".",
+        *report.said,
+        _answers(report.more["answers"]) if "answers" in report.more else "",
+        "Settings: " + ", ".join(f"{key} {shown(value)}" for key, value in settings.items()) + ".",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -105,13 +94,13 @@ def _by_system(figures: dict[str, Any]) -> str:
         else:
             rows.append([name, *(_found(found[budget]) for budget in budgets)])
     head = ["system: strict / kept / any / all", *(f"@{budget:,}" for budget in budgets)]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _found(figure: dict[str, float]) -> str:
     half = (figure["strict_high"] - figure["strict_low"]) / 2
-    rest = " / ".join(_short(figure[name]) for name in ("kept", "any", "all"))
-    return f"{_short(figure['strict'])} ±{_short(half)} / {rest}"
+    rest = " / ".join(short(figure[name]) for name in ("kept", "any", "all"))
+    return f"{short(figure['strict'])} ±{short(half)} / {rest}"
 
 
 def _orders(figures: dict[str, Any]) -> str:
@@ -120,9 +109,9 @@ def _orders(figures: dict[str, Any]) -> str:
     kinds: list[str] = []
     for name, order in figures["orders"].items():
         kinds = [f"{kind} {measure}" for kind in order for measure in order[kind]]
-        cells = [_short(value) for kind in order.values() for value in kind.values()]
-        rows.append([name, *cells, "" if auroc.get(name) is None else _short(auroc[name])])
-    return _table(["order", *kinds, "AUROC of the margin"], rows) if rows else ""
+        cells = [short(value) for kind in order.values() for value in kind.values()]
+        rows.append([name, *cells, "" if auroc.get(name) is None else short(auroc[name])])
+    return table(["order", *kinds, "AUROC of the margin"], rows) if rows else ""
 
 
 def _by_category(figures: dict[str, Any]) -> str:
@@ -136,11 +125,11 @@ def _by_category(figures: dict[str, Any]) -> str:
         for category, found in figures["categories"].items()
     ]
     head = ["convmem by category", "n", *(f"@{budget:,} strict / kept / touched" for budget in budgets)]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _category(figure: dict[str, float]) -> str:
-    return " / ".join(_short(figure[name]) for name in ("strict", "kept", "touched"))
+    return " / ".join(short(figure[name]) for name in ("strict", "kept", "touched"))
 
 
 def _closing(figures: dict[str, Any], more: dict[str, Any]) -> str:
@@ -169,71 +158,33 @@ def _closing(figures: dict[str, Any], more: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _besides(more: dict[str, Any]) -> list[str]:
-    parts: list[str] = []
-    if peers := more.get("peers"):
-        lines = (
-            f"- {name} {_shown(peer['releases'])}: embeds {peer['embeds']}" for name, peer in peers.items()
-        )
-        parts.append("What the other memories embed:\n" + "\n".join(lines))
-    if "ablation" in more:
-        parts.append(_ablation(more["ablation"]))
-    if "renaming" in more:
-        parts.append(_renaming(more["renaming"]))
-    if "answers" in more:
-        parts.append(_answers(more["answers"]))
-    return parts
-
-
-def _ablation(figures: dict[str, Any]) -> str:
-    budgets: list[int] = list(next(iter(figures.values()), ()))
-    head = ["ablation: strict / kept, change of strict"]
-    head += [f"@{budget:,}" for budget in budgets]
-    rows = [[name, *(_changed(found[budget]) for budget in budgets)] for name, found in figures.items()]
-    return _table(head, rows)
-
-
-def _changed(figure: dict[str, float]) -> str:
-    both = f"{_short(figure['strict'])} / {_short(figure['kept'])}"
-    return f"{both}, {figure['change']:+.3f} [{figure['change_low']:+.3f}, {figure['change_high']:+.3f}]"
-
-
-def _renaming(figures: dict[str, Any]) -> str:
-    what = figures["what"]
-    said = (
-        "no figure moves by more than .01" if figures["same"] else f"a figure moves by {figures['most']:.3f}"
-    )
-    table = _table(
-        [f"{what}: strict / kept, change of strict", *(f"@{budget:,}" for budget in figures["budgets"])],
-        [["convmem", *(_changed(found) for found in figures["budgets"].values())]],
-    )
-    return f"{table}\n\n{what}: {said}."
-
-
 def _answers(figures: dict[str, Any]) -> str:
     rows = [
         [
             given,
             str(found["questions"]),
-            _short(found["exact"]),
-            _short(found["f1"]),
+            short(found["exact"]),
+            short(found["f1"]),
             "" if found["prompt_tokens"] is None else f"{found['prompt_tokens']:,.0f}",
             str(found["refused"] or ""),
         ]
         for given, found in figures.items()
     ]
-    return _table(["the model was given", "n", "exact match", "F1", "prompt tokens", "refused"], rows)
+    return table(["the model was given", "n", "exact match", "F1", "prompt tokens", "refused"], rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
 
 
-def _short(share: float) -> str:
+def short(share: float) -> str:
+    """A share with three places, without its 0: `.886`."""
     return f"{share:.3f}".removeprefix("0") if share < 1 else f"{share:.3f}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A setting as one reads it."""
     if isinstance(value, list | tuple):
         return "+".join(map(str, value)) or "none"  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, dict):

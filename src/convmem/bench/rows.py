@@ -12,9 +12,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ALL", "Answered", "Lines", "Outcome", "Ranked", "Row"]
+    from convmem.bench.datasets import Question
+
+__all__ = ["ALL", "Answered", "Lines", "Outcome", "Ranked", "Row", "ranked"]
+
+_TURNS_KEPT = 20
+_SESSIONS_KEPT = 10
 
 ALL = 0
 """Stands for the budget of a system that takes whatever it costs."""
@@ -82,13 +88,25 @@ class Row:
     ranked: dict[str, Ranked] = field(default_factory=dict[str, Ranked])
     answers: dict[str, Answered] = field(default_factory=dict[str, Answered])
 
+    @classmethod
+    def of(cls, question: Question) -> Row:
+        """A question that nobody was asked yet."""
+        return cls(
+            question.id,
+            question.conversation.id,
+            question.category,
+            question.answerable,
+            question.gold,
+            question.gold_sessions,
+        )
+
     def line(self) -> str:
         """As one line of JSON."""
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, line: str) -> Row:
-        """From what `line` gave."""
+        """The row that a line holds, as `line` wrote it."""
         row: dict[str, Any] = json.loads(line)
         found = {
             system: {int(budget): Outcome(**outcome) for budget, outcome in outcomes.items()}
@@ -101,6 +119,12 @@ class Row:
         answers = {given: Answered(**answer) for given, answer in row.pop("answers").items()}
         gold, gold_sessions = tuple(row.pop("gold")), tuple(row.pop("gold_sessions"))
         return cls(**row, gold=gold, gold_sessions=gold_sessions, found=found, ranked=ranked, answers=answers)
+
+
+def ranked(found: Sequence[tuple[str, str]], margin: float | None) -> Ranked:
+    """The order of turns and of their sessions, as it is kept; `found` are turns with their sessions."""
+    sessions = list(dict.fromkeys(session for _, session in found))
+    return Ranked(tuple(id_ for id_, _ in found[:_TURNS_KEPT]), tuple(sessions[:_SESSIONS_KEPT]), margin)
 
 
 class Lines:

@@ -1,4 +1,4 @@
-"""A run: every set's questions to convmem and to what it is compared with."""
+"""A run: every set's questions to convmem, and the figures of the answers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from convmem.bench import peers, renaming, summary
-from convmem.bench.asking import Ablating, Asking
-from convmem.bench.baselines import DENSE
+from convmem.bench import summary
+from convmem.bench.asking import Asking
 from convmem.bench.progress import Progress
-from convmem.bench.replay import embedded_texts, spoken_texts
+from convmem.bench.replay import embedded_texts
 from convmem.bench.report import Report, note
 from convmem.bench.rows import Lines
 
@@ -32,17 +31,15 @@ _EMBEDDED_AT_ONCE = 16
 _ASKED_AT_ONCE = 25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is asked, and with what.
+    """A run of the benchmark: who is asked, which questions, and where the rows are kept.
 
     Attributes:
         means: what questions are put with.
         embedder: the one behind the cache, to time it.
         limit, seed: so many questions of each set, drawn by the seed.
         timed: so many questions are embedded anew.
-        ablation: also every step off, one at a time.
-        rename, shift_days: also under other names and dates.
         out: where lines go.
         settings: what is told of all this.
     """
@@ -52,33 +49,36 @@ class Run:
     limit: int | None = None
     seed: int = 0
     timed: int = 0
-    ablation: bool = False
-    rename: bool = False
-    shift_days: int = 0
     out: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def measure(self, whole: DataSet) -> Report:
         """Put a set's questions, and what else was asked for; what is on disk already is not done again."""
         data = self._chosen(whole)
-        self._embed(data)
-        rows = self._rows(data, "", lambda conversation: Asking(self.means, conversation))
+        self.embed(data)
+        rows = self.rows(data, "", self.asking)
         more: dict[str, Any] = {}
-        if self.means.peers:
-            more["peers"] = {
-                name: {"releases": peers.releases(name), "embeds": peers.embedded(peers.maker(name))}
-                for name in self.means.peers
-            }
         if self.timed and self.embedder is not None and rows:
             more["latency"] = summary.timed(rows, self._embedding_ms(data, self.embedder))
         if self.means.model is not None:
             more["answers"] = summary.answered(rows)
-        if self.ablation:
-            made = self._rows(data, ".ablation", lambda conversation: Ablating(self.means, conversation))
-            more["ablation"] = summary.ablated(made, self.seed)
-        if self.rename or self.shift_days:
-            more["renaming"] = self._renamed(data, rows)
-        return Report(data.name, data.left_out, self.settings, summary.summarize(rows, self.seed), more)
+        besides, said = self.besides(data, rows)
+        figures = summary.summarize(rows, self.seed)
+        return Report(data.name, data.left_out, self.settings, figures, more | besides, said)
+
+    # What a run that asks for more does otherwise.
+
+    def asking(self, conversation: Conversation) -> Asking:
+        """What puts the questions about a conversation."""
+        return Asking(self.means, conversation)
+
+    def texts(self, conversation: Conversation) -> Iterator[str]:
+        """What is embedded of a conversation."""
+        yield from embedded_texts(conversation)
+
+    def besides(self, data: DataSet, rows: Sequence[Row]) -> tuple[dict[str, Any], list[str]]:  # noqa: ARG002
+        """More figures by name, and paragraphs about them; there are none here."""
+        return {}, []
 
     def _chosen(self, data: DataSet) -> DataSet:
         if self.limit is None or self.limit >= len(data.questions):
@@ -86,15 +86,13 @@ class Run:
         drawn = sorted(random.Random(self.seed).sample(range(len(data.questions)), self.limit))
         return replace(data, questions=tuple(data.questions[i] for i in drawn))
 
-    def _embed(self, data: DataSet) -> None:
-        """Embed what is not kept yet."""
+    def embed(self, data: DataSet) -> None:
+        """Embed those texts of a set whose vectors are not kept yet."""
         cached = self.means.cached
         if cached is None:
             return
         conversations = {id(q.conversation): q.conversation for q in data.questions}.values()
-        others = bool(self.means.peers) or not DENSE.isdisjoint(self.means.baselines)
-        kinds = (embedded_texts, spoken_texts) if others else (embedded_texts,)
-        passages = (text for told in kinds for conversation in conversations for text in told(conversation))
+        passages = (text for conversation in conversations for text in self.texts(conversation))
         work: list[tuple[Kind, list[str]]] = [
             ("passage", cached.missing(passages, "passage")),
             ("query", cached.missing((question.text for question in data.questions), "query")),
@@ -108,9 +106,7 @@ class Run:
                     cached.embed(batch, kind)
                     progress.add(len(batch))
 
-    def _rows(
-        self, data: DataSet, what: str, open_: Callable[[Conversation], Asking | Ablating]
-    ) -> list[Row]:
+    def rows(self, data: DataSet, what: str, open_: Callable[[Conversation], Asking]) -> list[Row]:
         """The rows of all questions, in their order."""
         path = self.out / f"{data.name}{what}.jsonl" if self.out is not None else None
         lines = Lines(path, {**self.settings, "data": _digest(data)})
@@ -129,17 +125,6 @@ class Run:
                             lines.add(row)
                             progress.add()
         return [lines.rows[question.id] for question in data.questions]
-
-    def _renamed(self, data: DataSet, rows: Sequence[Row]) -> dict[str, Any]:
-        changed = renaming.changed(data, rename=self.rename, days=self.shift_days)
-        self._embed(changed)
-        alone = replace(self.means, baselines=(), peers=(), model=None)
-        made = self._rows(changed, ".renamed", lambda conversation: Asking(alone, conversation))
-        named = any(turn.speaker for question in data.questions for turn in question.conversation.turns)
-        names = "other names" if named else "other names (nobody has one)"
-        what = [names] if self.rename else []
-        what += [f"{self.shift_days:+} days"] if self.shift_days else []
-        return {"what": ", ".join(what), **summary.renamed(rows, made, self.seed)}
 
     def _embedding_ms(self, data: DataSet, embedder: Embedder) -> dict[str, float]:
         """Milliseconds of embedding by question, one by one, past the cache; the first is not timed."""

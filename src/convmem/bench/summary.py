@@ -6,7 +6,6 @@ from collections import defaultdict
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from convmem.bench.ablation import AS_SHIPPED
 from convmem.bench.measures import auroc, interval, ndcg, percentile, recall_at
 from convmem.bench.rows import ALL
 
@@ -15,13 +14,12 @@ if TYPE_CHECKING:
 
     from convmem.bench.rows import Outcome, Row
 
-__all__ = ["CONVMEM", "ablated", "answered", "renamed", "summarize", "timed"]
+__all__ = ["CONVMEM", "answered", "summarize", "timed"]
 
 CONVMEM = "convmem"
 _AT = (5, 10, 20)
 _SESSIONS_AT = (1, 5, 10)
 _GAIN_AT = 10
-_SAME = 0.01
 _MEASURES = ("strict", "kept", "touched", "any", "all")
 
 
@@ -113,43 +111,6 @@ def _silence(asked: Sequence[Row], hopeless: Sequence[Row]) -> dict[str, Any]:
         for budget in (hopeless[0].found[CONVMEM] if hopeless else ())
     }
     return {"auroc": margins, "empty": empty}
-
-
-def ablated(rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """By variant and budget: strict and kept, and their differences to what is shipped."""
-    asked = [row for row in rows if row.answerable]
-    names = list(asked[0].found) if asked else []
-    return {
-        name: {b: _difference(asked, AS_SHIPPED, name, b, seed) for b in asked[0].found[name]}
-        for name in names
-    }
-
-
-def _difference(rows: Sequence[Row], first: str, second: str, budget: int, seed: int) -> dict[str, float]:
-    pairs = [(row.found[first][budget], row.found[second][budget]) for row in rows]
-    change = [after.strict - before.strict for before, after in pairs]
-    low, high = interval(change, [row.conv_id for row in rows], seed)
-    return {
-        "strict": fmean(after.strict for _, after in pairs),
-        "kept": fmean(after.kept for _, after in pairs),
-        "change": fmean(change),
-        "change_low": low,
-        "change_high": high,
-        "change_kept": fmean(after.kept - before.kept for before, after in pairs),
-    }
-
-
-def renamed(rows: Sequence[Row], changed: Sequence[Row], seed: int) -> dict[str, Any]:
-    """By budget: what other names and dates changed, and whether that is next to nothing."""
-    before = {row.qid: row.found[CONVMEM] for row in rows if row.answerable}
-    both = [row for row in changed if row.qid in before]
-    for row in both:
-        row.found["original"] = before[row.qid]
-    figures = (
-        {b: _difference(both, "original", CONVMEM, b, seed) for b in both[0].found[CONVMEM]} if both else {}
-    )
-    moved = [abs(figure[name]) for figure in figures.values() for name in ("change", "change_kept")]
-    return {"budgets": figures, "most": max(moved, default=0.0), "same": max(moved, default=0.0) <= _SAME}
 
 
 def answered(rows: Sequence[Row]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,7 @@ class CachedOnDisk:
 
     def __init__(self, embedder: Embedder, folder: Path | None) -> None:
         self._embedder = embedder
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.asked = 0
         """Texts that the other embedder was asked for."""
         if folder is not None:

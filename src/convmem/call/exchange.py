@@ -10,7 +10,6 @@ before the provider call are a generator of waits, which a blocking and an async
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -34,14 +33,15 @@ from convmem.hooks import (
 from convmem.journal.begin import BeginJob, looked_up
 from convmem.journal.end import EndJob
 from convmem.retrieve.recaller import Asked
+from convmem.threads.locks import Lock
 from convmem.threads.waiting import NotReadyError, Waits, adrive, drive, seconds_until
 from convmem.tokens.count import count_messages
 from convmem.types import Receipt, Tokens
-from convmem.wire.message import plain, text_of
+from convmem.wire.message import copies
 from convmem.wire.values import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
     from concurrent.futures import Future
 
     from convmem.call.shared import Shared
@@ -98,7 +98,7 @@ class Exchange:
         self._end_written = False
         self._gave_up: set[str] = set()  # steps that were too late for their call
         self._sent_at = 0.0
-        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
+        self._lock = Lock()  # a stream that nobody reads any more may end within any other step
         self.messages: list[Message] | None = None
         self.receipt = Receipt(
             call=call.id,
@@ -152,10 +152,8 @@ class Exchange:
     def _begin(self) -> Future[Placement]:
         """Submit what runs side by side: the journal step, and what recall will need."""
         if self._call.mode != "write":
-            asked = next((t for t in reversed(self._call.request.turns) if t.get("role") == "user"), None)
-            text = text_of(asked) if asked is not None else ""
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
-            self._asked = self._shared.recaller.ask_soon(text, owner)
+            self._asked = self._shared.recaller.ask_soon(self._call.request.question, owner, as_held=True)
         return self._submit(self._begun)
 
     def _stored(self, job: Future[Any]) -> Waits[BaseException | None]:
@@ -292,7 +290,7 @@ class Exchange:
             self._update(complete=False)
             self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
             return
-        self.messages = _copies(composed.messages) if composed.messages is not None else None
+        self.messages = copies(composed.messages) if composed.messages is not None else None
         self._update(**composed.receipt_fields())
         self._tell(composed)
         for note in composed.notes:
@@ -320,7 +318,7 @@ class Exchange:
             dropped=composed.dropped,
             prefix_tokens=composed.prefix_tokens,
             changed=changed,
-            messages=tuple(_copies(sent)),
+            messages=tuple(copies(sent)),
         )
 
     def _goes_out(self) -> None:
@@ -377,16 +375,16 @@ class Exchange:
             limit, named = composition.limit_after(refusal.limit, self.receipt.tokens.total)
             if limit is None:
                 return None  # the caller's own messages do not fit, whatever memory leaves out
-            composer.learn_limit(which, limit, named=named)
+            composer.lessons.learn_limit(which, limit, named=named)
             if named:
-                self._shared.pool.submit(lambda: composer.limits.keep(which.host, which.model, limit))
+                self._shared.pool.submit(lambda: composer.lessons.limits.keep(which.host, which.model, limit))
             told = f"its limit is {limit} tokens, which is kept" if named else "without a number"
             return f"the provider refused the request for its length, {told}: sent again, shorter"
-        if refusal.fields & _THOUGHTS and composer.learn_thoughts(which, composition.dialect):
+        if refusal.fields & _THOUGHTS and composer.lessons.learn_thoughts(which, composition.dialect):
             return "the provider refused how thoughts were put back: sent again the other way, from now on"
         turns = composition.turns_of(refusal.message) if refusal.message is not None else None
         if turns:
-            composer.refuse(which, turns)
+            composer.lessons.refuse(which, turns)
             return "the provider refused a message that memory had put back: sent again without its round"
         return None
 
@@ -521,7 +519,7 @@ class Exchange:
         usage = reply.usage or {}
         counted = usage.get("prompt_tokens", usage.get("input_tokens"))
         if isinstance(counted, int) and self._call.request.held is None:
-            self._shared.composer.limits.answered(
+            self._shared.composer.lessons.limits.answered(
                 self._call.host or "", self._call.request.model or "", counted
             )
             self._shared.ratios.learn(
@@ -590,11 +588,6 @@ class Exchange:
         if self._shared.hooks or kind is DegradedEvent:
             event = kind(call=receipt.call, user=receipt.user, session=receipt.session, **payload)
             emit(self._shared.hooks, event)
-
-
-def _copies(messages: Iterable[Message]) -> list[Message]:
-    """For hands that are not ours: what they change must not come back with the next call."""
-    return [plain(message) for message in messages]
 
 
 def _without(error: BaseException) -> str:

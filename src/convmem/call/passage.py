@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from convmem.hooks import DegradedEvent, emit
 from convmem.journal.accounts import kept
 from convmem.journal.job import Job
 from convmem.protocols import CallRow, SessionRef, Write
+from convmem.threads.locks import Lock
 from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
 
@@ -91,7 +91,7 @@ class Passage:
         self._keeps = mode in {"on", "write"}
         self._began = time.perf_counter()
         self._ended = False
-        self._lock = threading.RLock()  # a stream that nobody reads any more may end within any other step
+        self._lock = Lock()  # a stream that nobody reads any more may end within any other step
         self.receipt = Receipt(
             call=call,
             at=at,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
+
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -55,7 +56,7 @@ class Receipts:
         self._by_id: dict[int, tuple[weakref.ref[object], Accounted]] = {}
         self._calls: weakref.WeakSet[Quoting] = weakref.WeakSet()
         self._last: weakref.WeakKeyDictionary[_Place, Accounted] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def begin(self, call: Quoting) -> None:
         """A call was made in this context."""

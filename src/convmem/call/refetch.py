@@ -62,7 +62,7 @@ class _RetrievedJob(Job[None]):
         known = store.response(self._request) if isinstance(store, Responses) else None
         if known is None or known.end is None or known.state == "answered":
             return None
-        _, tree = forest.tree(known.ref)
+        _, tree = forest.tree(known.ref, now=True)
         if (end := tree.get(known.end)) is not None and end.forgotten:
             return None  # what it answers was forgotten
         self._call = known

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convmem.context.kept import Composer
     from convmem.hooks import Guarded
     from convmem.journal.digests import SeenMessages
-    from convmem.journal.job import Job
+    from convmem.journal.job import Task
     from convmem.journal.writer import Journal
     from convmem.policy import Policy
     from convmem.protocols import Store
@@ -153,7 +153,7 @@ class Shared:
                 self.seen.clear()
                 self.recaller.forget()
 
-    def run(self, make: Callable[[], Job[T]]) -> T:
+    def run(self, make: Callable[[], Task[T]]) -> T:
         """Do a job for the direct API: wait out other processes, and raise what goes wrong.
 
         Args:

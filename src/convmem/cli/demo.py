@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import random
-import sys
+import statistics
 import tempfile
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convmem import __version__
 from convmem.cli.demo_screen import Show
 from convmem.cli.screen import Screen
-from convmem.demo.data import Question, plain_first
+from convmem.demo.data import Question, chitchat, conversation, plain_first
 from convmem.demo.data import questions as known_questions
 from convmem.errors import InputError, MissingExtraError
+from convmem.importers import read
 from convmem.policy import WindowPolicy, resolve_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from convmem.importers import Imported
+    from convmem.demo.play import Asked
     from convmem.policy import Policy
 
 __all__ = ["demo"]
 
+_SMALL_TALK = 10
 _LANGUAGE = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
@@ -74,10 +77,10 @@ def demo(
 ) -> None:
     """Ask a long conversation without and with memory, and see what the model would receive.
 
-    A made-up conversation of 324 turns in English and Chinese runs through a wrapped OpenAI client, call by
-    call, against a provider on this machine. Then questions about it are asked in a new session, once
-    through the bare client and once through the wrapped one. No model answers: what is compared is what a
-    model would have received. Nothing leaves this machine and nothing is downloaded.
+    A made-up conversation of 324 turns in English and Chinese is remembered. Then questions about it are
+    asked in a new session, once through a bare OpenAI client and once through a wrapped one, against a
+    provider on this machine. No model answers: what is compared is what a model would have received. Nothing
+    leaves this machine and nothing is downloaded.
 
     **Examples**
 
@@ -86,7 +89,7 @@ def demo(
     - `convmem demo --data conversations.json --ask "what did we say about the flat?"`
     """
     try:
-        from convmem.demo.run import Script, run  # noqa: PLC0415 (needs openai)
+        from convmem.demo.play import Demo  # noqa: PLC0415 (needs openai)
     except ModuleNotFoundError as error:
         if error.name != "openai":
             raise
@@ -94,30 +97,62 @@ def demo(
             "the demo wraps an OpenAI client: pip install openai (the extra `openai` of convmem)"
         ) from error
 
+    started = time.perf_counter()
     screen = Screen(plain=plain)
+    show = Show(screen, silent=as_json)
     chosen = _policy(policy, budget)
-    show = Show(screen, silent=as_json, own=data.name if data is not None else None, kept=store is not None)
-    own = _own(data)
-    asked = _to_ask(ask, questions, seed, show, own=own is not None)
-    if isinstance(asked, list):
-        show.will_ask(len(asked))
-    script = Script(
-        store=store if store is not None else Path(tempfile.mkdtemp(prefix="convmem-demo-")) / "demo.db",
-        policy=chosen,
-        policy_name=policy,
-        embedder=embedder,
-        seed=seed,
-        seconds=seconds,
-        questions=asked,
-        own=own,
-        source=data.name if data is not None else "built-in",
-    )
-    with screen.quiet(show.warned), show:
-        report = run(script, show)
+    rows = conversation() if data is None else tuple(read(data))
+    to_ask = _to_ask(ask, questions, seed, show, own=data is not None)
+    path = store if store is not None else Path(tempfile.mkdtemp(prefix="convmem-demo-")) / "demo.db"
+    with screen.quiet(show.warned), Demo(path, policy=chosen, embedder=embedder) as played:
+        show.begins(data.name if data is not None else None, to_ask)
+        ids = played.remember(rows, days_after=data is None)
+        recorded_s = time.perf_counter() - started
+        with show.waiting(len(ids), embeds=played.embedder is not None) as tell:
+            ready = played.settle(seconds - recorded_s, tell)
+        speed = played.embedded / played.embed_seconds if played.embed_seconds else None
+        told: dict[str, Any] = {
+            "convmem": __version__,
+            "policy": policy,
+            "seed": seed,
+            "conversation": {
+                "source": data.name if data is not None else "built-in",
+                "turns": len(ids),
+                "sessions": len({row.session for row in rows}),
+                "seconds": round(recorded_s, 2),
+            },
+            "vectors": {
+                "embedder": played.embedder.fingerprint if played.embedder is not None else None,
+                "embedded": played.embedded,
+                "complete": ready,
+                "turns_per_second": speed and round(speed, 2),
+            },
+        }
+        show.remembered(told)
+        asked = [show.asked(played.ask(question, ids), ready=ready) for question in to_ask]
+        texts = random.Random(seed).sample(chitchat(), _SMALL_TALK)  # noqa: S311 (a draw, not a secret)
+        told["questions"] = [each.as_json() for each in asked]
+        told["small_talk"] = {"asked": _SMALL_TALK, "nothing_added": played.small_talk(texts)}
+    told["summary"] = _summary(asked) | {"seconds": round(time.perf_counter() - started, 2)}
+    told["store"] = {"path": str(path), "bytes": path.stat().st_size}
     if as_json:
-        sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False, indent=2) + "\n")
+        screen.json(told)
     else:
-        show.ends(report)
+        show.ends(told, kept=store is not None)
+
+
+def _summary(asked: Sequence[Asked]) -> dict[str, Any]:
+    answerable = [each for each in asked if each.evidence]
+    found = [each.found for each in answerable if each.found is not None]
+    return {
+        "asked": len(asked),
+        "answerable": len(answerable),
+        "found": len(found),
+        "found_whole": sum(not quote.trimmed for quote in found),
+        "median_tokens_added": round(statistics.median(each.receipt.tokens.recall for each in asked))
+        if asked
+        else None,
+    }
 
 
 def _to_ask(ask: list[str] | None, n: int, seed: int, show: Show, *, own: bool) -> Iterable[Question]:
@@ -143,14 +178,6 @@ def _typed(show: Show) -> Iterator[Question]:
     while text := show.prompt():
         n += 1
         yield Question(id=f"ask{n}", text=text)
-
-
-def _own(data: Path | None) -> tuple[Imported, ...] | None:
-    if data is None:
-        return None
-    from convmem.importers import read  # noqa: PLC0415 (only where something is imported)
-
-    return tuple(read(data))
 
 
 def _policy(name: str, budget: int | None) -> Policy:

@@ -1,1 +1,1 @@
-"""Compressors: what stands for rounds that left the window."""
+"""Compressors: they write the summary that stands for rounds which left the window."""

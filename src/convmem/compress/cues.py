@@ -1,4 +1,4 @@
-"""What makes a sentence worth keeping, in English and Chinese: words and phrases that only move a weight."""
+"""What makes a sentence worth keeping: words and phrases in English and Chinese, each moving its score."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ _CHINESE_FIGURE: Final = re.compile(
 )
 _ASKS: Final = re.compile(r"[?？][\"'”’」』）)]*$|[吗呢么][。.！!~～]*$")
 _MOST_FIGURES: Final = 3
+"""Figures of a sentence that count: a table of twenty is not worth twenty times as much."""
 
 
 def figures(text: str) -> frozenset[str]:

@@ -23,27 +23,51 @@ __all__ = ["Extractive"]
 
 _HEADING: Final = re.compile(r"^(\d{4}-\d{2}-\d{2}):$")
 _SPEAKER: Final = re.compile(r"^([^:]{1,40}): (?=\S)")
+# Bounds of the work: a summary is made on the thread that composes, while a call may wait for it.
 _LONGEST_TURN: Final = 20_000
+"""Characters of a turn that are read, some 200 sentences: a summary of 600 tokens keeps a handful."""
 _LONGEST_NAME: Final = 40
+"""Characters of a speaker's name in front of a line."""
 _MOST_LINES: Final = 4_000
+"""Sentences that are compared with one another; of more the best by themselves."""
 _TALK: Final = 80
+"""Characters up to which a sentence is looked at as small talk: "Thanks, that helps!" is not worth a line."""
 _MISSES: Final = 60
+"""Lines in a row that no longer fit after which the budget counts as filled."""
 
+# Weights of a line's score, on the scale of `cues.worth`: a decision is worth 1, a figure .7, a name .5.
 _OWN_WORDS: Final = 0.8
+"""For what the user said: the user's facts are the user's, a reply mostly repeats or explains."""
 _CENTRAL: Final = 0.3
+"""At most, for words that all lines are about; less than a cue, or one subject would fill the summary."""
 _LATE: Final = 0.3
+"""At most, for the newest line: enough to decide between two that are worth the same."""
 _OLDEST, _NEWEST = 0.8, 0.95
+"""What is left at each cut of the scores of the summary's oldest and newest line."""
 _THIN: Final = 0.8
+"""Taken from a line of fewer than three terms, which hardly says what about what."""
+
+# A line is chosen by its score divided by (`_FIXED_COST` + its tokens) to the power of `_DENSITY`.
 _FIXED_COST: Final = 8
+"""Tokens that each line costs beside its own: without them the shortest lines would always win."""
 _DENSITY: Final = 0.45
+"""0 would take the best lines however long, 1 the most score for the tokens: half of a fact, twice."""
 _ALIKE: Final = 0.6
+"""Likeness to a line that is kept already from which a line is left out."""
+
+# Corrections: a later line takes an earlier one's place when both are about one subject.
 _SAME_SUBJECT: Final = 0.5
+"""Share of the shorter line's subject words that both have, where the later one says that it corrects."""
 _SAME_SHAPE: Final = 0.75
+"""The same where nothing says so and only figures differ: entries of a list look like that, too."""
 _MAYBE_OUTDATED: Final = 0.6
+"""What is then left of the earlier one's score: perhaps both hold."""
 _LEAST_SHARED: Final = 1.5
+"""Weight of shared subject words from which two lines are compared: two words, or three characters."""
 _OF_A_CHARACTER: Final = 0.5
-"""A Chinese word has two characters more often than one."""
+"""Weight of a Chinese character: a Chinese word has two of them more often than one."""
 _TELLING: Final = 40
+"""Earlier lines looked at for each word, the newest ones: a word that many lines have tells nothing."""
 
 
 @dataclass(slots=True)
@@ -52,7 +76,7 @@ class _Line:
 
     Attributes:
         date: as in a heading; empty where it is not known.
-        place: orders the lines, oldest first.
+        place: orders the lines, oldest first; below 0 those of the summary before.
         subject: its words without figures and codes; of Chinese, single characters, because pairs differ with
             what stands beside a word.
         stands: what a later line leaves of its score: all, some, or nothing when it is corrected.
@@ -124,10 +148,10 @@ def _said(turns: Sequence[Turn]) -> list[_Line]:
             continue
         date = turn.at.date().isoformat()
         speaker = " ".join((turn.name or turn.role).replace(":", " ").split())[:_LONGEST_NAME] or turn.role
-        own = _OWN_WORDS if turn.role == "user" else 0.0
+        bonus = _OWN_WORDS if turn.role == "user" else 0.0
         for text in sentences(turn.text[:_LONGEST_TURN]):
             if len(text) > _TALK or not is_small_talk(text):
-                lines.append(_Line(date, speaker, text, len(lines), worth(text) + own))
+                lines.append(_Line(date, speaker, text, len(lines), worth(text) + bonus))
     return lines
 
 
@@ -143,8 +167,8 @@ def _previous(summary: str) -> list[_Line]:
         speaker, rest = (said[1], row[said.end() :]) if said else ("", row)
         for text in [rest] if date else sentences(rest):
             if text.strip():
-                own = 0.0 if speaker == "assistant" else _OWN_WORDS
-                found.append(_Line(date, speaker, text, 0, worth(text) + own))
+                bonus = 0.0 if speaker == "assistant" else _OWN_WORDS
+                found.append(_Line(date, speaker, text, 0, worth(text) + bonus))
     for index, line in enumerate(found):
         line.place = index - len(found)
         if not lasting(line.text):

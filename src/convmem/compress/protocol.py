@@ -15,7 +15,7 @@ __all__ = ["CompressRequest", "Compressor"]
 
 @dataclass(frozen=True, slots=True)
 class CompressRequest:
-    """What is to be compressed.
+    """A request for a summary: the turns that leave the window, and the summary so far.
 
     Attributes:
         turns: the turns that leave the window, oldest first.

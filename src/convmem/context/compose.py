@@ -1,4 +1,4 @@
-"""One request being composed; see `convmem.context.kept`.
+"""One request on its way through the room: gathered, decided, cut when it is time, recalled for, assembled.
 
 Its window and what is recalled for it are two results: when the second is late, the call goes out with the
 first. Whatever was chosen for a round stays in all its calls, so a late second one is dropped.
@@ -6,31 +6,34 @@ first. Whatever was chosen for a round stays in all its calls, so a late second 
 
 from __future__ import annotations
 
-import dataclasses
-import threading
 import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from convmem.context.prefix import Sent
-from convmem.context.render import SEPARATOR, in_front, recall_block, recall_fence, speaks_chinese
+from convmem.abilities import EpochRef
+from convmem.compress.extractive import Extractive
+from convmem.context.assemble import assemble, block_tokens, question_of, riding_pins, sealed
+from convmem.context.cut import Cut, summarized
+from convmem.context.frame import frame_of
+from convmem.context.gather import gather
+from convmem.context.render import recall_block, recall_fence, speaks_chinese
 from convmem.context.request import Block, Composed
-from convmem.context.window import Windowing
+from convmem.context.window import decide, leaving_behind
 from convmem.errors import ConvmemError, noted
-from convmem.retrieve.recaller import Question
-from convmem.tokens.count import count_message
-from convmem.types import Recalled, Tokens
+from convmem.threads.locks import Lock
+from convmem.types import Recalled
 from convmem.wire.message import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from convmem.abilities import EpochRef
+    from convmem.compress.protocol import Compressor
+    from convmem.context.cut import Leaving, Summary
+    from convmem.context.frame import Item
+    from convmem.context.gather import Gathered
     from convmem.context.kept import Composer
-    from convmem.context.window import Item, Window
+    from convmem.context.window import Window
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
     from convmem.providers.dialect import Dialect
@@ -40,9 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Composition"]
 
-_CONTEXT_TURNS = 2
 _DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
-_LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
 _SHRINK = 0.75
 """Of a request that was too long by nobody knows how much, what the next one may have: tokens are counted
 some 20 % too high rather than too low, so it was not much too long."""
@@ -51,10 +52,6 @@ _LEAST_GUESS = 3_000
 _LEAST_LIMIT = 512
 """Tokens: no model that chats takes fewer."""
 _NOTHING = Block("", (), 0, None)
-_SEALED = (
-    "neither a user nor a session was named, and the history came back without some of its words:"
-    " nothing is added to the call"
-)
 
 
 class Composition:
@@ -79,17 +76,24 @@ class Composition:
     ) -> None:
         self._composer = composer
         self.placement = placement
-        self._budget = budget
-        self._request = call.request
-        self._windowing = Windowing(composer, call, placement, policy)
-        self._recaller = composer.recaller
-        self._count = self._windowing.count
-        self._now = call.at.astimezone(composer.tz)
-        self._window: Window | None = None
+        self.which = EpochRef(placement.ref, call.host or "", call.request.model or "")
+        self._frame = frame_of(
+            call.request,
+            placement,
+            policy=policy,
+            which=self.which,
+            dialect=composer.lessons.dialect(self.which, call.at),
+            count=composer.ratios.counter(call.request.model),
+            seen=composer.seen,
+            limit=composer.lessons.limit(self.which),
+            now=call.at.astimezone(composer.tz),
+            budget=budget,
+        )
+        self._decided: tuple[Gathered, Window] | None = None
         self._words: Block | None = None
         self._placed: list[tuple[Message, bool]] = []
         self._chosen: Composed | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._ms: dict[str, float] = {}
         self._notes: list[str] = []
         self._told: list[str] = []
@@ -110,36 +114,62 @@ class Composition:
         """
         if self.placement.sealed:
             self.ready.set_result(time.monotonic())
-            return self._sealed()
+            return sealed(self._frame)
         started = time.perf_counter()
         try:
-            self._window = self._windowing.decide(patience_s=patience_s)
+            gathered, window = self._decide(patience_s)
         except BaseException as error:
             self.ready.set_exception(error)
             raise
+        self._decided = gathered, window
         self._ms["compose"] = (time.perf_counter() - started) * 1_000
-        self._notes += self._window.notes
+        self._notes += window.notes
         self.ready.set_result(time.monotonic())
-        return None if self._awaits(self._window, asked) else self.recall(asked)
+        return None if self._awaits(gathered, window, asked) else self.recall(asked)
 
-    def _awaits(self, window: Window, asked: Asked) -> bool:
+    def _decide(self, patience_s: float | None) -> tuple[Gathered, Window]:
+        """Gather what there is, decide the window, and cut it when it is time."""
+        frame = self._frame
+        gathered = gather(frame, self._composer)
+        decision = decide(frame, gathered)
+        leaving = decision.leaving
+        if leaving is None:
+            return gathered, decision.window(frame, gathered)
+
+        def cutting(compressor: Compressor) -> Cut:
+            return self._cut(leaving, gathered, compressor)
+
+        summary, notes = self._composer.cuts.leave(self.which, cutting, patience_s)
+        return gathered, decision.window(frame, gathered, summary, notes)
+
+    def _cut(self, leaving: Leaving, gathered: Gathered, compressor: Compressor) -> Cut:
+        count, pins, reader = self._frame.count, gathered.pins, self._composer.reader
+
+        def make() -> tuple[Summary, tuple[str, ...]]:
+            return summarized(
+                leaving, lambda turns: reader.journaled(self.which, turns), pins, compressor, count
+            )
+
+        return Cut(leaving.start, self.placement.redaction, make)
+
+    def _awaits(self, gathered: Gathered, window: Window, asked: Asked) -> bool:
         """Whether recall would be better for something that is still on its way."""
-        if asked.ready or window.newest is None or not self._room(window):
+        newest = window.newest
+        if asked.ready or newest is None or not self._room(window):
             return False
-        if self._composer.block(self._windowing.which, window.newest.identity) is not None:
+        if self._composer.memo.block(self.which, newest.identity) is not None:
             return False  # what was chosen for the round stays
-        loaded = self._recaller.partitions.peek(self._windowing.owner)
-        return loaded is None or loaded.holds_more_than(self._question(window, window.newest).exclude)
+        loaded = self._composer.recaller.partitions.peek(self._frame.owner)
+        question = question_of(self._frame, gathered, window, newest)
+        return loaded is None or loaded.holds_more_than(question.exclude)
 
     def recall(self, asked: Asked) -> Composed:
         """Recall with what is there by now, and put the request together; after `run`."""
-        window = self._decided()
-        return self._choose(window, self._recall(window, asked))
+        return self._choose(self._recall(asked))
 
     def words(self) -> None:
         """Recall by words alone, for `at_hand`, while the question is still being embedded."""
-        window = self._decided()
-        self._words = self._recall(window, None)
+        self._words = self._recall(None)
 
     def at_hand(self, asked: Asked, late: str) -> Composed | None:
         """What can be sent now, while recall may still be at work; None when there is not even a window.
@@ -148,26 +178,21 @@ class Composition:
             asked: what recall was waiting for.
             late: what to say when nothing can be quoted.
         """
-        window, words = self._window, self._words
-        if window is None:
+        if self._decided is None:
             return None
-        if words is None or window.newest is None:
-            return self._choose(window, _NOTHING, late)
-        if note := self._vectors(window.newest, asked)[1]:
+        words, newest = self._words, self._window.newest
+        if words is None or newest is None:
+            return self._choose(_NOTHING, late)
+        if note := self._vectors(newest, asked)[1]:
             self._told.append(note)
-        return self._choose(window, words)
+        return self._choose(words)
 
     # When the provider refuses it.
 
     @property
-    def which(self) -> EpochRef:
-        """The session, host and model it goes to."""
-        return self._windowing.which
-
-    @property
     def dialect(self) -> Dialect:
         """In which its messages were put back."""
-        return self._windowing.dialect
+        return self._frame.dialect
 
     def limit_after(self, named: int | None, sent: int) -> tuple[int | None, bool]:
         """What the model seems to take, after it refused the request for its length.
@@ -179,29 +204,32 @@ class Composition:
         Returns:
             The limit, None where not even the newest round would fit; and whether it is the provider's own.
         """
-        windowing, window = self._windowing, self._decided()
+        frame, window = self._frame, self._window
+        took = self._composer.lessons.limits.took(self.which.host, self.which.model)
         # A number below what is ever sold, or below what this model took already, is another one of the text.
-        least = max(_LEAST_LIMIT, self._composer.limits.took(self.which.host, self.which.model) + 1)
-        told = named is not None and named >= least and (windowing.limit is None or named < windowing.limit)
-        guess = windowing.limit_for(max(_LEAST_GUESS, int(_SHRINK * sent)))
+        least = max(_LEAST_LIMIT, took + 1)
+        told = named is not None and named >= least and (frame.limit is None or named < frame.limit)
+        guess = frame.limit_for(max(_LEAST_GUESS, int(_SHRINK * sent)))
         limit = named if told and named is not None else guess
-        newest = window.items.index(window.newest) if window.newest is not None else 0
-        needed = windowing.system + sum(item.tokens for item in window.items[newest:])
+        needed = frame.system + sum(item.tokens for item in window.items[window.at or 0 :])
         return (limit if needed < limit else None), told
 
     def turns_of(self, message: int) -> frozenset[bytes]:
         """The turn that stands at a place of the request's messages; none where the caller sent it."""
-        place = message - len(self._request.settings)
+        place = message - len(self._frame.request.settings)
         for n, (_, own) in enumerate(self._placed):
-            if len(self._windowing.dialect.arranged(self._placed[: n + 1])) > place >= 0:
-                return frozenset() if own else frozenset({self._decided().items[n].identity})
+            if len(self.dialect.arranged(self._placed[: n + 1])) > place >= 0:
+                return frozenset() if own else frozenset({self._window.items[n].identity})
         return frozenset()
 
     def cut_behind(self) -> None:
-        """Send what is before the newest round as messages no more."""
-        newest = self._decided().newest
-        if newest is not None:
-            self._windowing.cut_behind(newest.identity)
+        """Send what is before the newest round as messages no more: a new epoch begins with that round."""
+        if (newest := self._window.newest) is None:
+            return
+        gathered = gather(self._frame, self._composer)
+        leaving = leaving_behind(self._frame, gathered, newest.identity)
+        if leaving is not None:
+            self._composer.cuts.cut(self.which, self._cut(leaving, gathered, Extractive()))
 
     @property
     def ranked(self) -> bool:
@@ -211,28 +239,39 @@ class Composition:
     @property
     def complete(self) -> bool:
         """Whether the whole of the call's own conversation is sent, as the policy would have it."""
-        return self.placement.sealed or (self._window is not None and self._window.complete)
+        return self.placement.sealed or (self._decided is not None and self._window.complete)
 
-    def _decided(self) -> Window:
-        if self._window is None:
+    @property
+    def _window(self) -> Window:
+        if self._decided is None:
             raise ConvmemError("recall was asked for before there was a window")
-        return self._window
+        return self._decided[1]
 
-    def _choose(self, window: Window, block: Block, note: str = "") -> Composed:
+    def _choose(self, block: Block, note: str = "") -> Composed:
         """What is sent: what was ready first."""
         with self._lock:
             if self._chosen is None:
                 if note:
                     self._notes.append(note)
-                if window.newest is not None and self._budget is None:
-                    self._composer.keep_block(self._windowing.which, window.newest.identity, block)
-                self._chosen = self._assembled(window, block)
+                self._chosen = self._assembled(self._window, block)
             return self._chosen
+
+    def _assembled(self, window: Window, block: Block) -> Composed:
+        frame, memo = self._frame, self._composer.memo
+        if window.newest is not None and frame.budget is None:
+            memo.keep_block(self.which, window.newest.identity, block)
+        memo.keep_forms(frame, [item for item in window.items if item.own])
+        made = assemble(frame, window, block, notes=self._notes, told=self._told, ms=dict(self._ms))
+        self._placed = made.placed
+        if made.sent is not None and (before := memo.sent(self.which, made.sent)) is not None:
+            made.composed.prefix_tokens = made.sent.shared(before, frame.count)
+        return made.composed
 
     # Recalling.
 
-    def _recall(self, window: Window, asked: Asked | None) -> Block:
+    def _recall(self, asked: Asked | None) -> Block:
         """What goes in front of the newest user turn; once per round. Without `asked` by words alone."""
+        window = self._window
         if window.newest is None:
             return _NOTHING
         started = time.perf_counter()
@@ -246,152 +285,57 @@ class Composition:
             self._ms["recall"] = (time.perf_counter() - started) * 1_000
 
     def _recalled(self, window: Window, newest: Item, asked: Asked | None) -> Block:
-        owner = self._windowing.owner
-        known = self._composer.block(self._windowing.which, newest.identity)
+        frame, recaller = self._frame, self._composer.recaller
+        known = self._composer.memo.block(self.which, newest.identity)
         if known is not None and known.redaction is None and newest is not window.items[-1]:
             return known
-        loaded, damaged = self._recaller.load_sound(owner)
+        gathered = self._gathered
+        loaded, damaged = recaller.load_sound(frame.owner, gathered.changed)
         fits = known is not None and known.tokens <= window.recall  # another policy may allow less
-        if known is not None and fits and known.redaction == loaded.redaction and self._budget is None:
+        if known is not None and fits and known.redaction == loaded.redaction and frame.budget is None:
             return known
         if damaged:
             self._notes.append(_DAMAGED.format(damaged))
         budget = self._room(window)
-        chinese, today = speaks_chinese(text_of(newest.message)), self._now.date()
-        pins, left_out = self._windowing.riding(window, today=today, chinese=chinese)
-        question = self._question(window, newest)
+        chinese, today = speaks_chinese(text_of(newest.message)), frame.now.date()
+        pins, left_out = riding_pins(frame, gathered.pins, window, today=today, chinese=chinese)
         quoted: str = ""
         recalled: tuple[Recalled, ...] = ()
-        if budget and loaded.holds_more_than(question.exclude):
-            vectors, note = self._vectors(newest, asked)
-            if note and asked is not None:
-                self._told.append(note)
-            ranking = self._recaller.rank(loaded, question, vectors)
-            fence = recall_fence(self._count, pins, today=today, chinese=chinese)
-            packed = self._recaller.pack(
-                owner, ranking, budget, self._count, fence=fence, tz=self._composer.tz
-            )
-            quoted, recalled = packed.text, _excerpts(ranking, packed)
+        if budget and loaded.partition is not None:
+            question = question_of(frame, gathered, window, newest)
+            if loaded.holds_more_than(question.exclude):
+                vectors, note = self._vectors(newest, asked)
+                if note and asked is not None:
+                    self._told.append(note)
+                ranking = recaller.rank(loaded, question, vectors)
+                fence = recall_fence(frame.count, pins, today=today, chinese=chinese)
+                packed = recaller.pack(
+                    frame.owner, ranking, budget, frame.count, fence=fence, tz=self._composer.tz
+                )
+                quoted, recalled = packed.text, _excerpts(ranking, packed)
         text = recall_block(quoted, pins, today=today, chinese=chinese)
-        tokens = self._tokens(text)
-        pinned = tokens - self._tokens(recall_block(quoted, (), today=today, chinese=chinese)) if pins else 0
+        tokens = block_tokens(text, frame.count)
+        pinned = 0
+        if pins:
+            unpinned = recall_block(quoted, (), today=today, chinese=chinese)
+            pinned = tokens - block_tokens(unpinned, frame.count)
         return Block(text, recalled, tokens, loaded.redaction, pinned, left_out)
+
+    @property
+    def _gathered(self) -> Gathered:
+        if self._decided is None:
+            raise ConvmemError("recall was asked for before there was a window")
+        return self._decided[0]
 
     def _room(self, window: Window) -> int:
         """Tokens that recall may take."""
-        return window.recall if self._budget is None else self._budget
-
-    def _tokens(self, block: str) -> int:
-        return self._count(block) + SEPARATOR if block else 0
+        return window.recall if self._frame.budget is None else self._frame.budget
 
     def _vectors(self, newest: Item, asked: Asked | None) -> tuple[NDArray[np.float32] | None, str]:
         if asked is None:
             return None, ""
-        return self._recaller.vectors_of(asked.vectors, wanted=bool(text_of(newest.message).strip()))
-
-    def _question(self, window: Window, newest: Item) -> Question:
-        placement = self.placement
-        path = {node.identity for node in placement.before} | set(placement.alignment.identities)
-        seqs = {node.identity: node.seq for node in placement.before} | dict(placement.seqs)
-        visible = {f"t{seqs[item.identity]}" for item in window.items if item.identity in seqs}
-        visible |= self._windowing.held()
-        before = window.items[: window.items.index(newest)]
-        return Question(
-            owner=self._windowing.owner,
-            text=text_of(newest.message),
-            now=self._now,
-            context=tuple(text_of(item.message) for item in before[-_CONTEXT_TURNS:]),
-            session=placement.ref.session,
-            path=path,
-            exclude=visible,
-        )
-
-    # Putting it together.
-
-    def _assembled(self, window: Window, block: Block) -> Composed:
-        items, summary_text = window.items, window.summary.block()
-        users = [i for i, item in enumerate(items) if item.message.get("role") == "user"]
-        newest = users[-1] if users else 0
-        messages = [item.message for item in items]
-        tokens = [item.tokens for item in items]
-        forms = ((item.identity, item.message) for item in items if item.own)
-        windowing, tools = self._windowing, bool(self._request.tools)
-        self._composer.keep_forms(windowing.which, forms, windowing.sendable, tools=tools)
-        own = sum(item.own for item in items)
-        summary_tokens = self._tokens(summary_text)
-        summary_pins = summary_tokens - self._tokens(window.summary.unpinned()) if window.summary.pins else 0
-        left_out = [_LEFT_OUT.format(block.left_out)] if block.left_out else []
-        out = Composed(
-            restored=len(items) - own,
-            dropped=len(self._request.turns) - own,
-            tokens=Tokens(
-                system=self._windowing.system,
-                pins=summary_pins + block.pins,
-                summary=summary_tokens - summary_pins,
-                window=sum(tokens[:newest]),
-                recall=block.tokens - block.pins,
-                new=sum(tokens[newest:]),
-            ),
-            recalled=block.recalled,
-            cut=window.cut > 0,
-            cut_rounds=window.cut,
-            media_left=window.media_left,
-            notes=[*self._notes, *self._told, *left_out],
-            told=frozenset(self._told),
-            ms=dict(self._ms),
-        )
-        if users:
-            messages[users[-1]] = in_front(messages[users[-1]], block.text)
-            messages[users[0]] = in_front(messages[users[0]], summary_text)
-            tokens[users[-1]] += block.tokens
-            tokens[users[0]] += summary_tokens
-        self._placed = [(message, item.own) for message, item in zip(messages, items, strict=True)]
-        arranged = self._windowing.dialect.arranged(self._placed)
-        everything = [*self._request.settings, *arranged]
-        if out.restored or out.dropped or summary_text or block.text:
-            if self._breaks_json_mode(everything):
-                everything = [*self._request.settings, *self._request.turns]
-                out = self._as_made(out)
-            else:
-                out.messages = everything
-        if self._request.held is None:
-            out.prefix_tokens = self._shared(everything, dict(zip(map(id, messages), tokens, strict=True)))
-        return out
-
-    def _shared(self, messages: list[Message], counted: dict[int, int]) -> int | None:
-        """What the request shares with the one before it; `counted` has the tokens of known messages."""
-        windowing = self._windowing
-        counted |= dict(zip(map(id, self._request.settings), windowing.settings_tokens, strict=True))
-        tokens = (counted.get(id(m)) or count_message(m, self._count) for m in messages)
-        sent = Sent(self._request.tools, tuple(messages), tuple(tokens), windowing.tools_tokens)
-        return self._composer.sent(windowing.which, sent, self._count)
-
-    def _breaks_json_mode(self, messages: Sequence[Message]) -> bool:
-        """Whether these messages lack the word that JSON mode asks for, and the caller's have it."""
-        dialect = self._windowing.dialect
-        if not self._request.json_mode or not dialect.breaks_json_mode(messages):
-            return False
-        return not dialect.breaks_json_mode([*self._request.settings, *self._request.turns])
-
-    def _sealed(self) -> Composed:
-        """The call as it was made: the journal has words of its turns that its caller did not send."""
-        new = sum(count_message(turn, self._count) for turn in self._request.turns)
-        tokens = Tokens(system=self._windowing.system, new=new)
-        return Composed(tokens=tokens, notes=[_SEALED], told=frozenset({_SEALED}))
-
-    def _as_made(self, out: Composed) -> Composed:
-        """The call goes out as it was made."""
-        new = sum(count_message(turn, self._count) for turn in self._request.turns)
-        note = "JSON mode needs the word JSON, which memory left out: the call goes out as it was made"
-        return dataclasses.replace(
-            out,
-            restored=0,
-            dropped=0,
-            recalled=(),
-            media_left=0,
-            tokens=Tokens(system=self._windowing.system, new=new),
-            notes=[*out.notes, note],
-        )
+        wanted = bool(text_of(newest.message).strip())
+        return self._composer.recaller.vectors_of(asked.vectors, wanted=wanted)
 
 
 def _excerpts(ranking: Ranking, packed: Packed) -> tuple[Recalled, ...]:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from convmem.context.render import summary_block
+from convmem.compress.extractive import Extractive
+from convmem.compress.protocol import CompressRequest
+from convmem.context.render import fitting_pins, speaks_chinese, summary_block, summary_fence
+from convmem.errors import noted
+from convmem.wire.quoting import neutral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from convmem.compress.protocol import Compressor
+    from convmem.types import Turn
 
-__all__ = ["Cut", "Summary"]
+__all__ = ["Cut", "Leaving", "Summary", "summarized"]
+
+_PINS_SHARE = 0.5
+"""Of a summary's tokens, what pins may take of them: at least half is for the rounds that left."""
+_ANY = ("…",)
+"""Some pin, to count what stands around pins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +73,64 @@ class Cut:
         self.make = make
         self.made: Future[tuple[Summary, tuple[str, ...]]] = Future()
         self.stood_in = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Rounds that leave a window.
+
+    Attributes:
+        start: the identity of the first turn that stays.
+        turns: identities of the turns that leave, oldest first.
+        tokens: what their summary may have.
+        before: what stands for those that left before them.
+        newest: the newest text of all, whose language the summary's heading is in.
+    """
+
+    start: bytes
+    turns: tuple[bytes, ...]
+    tokens: int
+    before: Summary
+    newest: str
+
+
+def summarized(
+    leaving: Leaving,
+    turns: Callable[[Sequence[bytes]], Sequence[Turn]],
+    pins: Sequence[str],
+    compressor: Compressor,
+    count: Callable[[str], int],
+) -> tuple[Summary, tuple[str, ...]]:
+    """What stands for rounds that leave, and for those that left before them; and what to note.
+
+    Args:
+        leaving: the rounds.
+        turns: gives journaled turns in full; asked for nothing where there is no room for a summary.
+        pins: the owner's, the oldest first; the summary carries those that fit.
+        compressor: writes it.
+        count: counts tokens.
+    """
+    text, notes = "", tuple[str, ...]()
+    chinese = speaks_chinese(leaving.newest)
+    room = int(_PINS_SHARE * leaving.tokens) - summary_fence(count, _ANY, chinese=chinese)
+    shown = fitting_pins(pins, room, count)
+    budget = leaving.tokens - summary_fence(count, shown, chinese=chinese)
+    if budget > 0:
+        journaled = tuple(turns(leaving.turns))
+        request = CompressRequest(journaled, leaving.before.text, budget, lambda text: count(neutral(text)))
+        try:
+            text = _written(compressor, request)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a compressor that fails leaves it to the one that cannot)
+            text = Extractive().compress(request)
+            notes = (noted(f"the compressor failed ({error}): sentences were extracted instead", error),)
+    return Summary(text, shown, chinese), notes
+
+
+def _written(compressor: Compressor, request: CompressRequest) -> str:
+    """What a compressor writes, if that is a text within its budget."""
+    text = cast("object", compressor.compress(request))
+    if not isinstance(text, str):
+        raise TypeError(f"it gave {type(text).__name__}, not a text")
+    if (tokens := request.count(text)) > request.tokens:
+        raise ValueError(f"it gave {tokens} tokens where {request.tokens} are the most")
+    return text

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from convmem.abilities import LearntLimit, Limits
-from convmem.errors import StoreError
+from convmem.errors import ClosedError, JournalError, StoreError
+from convmem.journal.changes import LimitChange
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
 
 __all__ = ["LearntLimits"]
 
 log = logging.getLogger("convmem")
-
-_PAUSES_S = (0.0, 0.1, 0.5, 2.0, 10.0)
-"""Between tries to keep a limit: another process may hold the store, or the disk be full for a moment."""
 
 
 class LearntLimits:
@@ -27,17 +25,19 @@ class LearntLimits:
 
     Args:
         store: keeps them, where it can; other processes then know them from their start.
+        journal: writes them.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, journal: Journal) -> None:
         self._store = store
-        self._lock = threading.Lock()
+        self._journal = journal
+        self._lock = Lock()
         self._known: dict[tuple[str, str], int] | None = None
         self._took: dict[tuple[str, str], int] = {}
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def of(self, host: str, model: str) -> int | None:
         """Tokens that this model of this host takes, input and output together; None when it never said."""
@@ -56,17 +56,11 @@ class LearntLimits:
             self._known = {**known, **(self._known or {}), (host, model): tokens}
 
     def keep(self, host: str, model: str, tokens: int) -> None:
-        """Write a limit into the store, for other processes; off the call, and never its trouble."""
-        if not isinstance(self._store, Limits):
-            return
-        for pause in _PAUSES_S:
-            time.sleep(pause)
-            try:
-                self._store.put_limit(LearntLimit(host, model, tokens, datetime.now(UTC)))
-            except StoreError as error:
-                log.debug("a learnt context length is not kept: %s", error)
-            else:
-                return
+        """Have a limit written into the store, for other processes; never waits, and is no call's trouble."""
+        try:
+            self._journal.submit(LimitChange(LearntLimit(host, model, tokens, datetime.now(UTC))))
+        except (ClosedError, JournalError) as error:
+            log.debug("a learnt context length is not kept: %s", error)
 
     def answered(self, host: str, model: str, tokens: int) -> None:
         """The model took a prompt of so many tokens, by its provider's count."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from convmem.types import Message
 
-__all__ = ["leaving", "sizes", "speaks_chinese_in", "without"]
+__all__ = ["leaving", "sizes", "sizes_in", "speaks_chinese_in", "without"]
 
 _KEPT_SHARE: Final = 1 / 2
 """Of a limit that was passed, what stays: each leaving changes bytes that the provider has in its cache, so
@@ -46,6 +46,11 @@ _MONTHS: Final = (
 def sizes(message: Message) -> list[int]:
     """Bytes of each picture, sound or file in a message's content, as they are sent."""
     return [weight_of(part) for part in _parts(message) if _kind(part) is not None]
+
+
+def sizes_in(rounds: Iterable[Iterable[Message]]) -> list[list[int]]:
+    """Bytes of the pictures, sounds and files of each round."""
+    return [[size for message in messages for size in sizes(message)] for messages in rounds]
 
 
 def leaving(rounds: Iterable[Sequence[int]], most: int, most_bytes: int) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SEPARATOR",
+    "fitting_pins",
     "in_front",
     "recall_block",
     "recall_fence",
@@ -74,6 +75,17 @@ def recall_fence(count: Callable[[str], int], pins: Sequence[str], *, today: dat
 def summary_fence(count: Callable[[str], int], pins: Sequence[str], *, chinese: bool) -> int:
     """Tokens of a summary block without the summary, and of what separates it from the words after it."""
     return count(summary_block("…", pins, chinese=chinese)) + SEPARATOR
+
+
+def fitting_pins(pins: Sequence[str], room: int, count: Callable[[str], int]) -> tuple[str, ...]:
+    """The pins that fit so many tokens, the newest first; in the order given, which is the oldest first."""
+    shown: list[str] = []
+    for pin in reversed(pins):
+        tokens = count(f"- {pin}") + 1  # and the end of its line
+        if tokens <= room:
+            room -= tokens
+            shown.append(pin)
+    return tuple(reversed(shown))
 
 
 def _pinned(pins: Sequence[str], *, chinese: bool) -> list[str]:

@@ -1,4 +1,4 @@
 """The demo: a made-up bilingual conversation, questions about it and small talk, played through convmem.
 
-The files beside this one are its data; `convmem demo` and `python -m convmem.demo` show it.
+The JSON Lines files beside this one are its data; `data` reads them, `play` plays, `convmem demo` shows.
 """

@@ -1,27 +1,20 @@
-"""The demo's data as values."""
+"""The demo's data: a conversation, questions about it, small talk."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from convmem.importers import jsonl
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["Line", "Question", "chitchat", "conversation", "plain_first", "questions"]
+    from convmem.importers import Imported
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One message of the conversation."""
-
-    session: str
-    at: datetime
-    role: str
-    content: str
+__all__ = ["Question", "chitchat", "conversation", "plain_first", "questions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +38,18 @@ class Question:
     answer: str = ""
 
 
-def _read(name: str) -> Iterator[dict[str, Any]]:
-    text = files("convmem.demo").joinpath(name).read_text(encoding="utf-8")
-    return (json.loads(line) for line in text.splitlines())
+def _text(name: str) -> str:
+    return files("convmem.demo").joinpath(name).read_text(encoding="utf-8")
 
 
-def conversation() -> tuple[Line, ...]:
+def conversation() -> tuple[Imported, ...]:
     """The conversation, in the order in which it was held; user and assistant take turns."""
-    return tuple(
-        Line(
-            session=row["session"],
-            at=datetime.fromisoformat(row["at"]),
-            role=row["role"],
-            content=row["content"],
-        )
-        for row in _read("conversation.jsonl")
-    )
+    return tuple(jsonl.parse(_text("conversation.jsonl")))
 
 
 def questions() -> tuple[Question, ...]:
     """Questions about the conversation."""
+    rows: Iterable[dict[str, Any]] = map(json.loads, _text("questions.jsonl").splitlines())
     return tuple(
         Question(
             id=row["id"],
@@ -74,7 +59,7 @@ def questions() -> tuple[Question, ...]:
             evidence=tuple(row["evidence"]),
             answer=row["answer"],
         )
-        for row in _read("questions.jsonl")
+        for row in rows
     )
 
 
@@ -86,4 +71,4 @@ def plain_first(drawn: Sequence[Question], lang: str) -> list[Question]:
 
 def chitchat() -> tuple[str, ...]:
     """Messages that need no memory."""
-    return tuple(row["text"] for row in _read("chitchat.jsonl"))
+    return tuple(json.loads(line)["text"] for line in _text("chitchat.jsonl").splitlines())

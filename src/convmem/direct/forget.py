@@ -6,10 +6,9 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from convmem.abilities import ForgetRequest, Forgets, OwnerRef, Pins
-from convmem.direct.export import pages
+from convmem.abilities import ForgetRequest, Forgets, OwnerRef
 from convmem.errors import InputError, StoreError
-from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
+from convmem.journal.forget import ForgetChange, Search
 from convmem.types import ForgetReport
 
 if TYPE_CHECKING:
@@ -28,7 +27,10 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 _JSON_IN_JSON = 4
-"""How often JSON may be quoted in JSON and be read."""
+"""Levels of JSON in a string of JSON that are unescaped when a text to forget is looked for."""
+
+_LAST_SEQ = 2**63 - 1
+"""The greatest `seq` there can be: stores keep it in 64 bits."""
 
 
 def forget(
@@ -50,21 +52,26 @@ def forget(
         raise InputError("give turn_ids or text, not both")
     if text is not None and not _folded(text):
         raise InputError("the text is empty; it would be found in every turn")
-    shared.journal.flush()  # what is on its way is looked at too, and must not arrive after it was forgotten
-    owner = OwnerRef(user, session if user is None else None)
-    turns = list(_chosen(shared, owner, session, turn_ids, text))
-    pins = _chosen_pins(shared, owner, text) if text is not None else () if turn_ids or session else None
-    some = turn_ids is not None or text is not None
-    seqs = tuple(turn.seq for turn in turns) if some else None
-    ids = tuple(turn.id for turn in turns)
+    request, search = _resolved(user, session, turn_ids, text)
     if dry_run:
-        if pins is None and not some and isinstance(store, Pins):  # all of them
-            pins = tuple(pin.id for pin in store.pins(owner))
-        return ForgetReport(user, session, ids, len(pins or ()), 0, dry_run=True)
-    with shared.forgetting():
-        done = store.forget(ForgetRequest(owner=owner, session=session, seqs=seqs, pins=pins))
-    gone = tuple(f"t{seq}" for seq in done.seqs)
-    shared.receipts.forget(frozenset(gone))
+        shared.journal.flush()  # what is on its way is looked at too
+        return _told(shared, request, search, session)
+    if search is not None:
+        search.go_on(store)  # here, because a long look on the writer thread would keep other users' calls
+    tries: list[ForgetChange] = []
+
+    def change() -> ForgetChange:
+        tries.append(ForgetChange(request, search))
+        return tries[-1]
+
+    try:
+        with shared.forgetting():
+            done = shared.run(change)
+        gone = tuple(f"t{seq}" for seq in done.seqs)
+        shared.receipts.forget(frozenset(gone))
+    finally:
+        for change_tried in tries:
+            change_tried.let_go()
     return ForgetReport(user, session, gone, done.pins, done.pending, dry_run=False)
 
 
@@ -76,28 +83,46 @@ def residue(shared: Shared, report: ForgetReport) -> int:
     return shared.store.residue(owner, [int(id_[1:]) for id_ in report.turn_ids])
 
 
-def _chosen(
-    shared: Shared,
-    owner: OwnerRef,
-    session: str | None,
-    turn_ids: Sequence[str] | None,
-    text: str | None,
-) -> Iterator[Turn]:
-    wanted = None if turn_ids is None else set(turn_ids)
-    needle = None if text is None else _folded(text)
-    for turn in _owned(shared, owner, session):
-        if wanted is not None and turn.id not in wanted:
-            continue
-        if needle is None or any(needle in _folded(words) for words in _readings(_all_text(turn))):
-            yield turn
+def _resolved(
+    user: str | None, session: str | None, turn_ids: Sequence[str] | None, text: str | None
+) -> tuple[ForgetRequest, Search | None]:
+    """What is meant, once and for all: a request, and what finds the turns where words choose them.
+
+    A session without a user is an owner of its own, and the request names it as such alone. Pins go with the
+    whole owner, or by their words.
+    """
+    owner = OwnerRef(user, session if user is None else None)
+    within = session if user is not None else None
+    if turn_ids is not None:
+        seqs = {f"t{seq}": seq for id_ in turn_ids if (seq := int(id_[1:])) <= _LAST_SEQ}
+        wanted = tuple(seqs[id_] for id_ in turn_ids if id_ in seqs)  # "t07" is the id of no turn
+        return ForgetRequest(owner=owner, session=within, seqs=wanted, pins=()), None
+    if text is None:
+        return ForgetRequest(owner=owner, session=within, pins=() if session is not None else None), None
+    needle = _folded(text)
+    search = Search(
+        owner,
+        within,
+        turn=lambda turn: any(needle in _folded(words) for words in _readings(_all_text(turn))),
+        pin=lambda pin: needle in _folded(pin.text),
+    )
+    return ForgetRequest(owner=owner, session=within, seqs=(), pins=()), search
 
 
-def _owned(shared: Shared, owner: OwnerRef, session: str | None) -> Iterator[Turn]:
-    if session is not None:
-        yield from pages(shared.store, TurnsRequest(ref=SessionRef(owner.user, session)))
-        return
-    for row in shared.store.sessions(SessionsRequest(owner=owner.user)):
-        yield from pages(shared.store, TurnsRequest(ref=SessionRef(owner.user, row.name)))
+def _told(shared: Shared, request: ForgetRequest, search: Search | None, session: str | None) -> ForgetReport:
+    """What would be forgotten."""
+    store = shared.store
+    if search is None:
+        wanted = None if request.seqs is None else frozenset(request.seqs)
+        search = Search(
+            request.owner,
+            request.session,
+            turn=lambda turn: wanted is None or turn.seq in wanted,
+            pin=lambda _: request.pins is None,
+        )
+    search.go_on(store)
+    ids = tuple(f"t{seq}" for seq in search.found)
+    return ForgetReport(request.owner.user, session, ids, len(search.pins(store)), 0, dry_run=True)
 
 
 def _all_text(turn: Turn) -> str:
@@ -131,13 +156,6 @@ def _strings(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
             yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _chosen_pins(shared: Shared, owner: OwnerRef, text: str) -> tuple[str, ...]:
-    if not isinstance(shared.store, Pins):
-        return ()
-    needle = _folded(text)
-    return tuple(pin.id for pin in shared.store.pins(owner) if needle in _folded(pin.text))
 
 
 def _folded(text: str) -> str:

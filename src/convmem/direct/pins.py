@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import OwnerRef, Pins
 from convmem.errors import InputError, StoreError
+from convmem.journal.changes import PinChange, UnpinChange
 
 if TYPE_CHECKING:
     from convmem.abilities import Pin
@@ -19,7 +20,7 @@ def pin(shared: Shared, text: str, *, user: str) -> str:
     """Pin a text."""
     if not isinstance(shared.store, Pins):
         raise StoreError(f"{type(shared.store).__name__} keeps no pins")
-    return shared.store.put_pin(OwnerRef(user), text, shared.clock()).id
+    return shared.run(lambda: PinChange(OwnerRef(user), text, shared.clock()))
 
 
 def unpin(shared: Shared, pin_id: str, *, user: str) -> None:
@@ -27,7 +28,7 @@ def unpin(shared: Shared, pin_id: str, *, user: str) -> None:
     if not isinstance(shared.store, Pins):
         raise StoreError(f"{type(shared.store).__name__} keeps no pins")
     with shared.forgetting():
-        gone = shared.store.drop_pin(OwnerRef(user), pin_id)
+        gone = shared.run(lambda: UnpinChange(OwnerRef(user), pin_id))
     if not gone:
         named = reprlib.repr(pin_id)
         raise InputError(f"user {user!r} has no pin {named}; memory.pins(user=) lists the ids there are")

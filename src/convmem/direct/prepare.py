@@ -14,7 +14,7 @@ from convmem.journal.placed import Call
 from convmem.retrieve.indexer import WAIT_FOR_WORDS_S
 from convmem.types import Prepared, Receipt
 from convmem.wire.chat import rebuilt
-from convmem.wire.message import plain, text_of
+from convmem.wire.message import copies
 from convmem.wire.values import ChatRequest, split
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ def prepare(
         request=ChatRequest(settings, turns, model=model),
     )
     shared.recaller.indexer.wait(WAIT_FOR_WORDS_S)
-    asked = next((turn for turn in reversed(turns) if turn.get("role") == "user"), None)
     owner = OwnerRef(user) if user is not None else None
-    waiting = shared.recaller.ask_soon(text_of(asked) if asked is not None else "", owner)
+    waiting = shared.recaller.ask_soon(call.request.question, owner)
     placement = shared.run(lambda: BeginJob(call, shared.store, shared.seen, written=lambda _: None))
     placed = time.perf_counter()
     composition = Composition(shared.composer, call, placement, policy or shared.policy, budget=budget)
@@ -78,4 +77,4 @@ def prepare(
     given = messages
     if composed.messages is not None:
         given = rebuilt({"messages": messages}, composed.messages, dropped=composed.dropped)["messages"]
-    return Prepared([plain(message) for message in given], receipt)
+    return Prepared(copies(given), receipt)

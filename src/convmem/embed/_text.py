@@ -1,4 +1,4 @@
-"""The texts as every embedder here hands them to its model: whatever was in them, no engine chokes on it."""
+"""Prepares texts for a model: cut, well-formed, without NUL, so that none of them stops its engine."""
 
 from __future__ import annotations
 

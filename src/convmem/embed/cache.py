@@ -1,4 +1,4 @@
-"""Queries embedded once: regenerated replies, retries and tool loops ask the same thing again."""
+"""Caches the vectors of queries: regenerated replies, retries and tool loops ask the same thing again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convmem.threads.once import ForkSafeLock
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class CachedEmbedder:
         self._embedder = embedder
         self._size = size
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-        self._lock = ForkSafeLock()
+        self._lock = Lock()
 
     @property
     def dim(self) -> int:

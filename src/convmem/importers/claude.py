@@ -29,7 +29,7 @@ def parse(text: str) -> list[Imported]:
     """
     value = loaded(text)
     if not is_array(value):
-        raise InputError("this is no list of conversations, as Claude exports them")
+        raise InputError("this is no list of conversations; give the conversations.json of Claude's export")
     return conversations(value)
 
 

@@ -124,7 +124,7 @@ def _document(text: str) -> list[Any] | None:
 
 
 def _kind(document: list[Any] | None) -> Format:
-    """Told by the first item."""
+    """The format of a document, told by its first item."""
     first: object = document[0] if document else None
     if not is_object(first):
         return "openai"

@@ -39,7 +39,7 @@ def parse(text: str, *, tz: tzinfo | None = None) -> list[Imported]:
     if is_object(value):
         value = next((value[key] for key in _LISTS if is_array(value.get(key))), None)
     if not is_array(value):
-        raise InputError("this is no list of memories, as mem0 gives them")
+        raise InputError("this is no list of memories; give what mem0's get_all() returned, saved as JSON")
     return memories(value, tz=tz)
 
 

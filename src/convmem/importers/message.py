@@ -22,7 +22,7 @@ _MILLISECONDS = 1e11
 
 
 class Imported(NamedTuple):
-    """A message and its place.
+    """One message of an imported conversation, with its session and time.
 
     Attributes:
         session: the session it belongs to.

@@ -1,1 +1,1 @@
-"""Where convmem meets other tools; each module needs the extra that its first line names."""
+"""Modules for other tools. Each is imported by name only, and needs the extra that its first line names."""

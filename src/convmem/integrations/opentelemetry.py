@@ -10,7 +10,6 @@ with `convmem.`. No word of the conversation is recorded.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from convmem.hooks import (
     RecalledEvent,
     SentEvent,
 )
+from convmem.threads.locks import Lock
 from convmem.wire.usage import cached_tokens
 
 try:
@@ -116,7 +116,7 @@ class OpenTelemetryHook:
         self._trouble = meter.create_counter(
             "convmem.degraded", unit="{event}", description="Times memory could not do its part."
         )
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._calls: OrderedDict[str, _Call] = OrderedDict()
 
     def __call__(self, event: Event) -> None:

@@ -65,17 +65,18 @@ class BeginJob(Job[Placement]):
         """Append what the session does not know."""
         call, key = self.call, self._store.key
         turns = self._turns
+        now = call.mode == "read"  # then nothing is written that the store could refuse
         self._own = self._own or tuple(map(self._seen.of, turns))
         incoming = [seen.incoming for seen in self._own]
         if call.request.held is not None:
-            ref, generation, tree, where = self._continued(forest, incoming)
+            ref, generation, tree, where = self._continued(forest, incoming, now=now)
         else:
             if call.session is not None:
                 ref = SessionRef(call.user, call.session)
             else:
                 self._found = self._found or find_session(forest, key, call.user, incoming, turns)
                 ref = self._found or SessionRef(call.user, call.fresh_session)
-            generation, tree = forest.tree(ref)
+            generation, tree = forest.tree(ref, now=now)
             where = align(key, tree, incoming, likeness=forest.likeness(ref, turns))
         self._aligned = ref, tree, where
         self._redaction = forest.redaction(ref)
@@ -92,10 +93,17 @@ class BeginJob(Job[Placement]):
             settings=call.request.settings,
             end=where.end,
         )
-        return Write(ref=ref, expect=generation, turns=new, states=_states(where, tree, turns), call=row)
+        return Write(
+            ref=ref,
+            expect=generation,
+            redaction=self._redaction,
+            turns=new,
+            states=_states(where, tree, turns),
+            call=row,
+        )
 
     def _continued(
-        self, forest: Forest, incoming: Sequence[Incoming]
+        self, forest: Forest, incoming: Sequence[Incoming], *, now: bool
     ) -> tuple[SessionRef, int, Tree, Alignment]:
         """The place of a call whose history the provider keeps: after what it continues, or a new session."""
         call, held = self.call, self.call.request.held
@@ -106,7 +114,7 @@ class BeginJob(Job[Placement]):
         else:
             name = call.session or (held.conversation if held is not None else None) or call.fresh_session
             ref, base = SessionRef(call.user, name), None
-        generation, tree = forest.tree(ref)
+        generation, tree = forest.tree(ref, now=now)
         if base is None:
             head = tree.head()
             base = head.identity if head is not None else ROOT

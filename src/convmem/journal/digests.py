@@ -16,11 +16,11 @@ from convmem.wire.identity import meaning_digest
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
     from convmem.types import Message
 
-__all__ = ["Seen", "SeenMessages"]
+__all__ = ["Seen", "SeenMessages", "counted"]
 
 _CHARACTERS = 8_000_000
 """What one of the two halves holds: some twenty thousand messages of two hundred characters."""
@@ -63,6 +63,11 @@ class Seen:
             tokens = count_message(self.message, count)
             self._counted = (count, tokens)
         return tokens
+
+
+def counted(messages: Iterable[Seen], count: Callable[[str], int]) -> list[int]:
+    """Tokens of each message."""
+    return [each.tokens(count) for each in messages]
 
 
 class SeenMessages:

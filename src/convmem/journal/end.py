@@ -89,7 +89,9 @@ class EndJob(Job[tuple[str, ...]]):
         # The receipt as it is now, because turns of a late begin are in it only now.
         receipt = self._receipt(self._withheld) if self._receipt is not None else None
         new = kept(receipt) if receipt is not None and write.call is not None else None
-        return replace(write, expect=generation, receipt=new)
+        # Of what was quoted from other sessions only the redaction tells whether it is still there.
+        redaction = forest.redaction(placement.ref)
+        return replace(write, expect=generation, redaction=redaction, receipt=new)
 
     def _end(self, store: Store, tree: Tree, placement: Placement) -> bytes:
         """The turn after which the choices are said; never between a call of tools and its results."""

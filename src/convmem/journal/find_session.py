@@ -49,7 +49,7 @@ def find_session(
     best: SessionRef | None = None
     most = (_LEAST_KNOWN - 1, True)
     for ref in forest.store.find(request):
-        _, tree = forest.tree(ref)
+        _, tree = forest.tree(ref, now=True)
         place = align(key, tree, turns)
         fit = (place.known, _at_end(place))
         if fit > most and (user is not None or _vouched(tree, place)):
@@ -59,7 +59,7 @@ def find_session(
         return best
     rivals = 0
     for ref in _candidates(forest, user, turns[:answered], messages):
-        _, tree = forest.tree(ref)
+        _, tree = forest.tree(ref, now=True)
         place = align(key, tree, turns, likeness=forest.likeness(ref, messages))
         fit = (place.known, _at_end(place))
         if fit > most and (user is not None or _vouched(tree, place)):
@@ -108,7 +108,7 @@ def find_held(
     if held.response is None:
         name = session or held.conversation
         ref = SessionRef(user, name) if name is not None else None
-        return (ref, None) if ref is not None and len(forest.tree(ref)[1]) else None
+        return (ref, None) if ref is not None and len(forest.tree(ref, now=True)[1]) else None
     store = forest.store
     known = (
         store.response(ResponseRequest(user, held.response, session))
@@ -117,6 +117,6 @@ def find_held(
     )
     if known is None or known.end is None:
         return None
-    _, tree = forest.tree(known.ref)
+    _, tree = forest.tree(known.ref, now=True)
     partial = [child for child in tree.children(known.end) if child.state == "partial"]
     return known.ref, partial[-1].identity if known.state == "partial" and partial else known.end

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from convmem.abilities import OwnerRef
 from convmem.journal.likeness import Likeness
 from convmem.journal.look import look_of
 from convmem.journal.tree import Tree
-from convmem.protocols import NodesRequest, TurnsRequest
+from convmem.protocols import Node, NodesRequest, TurnsRequest
 from convmem.wire.identity import meaning_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from convmem.protocols import SessionRef, Store
+    from convmem.protocols import SessionRef, Store, Write, Written
     from convmem.types import Message
 
 __all__ = ["Forest"]
@@ -27,26 +29,69 @@ _CACHED_ENDS = 16_384
 """Last replies by which a session is found again when nothing else of its history is as it was."""
 
 
+@dataclass(slots=True)
+class _Held:
+    """The tree of one session as it was last seen.
+
+    Attributes:
+        tree: its turns.
+        generation: the session's, when the tree was read or written last; 0 before the session is there.
+        redaction: its owner's, likewise.
+        stale: another process may have changed the session: read what changed before the next use.
+    """
+
+    tree: Tree = field(default_factory=Tree)
+    generation: int = 0
+    redaction: int = 0
+    stale: bool = True
+
+
 class Forest:
-    """The trees of the sessions used last, brought up to date from the store when they are asked for."""
+    """The trees of the sessions used last, each kept up to date by what this process itself writes to it.
+
+    What another process wrote is noticed by the store, which refuses a write that was planned on an older
+    tree (`Write.expect`, `Write.redaction`). So a conversation that goes on in one process reads no node.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._trees: OrderedDict[SessionRef, tuple[int, int, Tree]] = OrderedDict()
+        self._held: OrderedDict[SessionRef, _Held] = OrderedDict()
         self._ends: OrderedDict[bytes, SessionRef] = OrderedDict()
 
-    def tree(self, ref: SessionRef) -> tuple[int, Tree]:
-        """A session's generation and tree as of now."""
-        since, redaction, tree = self._trees.pop(ref, (0, 0, Tree()))
+    def tree(self, ref: SessionRef, *, now: bool = False) -> tuple[int, Tree]:
+        """A session's generation and tree, as they were last seen.
+
+        Args:
+            ref: the session.
+            now: read what other processes changed, because no write will be refused if it is out of date.
+        """
+        held = self._held.pop(ref, None) or _Held()
+        if now or held.stale:
+            self._read(ref, held)
+        self._held[ref] = held
+        if len(self._held) > _CACHED_SESSIONS:
+            self._held.popitem(last=False)
+        return held.generation, held.tree
+
+    def _read(self, ref: SessionRef, held: _Held) -> None:
+        since = held.generation
         reply = self.store.nodes(NodesRequest(ref, since))
-        if since and (reply.redaction != redaction or reply.generation < since):
-            tree = Tree()
+        if since and (reply.redaction != held.redaction or reply.generation < since):
+            held.tree = Tree()
             reply = self.store.nodes(NodesRequest(ref))
-        tree.update(reply.nodes)
-        self._trees[ref] = (reply.generation, reply.redaction, tree)
-        if len(self._trees) > _CACHED_SESSIONS:
-            self._trees.popitem(last=False)
-        return reply.generation, tree
+        held.tree.update(reply.nodes)
+        held.generation, held.redaction, held.stale = reply.generation, reply.redaction, False
+
+    def wrote(self, write: Write, written: Written) -> None:
+        """Take in what a write changed; of one that was refused, or went without a look, read it later."""
+        held = self._held.get(write.ref)
+        if held is None:
+            return
+        if written.ids is None or write.expect is None or write.expect != held.generation:
+            held.stale = True
+            return
+        held.tree.update(_changed(held.tree, write, written.ids))
+        held.generation = written.generation
 
     def likeness(self, ref: SessionRef, messages: Sequence[Message]) -> Likeness:
         """Compares messages with a session's journaled ones; reads no word before it is asked to."""
@@ -79,9 +124,33 @@ class Forest:
 
     def redaction(self, ref: SessionRef) -> int:
         """The redaction of a session's owner when its tree was asked for last."""
-        return self._trees[ref][1]
+        return self._held[ref].redaction
+
+    def forget(self, owner: OwnerRef) -> None:
+        """Something of an owner's was forgotten: drop what is held of all its sessions."""
+        for ref in [ref for ref in self._held if OwnerRef.of(ref) == owner]:
+            del self._held[ref]
+        for name in [name for name, ref in self._ends.items() if OwnerRef.of(ref) == owner]:
+            del self._ends[name]
 
     def clear(self) -> None:
         """Drop everything."""
-        self._trees.clear()
+        self._held.clear()
         self._ends.clear()
+
+
+def _changed(tree: Tree, write: Write, ids: Sequence[str]) -> Iterator[Node]:
+    """What `Store.nodes` would tell of a write: tombstones, then new turns, then known ones in new states."""
+    for parent, identity in write.forgotten:
+        yield Node(0, identity, parent, b"", "", None)
+    states = dict(write.states)
+    for turn, id_ in zip(write.turns, ids, strict=True):
+        known = tree.get(turn.identity)
+        if known is None or known.forgotten:
+            state = states.get(turn.identity, turn.state)
+            role = str(turn.payload.get("role", ""))
+            yield Node(int(id_[1:]), turn.identity, turn.parent, turn.meaning, role, state, turn.saying)
+    for identity, state in states.items():
+        known = tree.get(identity)
+        if known is not None and not known.forgotten and known.state != state:
+            yield replace(known, state=state)

@@ -70,6 +70,10 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 
+_MOST_BLOCKS = 100
+"""Blocks that are taken off a message; each costs a look at all of the rest. A hundred retrieved passages are
+more than apps send; a pasted page of HTML has thousands of elements, and took minutes."""
+
 _NO_FIELDS: Mapping[str, object] = {}
 
 
@@ -212,12 +216,13 @@ def _unstamped(text: str) -> str:
 
 def core(text: str) -> str:
     """A user message without labelled paragraphs, tagged blocks and clocks before and after it."""
-    while True:
-        text = undecorated(text.strip())
+    text = undecorated(text.strip())
+    for _ in range(_MOST_BLOCKS):
         bare = _unblocked(text)
         if bare == text or not bare:
-            return text
-        text = bare
+            break
+        text = undecorated(bare.strip())
+    return text
 
 
 def _unblocked(text: str) -> str:

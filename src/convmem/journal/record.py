@@ -54,7 +54,11 @@ class RecordJob(Job[tuple[str, ...]]):
 
     def plan(self, forest: Forest) -> Write | None:
         """Place the turns and append the new ones."""
-        generation, tree = forest.tree(self._ref)
+        # That there is nothing to write is decided from the tree as it is now.
+        return self._planned(forest, now=False) or self._planned(forest, now=True)
+
+    def _planned(self, forest: Forest, *, now: bool) -> Write | None:
+        generation, tree = forest.tree(self._ref, now=now)
         key = self._store.key
         incoming = [Incoming(meaning_digest(key, turn), str(turn["role"])) for turn in self._turns]
         if not incoming:

@@ -3,7 +3,8 @@
 Every change of a store goes through here. A job first plans its write from the session's tree; the writes
 of all waiting jobs are committed together; a session that another process changed in between is planned
 again. What the store cannot take now waits in a bounded spill and is written, in order, once it can: inserts
-are idempotent, so trying again never doubles.
+are idempotent, so trying again never doubles. Other changes (forgetting, pins, and the loose ones: epochs,
+views, learnt limits) have a transaction each.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmem.errors import (
@@ -23,12 +25,14 @@ from convmem.errors import (
     StoreUnavailableError,
 )
 from convmem.journal.forest import Forest
-from convmem.journal.job import Job, NotYetError
+from convmem.journal.job import Change, Job, NotYetError
+from convmem.threads.locks import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from convmem.journal.job import Task
     from convmem.protocols import SessionRef, Store, Write
 
 __all__ = ["Journal"]
@@ -38,11 +42,66 @@ log = logging.getLogger("convmem")
 T = TypeVar("T")
 
 _BATCH = 64
+"""Jobs of one round at most: 64 calls waiting for one commit are served together, in some 20 ms."""
 _SPILL_LIMIT = 1_000
+"""Jobs that wait for a store that cannot be written; each may hold a conversation in memory."""
 _FIRST_RETRY_S = 0.02
+"""As short as a write takes: another process that holds the store is mostly done by then."""
 _LAST_RETRY_S = 1.0
-_PATIENCE_S = 5.0  # with other processes, of those who flush or close
+"""The longest pause between two tries, so that a disk with room again is noticed within a second."""
+_PATIENCE_S = 5.0
+"""Seconds that those who flush or close wait for other processes, whose writes take milliseconds each."""
 _CONFLICT_ROUNDS = 100
+"""So often others may change a session between a plan and its write; two processes in turns need one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """Whether the store can be written, as far as is known: one value, replaced under the journal's lock.
+
+    Attributes:
+        trouble: why writing fails, once it was told; None while it does not, or a lock is all that is wrong.
+        held: another process keeps the store's lock and writes nothing.
+        at: the monotonic time before which what waits is not tried again.
+        pause_s: seconds between the next try and the one after it.
+        tries: how often writing was tried.
+    """
+
+    trouble: StoreError | None = None
+    held: bool = False
+    at: float = 0.0
+    pause_s: float = _FIRST_RETRY_S
+    tries: int = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether what waits may be tried again."""
+        return time.monotonic() >= self.at
+
+    @property
+    def why(self) -> StoreError:
+        """Why nothing can be written now."""
+        return self.trouble or StoreLockedError("another process holds the store")
+
+    def begun(self) -> _Retry:
+        """One more try."""
+        return replace(self, tries=self.tries + 1)
+
+    def failed(self, error: StoreError) -> _Retry:
+        """The try failed. For a lock the pauses stay short: other processes' writes take milliseconds."""
+        at = time.monotonic() + self.pause_s
+        if isinstance(error, StoreLockedError):
+            return replace(self, held=error.held, at=at)
+        pause_s = min(2 * self.pause_s, _LAST_RETRY_S)
+        return replace(self, trouble=self.trouble or error, held=False, at=at, pause_s=pause_s)
+
+    def succeeded(self) -> _Retry:
+        """The store took what there was."""
+        return _Retry(tries=self.tries)
+
+    def at_once(self) -> _Retry:
+        """Somebody asks for the next try now."""
+        return replace(self, at=0.0)
 
 
 class Journal:
@@ -55,7 +114,6 @@ class Journal:
 
     Attributes:
         overdue: a call waited for it in vain, and nothing was written since: the calls after it wait less.
-        held: another process keeps the store's lock and writes nothing: there is no use in waiting for it.
     """
 
     def __init__(
@@ -68,19 +126,15 @@ class Journal:
         self._reset()
 
     def _reset(self) -> None:
-        self._changed = threading.Condition()
-        self._queue: deque[Job[Any]] = deque()
-        self._spill: deque[Job[Any]] = deque()
-        self._working: tuple[Job[Any], ...] = ()
-        self._busy = False
-        self._closing = False
-        self._give_up_at = 0.0
-        self._retry_at = 0.0
-        self._retry_s = _FIRST_RETRY_S
-        self._trouble: StoreError | None = None
-        self._tries = 0
-        self._written = 0
-        self.overdue = self.held = False
+        self._changed = Condition()
+        self._queue: deque[Task[Any]] = deque()
+        self._loose: deque[Change[Any]] = deque()
+        self._again: list[Change[Any]] = []  # loose changes that wait until the store has taken a write
+        self._spill: deque[Task[Any]] = deque()
+        self._working: tuple[Task[Any], ...] = ()
+        self._retry = _Retry()
+        self._give_up_at: float | None = None  # set when the journal is closed
+        self.overdue = False
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
@@ -91,7 +145,12 @@ class Journal:
     @property
     def in_trouble(self) -> bool:
         """Whether writing fails, and `on_trouble` has been told so."""
-        return self._trouble is not None
+        return self._retry.trouble is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether another process keeps the store's lock and writes nothing: waiting is of no use then."""
+        return self._retry.held
 
     @property
     def waiting(self) -> int:
@@ -99,7 +158,7 @@ class Journal:
         return len(self._spill)
 
     def holds(self, ref: SessionRef, *, besides: Job[Any]) -> bool:
-        """Whether something that may belong to a session waits to be written.
+        """Whether turns that may belong to a session wait to be written.
 
         Args:
             ref: the session.
@@ -109,20 +168,26 @@ class Journal:
             waiting = [*self._queue, *self._spill, *self._working]
         return any(
             job is not besides
+            and isinstance(job, Job)
             and not job.finished
             and (job.ref == ref or (job.ref is None and job.user == ref.user))
             for job in waiting
         )
 
-    def submit(self, job: Job[T]) -> Future[T]:
-        """Queue a job.
+    def submit(self, task: Task[T]) -> Future[T]:
+        """Queue a job or a change.
+
+        A change that the writer thread itself submits (a hook that pins something) is done at once.
 
         Raises:
             ClosedError: the journal was closed.
             JournalError: its thread cannot be started; the next job tries again.
         """
+        if isinstance(task, Change) and threading.current_thread() is self._thread:
+            self._change(task)
+            return task.outcome
         with self._changed:
-            if self._closing:
+            if self._give_up_at is not None:
                 raise ClosedError("this Memory is closed; open another one on the same store")
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="convmem-journal", daemon=True)
@@ -131,28 +196,32 @@ class Journal:
                 except RuntimeError as error:
                     raise JournalError(f"the machine gives no thread to write with: {error}") from error
                 self._thread = thread
-            self._queue.append(job)
+            if isinstance(task, Change) and task.loose:
+                self._loose.append(task)
+            else:
+                self._queue.append(task)
             self._changed.notify_all()
-        return job.outcome
+        return task.outcome
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until nothing is queued and the spill is empty.
+        """Wait until nothing is queued and the spill is empty; loose changes are not waited for.
 
         Raises:
             JournalError: the spill cannot be written, or `timeout` seconds were not enough.
         """
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            self._retry_at = 0.0
-            tried, patience = self._tries, time.monotonic() + _PATIENCE_S
+            self._retry = self._retry.at_once()
+            tried, patience = self._retry.tries, time.monotonic() + _PATIENCE_S
             self._changed.notify_all()
-            while self._queue or self._busy or self._spill:
-                hopeless = self._trouble is not None or time.monotonic() > patience
-                if hopeless and self._spill and not self._queue and not self._busy and self._tries > tried:
+            while self._queue or self._working or self._spill:
+                trouble = self._retry.trouble
+                hopeless = trouble is not None or time.monotonic() > patience
+                idle = not self._queue and not self._working
+                if hopeless and self._spill and idle and self._retry.tries > tried:
                     raise JournalError(
-                        f"{len(self._spill)} writes are waiting:"
-                        f" {self._trouble or 'another process holds the store'}; they are tried again"
-                    ) from self._trouble
+                        f"{len(self._spill)} writes are waiting: {self._retry.why}; they are tried again"
+                    ) from trouble
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     raise JournalError(f"{timeout} s were not enough to write what is queued")
@@ -168,8 +237,8 @@ class Journal:
             Whether the thread has ended; else the store is still in use after `timeout` seconds.
         """
         with self._changed:
-            if not self._closing:
-                self._closing = True
+            if self._give_up_at is None:
+                # A quarter is left to those who are closed after it.
                 self._give_up_at = time.monotonic() + (_PATIENCE_S if timeout is None else 0.75 * timeout)
             thread = self._thread
             self._changed.notify_all()
@@ -178,71 +247,122 @@ class Journal:
             return not thread.is_alive()
         return True
 
+    # The writer thread. What a step works on lives as long as the step: jobs hold calls, and those the
+    # Memory, which nobody else may hold any more.
+
     def _run(self) -> None:
-        while True:
+        while self._step():
+            pass
+        while self._spill and not self.in_trouble and time.monotonic() < (self._give_up_at or 0.0):
+            time.sleep(_FIRST_RETRY_S)
+            self._work(*self._taken(last=True))
+        self._end()
+
+    def _step(self) -> bool:
+        """Wait for work and do a share of it; False when the journal was closed and nothing is queued."""
+        with self._changed:
+            while not (self._queue or self._loose or (self._spill and self._retry.due)):
+                if self._give_up_at is not None:
+                    break
+                self._changed.wait(max(0.0, self._retry.at - time.monotonic()) if self._spill else None)
+            last = self._give_up_at is not None and len(self._queue) <= _BATCH
+        self._work(*self._taken(last=last))
+        # One loose change after each batch of jobs, so that a call waits for one at most.
+        self._work_loose()
+        return not last
+
+    def _taken(self, *, last: bool) -> tuple[Sequence[Task[Any]], int | None]:
+        """The jobs to write now: what waits in the spill, when that is due or the last time, and a batch.
+
+        Returns:
+            The jobs, and how many of them come from the spill: None when that is not due. Order is kept then:
+            nothing overtakes what waits, nor makes it wait longer.
+        """
+        with self._changed:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            if self._spill and not last and not self._retry.due:
+                self._working = tuple(batch)
+                return batch, None
+            everything, waited = (*self._spill, *batch), len(self._spill)
+            self._spill.clear()
+            self._working = everything
+            if everything:
+                self._retry = self._retry.begun()
+            return everything, waited
+
+    def _work(self, jobs: Sequence[Task[Any]], waited: int | None) -> None:
+        """Write the jobs; what the store does not take waits."""
+        if waited is None:
+            self._put_off(jobs, self._retry.why)
+        elif (error := self._commit(jobs)) is not None:
+            told = self.in_trouble
             with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-                while not self._due():
-                    if self._closing and not self._queue:
-                        break
-                    self._changed.wait(self._pause())
-                jobs = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-                last = self._closing and not self._queue
-                self._busy = True
-            self._work(jobs, last=last)
-            # Jobs hold calls, and those the Memory, which nobody else may hold any more.
+                self._retry = self._retry.failed(error)
+            if self.in_trouble and not told:
+                detail = f"the journal cannot be written: {error}; turns wait and are tried again"
+                self._on_trouble(detail)
+            self._put_off([job for job in jobs if not job.finished], error)
+        elif waited or any(job.written for job in jobs):
+            healed = self.in_trouble
+            with self._changed:
+                self._retry = self._retry.succeeded()
+                self._loose.extend(self._again)
+                self._again.clear()
+            if healed:
+                self._on_healed(waited)
+        with self._changed:
             self._working = ()
-            del jobs
-            if last:
-                while self._spill and self._trouble is None and time.monotonic() < self._give_up_at:
-                    time.sleep(_FIRST_RETRY_S)
-                    self._work((), last=True)
-                self._end()
+            self._changed.notify_all()
+
+    def _work_loose(self) -> None:
+        """Carry out one loose change, unless it is known that the store cannot be written."""
+        with self._changed:
+            if not self._loose:
                 return
+            change = self._loose.popleft()
+            error = self._retry.why if self._spill else None
+        if error is None:
+            self._change(change)
+        else:
+            self._not_now(change, error)
 
-    def _due(self) -> bool:
-        return bool(self._queue) or bool(self._spill and time.monotonic() >= self._retry_at)
+    def _change(self, change: Change[Any]) -> None:
+        try:
+            result = change.apply(self.forest)
+        except Exception as error:  # noqa: BLE001 (handed to whoever waits)
+            self._not_now(change, error)
+        else:
+            change.finished = change.written = True
+            change.resolve(result)
 
-    def _pause(self) -> float | None:
-        return max(0.0, self._retry_at - time.monotonic()) if self._spill else None
+    def _not_now(self, change: Change[Any], error: Exception) -> None:
+        """A change failed: it is tried again by its own rule, or its submitter's."""
+        if change.tried_again and isinstance(error, StoreUnavailableError):
+            with self._changed:
+                self._again.append(change)
+        else:
+            change.fail(error)
 
     def _end(self) -> None:
+        """The journal is closed: loose changes have their last chance, and what is left is lost."""
         with self._changed:
-            lost = len(self._spill)
-            for job in self._spill:
-                job.fail(self._trouble or ClosedError("the Memory was closed"))
-            self._spill.clear()
-            self._busy = False
+            self._loose.extend(self._again)
+            self._again.clear()
+        while self._loose and time.monotonic() < (self._give_up_at or 0.0):
+            self._work_loose()
+        with self._changed:
+            left = (*self._spill, *self._loose, *self._again)
+            lost, trouble = len(self._spill), self._retry.trouble
+            for waiting in (self._spill, self._loose, self._again):
+                waiting.clear()
+            self._working = ()
             self._changed.notify_all()
+        for task in left:
+            task.fail(trouble or ClosedError("the Memory was closed"))
         if lost:
-            log.error("%d writes could not be journaled before closing: %s", lost, self._trouble)
+            log.error("%d writes could not be journaled before closing: %s", lost, trouble)
 
-    def _work(self, jobs: Sequence[Job[Any]], *, last: bool) -> None:
-        """Write the jobs, and before them what waits in the spill, when that is due."""
-        if self._spill and not last and time.monotonic() < self._retry_at:
-            # Order is kept: nothing overtakes what waits, nor makes it wait longer.
-            self._put_off(jobs, self._trouble or StoreLockedError("another process holds the store"))
-            return
-        waiting, written = len(self._spill), self._written
-        everything = [*self._spill, *jobs]
-        self._working = tuple(everything)
-        self._spill.clear()
-        self._tries += 1
-        error = self._commit(everything)
-        if error is not None:
-            self._retry_at = time.monotonic() + self._retry_s
-            self.held = isinstance(error, StoreLockedError) and error.held
-            if not isinstance(error, StoreLockedError):
-                self._retry_s = min(2 * self._retry_s, _LAST_RETRY_S)
-            self._put_off([job for job in everything if not job.finished], error)
-        elif waiting or self._written > written:
-            self._retry_s = _FIRST_RETRY_S
-            if self._trouble is not None:
-                self._trouble = None
-                self._on_healed(waiting)
-
-    def _commit(self, jobs: Sequence[Job[Any]]) -> StoreError | None:
+    def _commit(self, jobs: Sequence[Task[Any]]) -> StoreError | None:
         """Plan and write until all are written; returns what kept the rest from it."""
         left = list(jobs)
         idle = 0
@@ -257,21 +377,23 @@ class Journal:
                 return StoreLockedError("other processes keep changing the session")
         return None
 
-    def _round(self, jobs: Sequence[Job[Any]]) -> None:
-        """One transaction, with at most one job per session.
+    def _round(self, jobs: Sequence[Task[Any]]) -> None:
+        """One transaction, with at most one job per session; then the changes whose turn has come.
 
-        Jobs of a session keep their order. One that has yet to find its session is planned when everything
-        of its user's before it is written, and holds up what comes after it.
+        Jobs of a session keep their order. One that has yet to find its session, or a change, has its turn
+        when everything of its user's before it is written, and holds up what comes after it.
         """
         planned: list[tuple[Job[Any], Write]] = []
+        changes: list[Change[Any]] = []
         taken: set[SessionRef] = set()
         users: set[str | None] = set()
         unsettled: set[str | None] = set()
         for job in jobs:
             ref = job.ref
             ready = job.user not in users if ref is None else ref not in taken and job.user not in unsettled
-            write = self._planned(job) if ready else None
-            if write is not None:
+            if ready and isinstance(job, Change):
+                changes.append(job)
+            elif ready and isinstance(job, Job) and (write := self._planned(job)) is not None:
                 planned.append((job, write))
                 ref = write.ref
             if job.finished:
@@ -283,6 +405,10 @@ class Journal:
                 taken.add(ref)
         if planned:
             self._write(planned)
+        for change in changes:
+            self._change(change)
+            if change.written:
+                change.hand_over()
 
     def _planned(self, job: Job[Any]) -> Write | None:
         """What to write for a job; None when there is nothing, or not yet."""
@@ -325,27 +451,24 @@ class Journal:
                 raise
             self._defect(planned[0][0], error)
             return
-        for (job, _), written in zip(planned, results, strict=True):
+        for (job, write), written in zip(planned, results, strict=True):
             if written.ids is not None:
-                self._written += 1
-                self.overdue = self.held = False
-                job.finish(written)
+                self.overdue = False
+                job.finish(written)  # which looks at the tree as it was planned from
+            self.forest.wrote(write, written)
 
-    def _put_off(self, jobs: Sequence[Job[Any]], error: StoreError) -> None:
+    def _put_off(self, jobs: Sequence[Task[Any]], error: StoreError) -> None:
         """Keep jobs for later, or fail them when their caller would rather know or the spill is full.
 
         Whoever waits for another process goes on waiting; of other trouble they are told.
         """
-        locked = isinstance(error, StoreLockedError)
-        if not locked and self._trouble is None:
-            self._trouble = error
-            self._on_trouble(f"the journal cannot be written: {error}; turns wait and are tried again")
         for job in jobs:
             if job.patient:
                 job.fail(error)
             elif len(self._spill) >= _SPILL_LIMIT:
                 job.fail(JournalError(f"{_SPILL_LIMIT} writes are waiting already: {error}"))
             else:
-                self._spill.append(job)
-                if not locked:
+                with self._changed:
+                    self._spill.append(job)
+                if not isinstance(error, StoreLockedError):
                     job.refuse(error)

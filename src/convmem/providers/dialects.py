@@ -1,4 +1,4 @@
-"""Which dialect a call is in: by host, model and date, from a table; what fits no row is in the safe one."""
+"""Finds the dialect of a call in `dialects.toml`, by host, model and date; else it is the safe one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a model takes."""
+"""How many tokens a model takes, from the table `limits.toml`."""
 
 from __future__ import annotations
 

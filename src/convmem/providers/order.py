@@ -1,4 +1,4 @@
-"""Messages that are put back, beside each other and beside the caller's own; pure.
+"""The order of messages that are put back, among each other and among the caller's own; pure.
 
 The place of each depends on nothing but the messages around it, so that a request begins with the same
 bytes as the one before it. A caller's own message is never moved, changed or left out, but for the text
@@ -33,12 +33,12 @@ class _Placed(NamedTuple):
     Attributes:
         at: its place among the messages given.
         message: its form there.
-        own: whether it is the caller's.
+        from_caller: the caller sent it; else memory puts it back.
     """
 
     at: int
     message: Message
-    own: bool
+    from_caller: bool
 
     @property
     def role(self) -> object:
@@ -62,24 +62,24 @@ def _kept(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Pla
 
 def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
     """Calls that were answered, each with its results right behind it; what belongs to no call is gone."""
-    calls = [() if own else calls_of(message) for message, own in messages]
+    calls = [() if from_caller else calls_of(message) for message, from_caller in messages]
     asked, told = _places(calls), _places([_answers(message) for message, _ in messages])
     placed: list[_Placed] = []
-    for at, (message, own) in enumerate(messages):
-        if own:
-            placed.append(_Placed(at, message, own=True))
+    for at, (message, from_caller) in enumerate(messages):
+        if from_caller:
+            placed.append(_Placed(at, message, from_caller=True))
         elif message.get("role") == "tool":
             continue  # it stands behind its call, or nobody called
         elif not calls[at]:
             if _belongs(message, placed):
-                placed.append(_Placed(at, message, own=False))
+                placed.append(_Placed(at, message, from_caller=False))
         else:
             found = {call: _result_of(call, at, asked, told) for call in calls[at]}
             results = {call: i for call, i in found.items() if i is not None}
             if (whole := _with_calls(rules, message, results)) is not None:
-                placed.append(_Placed(at, whole, own=False))
+                placed.append(_Placed(at, whole, from_caller=False))
             behind = sorted(i for i in results.values() if not messages[i][1])
-            placed += [_Placed(i, messages[i][0], own=False) for i in behind]
+            placed += [_Placed(i, messages[i][0], from_caller=False) for i in behind]
     return placed
 
 
@@ -139,7 +139,7 @@ def _belongs(message: Message, placed: Sequence[_Placed]) -> bool:
 def _from_user(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
     """Without what was put back before the first user's message."""
     n = 0
-    while n < len(placed) and not placed[n].own and _placed_role(rules, placed[n].message) != "user":
+    while n < len(placed) and not placed[n].from_caller and _placed_role(rules, placed[n].message) != "user":
         n += 1
     return placed[n:]
 
@@ -156,13 +156,13 @@ def _before_users(placed: list[_Placed]) -> list[_Placed]:
 
 def _unwind(made: list[_Placed]) -> None:
     """Take away results at the end, and their calls; words beside the calls stay."""
-    while made and made[-1].role == "tool" and not made[-1].own:
-        while made and made[-1].role == "tool" and not made[-1].own:
+    while made and made[-1].role == "tool" and not made[-1].from_caller:
+        while made and made[-1].role == "tool" and not made[-1].from_caller:
             made.pop()
         asked = made.pop()
         said = {key: value for key, value in asked.message.items() if key != "tool_calls"}
-        if asked.own or says_something(said):
-            made.append(asked if asked.own else asked._replace(message=said))
+        if asked.from_caller or says_something(said):
+            made.append(asked if asked.from_caller else asked._replace(message=said))
 
 
 # Putting them in their places.
@@ -175,15 +175,15 @@ def arranged(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[M
         ready = _renamed(rules, ready)
     made: list[Message] = []
     open_ended = mergeable = False
-    for _, message, own in ready:
-        said = message if own else _as_placed(rules, message)
+    for _, message, from_caller in ready:
+        said = message if from_caller else _as_placed(rules, message)
         glue = "" if open_ended else "\n\n" if rules.same_role == "merge" else None
-        if mergeable and glue is not None and _may_join(made[-1], said, own=own):
+        if mergeable and glue is not None and _may_join(made[-1], said, from_caller=from_caller):
             made[-1] = _joined(made[-1], said, glue)
         else:
             made.append(said)
-        open_ended = not own and any(message.get(mark) is True for mark in OPEN)
-        mergeable = not own
+        open_ended = not from_caller and any(message.get(mark) is True for mark in OPEN)
+        mergeable = not from_caller
     return made
 
 
@@ -207,19 +207,26 @@ def _renamed(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
 
     Ids that the caller's own messages name stay: the caller knows no others.
     """
-    own = {each for _, message, mine in placed if mine for each in (*calls_of(message), *_answers(message))}
+    callers_ids = {
+        each
+        for _, message, from_caller in placed
+        if from_caller
+        for each in (*calls_of(message), *_answers(message))
+    }
     return [
-        each if each.own else each._replace(message=_with_ids(each.message, rules.call_ids, own))
+        each
+        if each.from_caller
+        else each._replace(message=_with_ids(each.message, rules.call_ids, callers_ids))
         for each in placed
     ]
 
 
-def _with_ids(message: Message, pattern: str, own: set[str]) -> Message:
+def _with_ids(message: Message, pattern: str, callers_ids: set[str]) -> Message:
     if answered := _answers(message):
-        named = answered[0] if answered[0] in own else _legal_id(answered[0], pattern)
+        named = answered[0] if answered[0] in callers_ids else _legal_id(answered[0], pattern)
         return message if named == answered[0] else {**message, "tool_call_id": named}
     ids = calls_of(message)
-    legal = {call: call if call in own else _legal_id(call, pattern) for call in ids}
+    legal = {call: call if call in callers_ids else _legal_id(call, pattern) for call in ids}
     if all(call == named for call, named in legal.items()):
         return message
     calls = [{**call, "id": legal[call["id"]]} for call in cast("list[Message]", message["tool_calls"])]
@@ -232,12 +239,12 @@ def _legal_id(call_id: str, pattern: str) -> str:
     return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:_ID_LENGTH]
 
 
-def _may_join(before: Message, after: Message, *, own: bool) -> bool:
+def _may_join(before: Message, after: Message, *, from_caller: bool) -> bool:
     """Whether two messages in a row, the first of them put back, can be one."""
     role = after.get("role")
     if before.get("role") != role:
         return False
-    return role == "user" or (role == "assistant" and not own and not before.get("tool_calls"))
+    return role == "user" or (role == "assistant" and not from_caller and not before.get("tool_calls"))
 
 
 def _joined(before: Message, after: Message, glue: str) -> Message:

@@ -39,7 +39,7 @@ Refusals = Literal["text", "keep"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What is done to messages that are put back."""
+    """A dialect as values: what is done to messages that are put back."""
 
     name: str
     reasoning: Reasoning = "drop"

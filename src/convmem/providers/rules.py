@@ -37,7 +37,7 @@ class Match:
     until: date = date.max
 
     def fits(self, host: str | None, model: str | None, at: datetime) -> bool:
-        """Whether a call is one of them."""
+        """Whether a call is one of those that the row is about."""
         name = (model or "").lower().rsplit("/", 1)[-1]
         return (
             self.since <= at.astimezone(UTC).date() < self.until
@@ -116,7 +116,7 @@ def rows(value: object, where: str) -> list[tuple[dict[str, Any], str]]:
 
 
 def check_keys(given: Mapping[str, Any], known: Container[str], where: str) -> None:
-    """Refuse a key that says nothing."""
+    """Refuse a key that no row has."""
     if unknown := [key for key in given if key not in known]:
         raise InputError(f"{where}: unknown key {unknown[0]!r}")
 

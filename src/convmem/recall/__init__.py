@@ -11,17 +11,18 @@ from convmem.recall.codec import DamagedEntryError, encode
 from convmem.recall.entry import Entry, analyze_turn
 from convmem.recall.pack import Excerpt, Packed, pack, render
 from convmem.recall.partition import Partition
-from convmem.recall.query import Hit, Query, Ranking, query_text, search
+from convmem.recall.query import query_text, search
+from convmem.recall.question import Query, RankedTurn, Ranking
 from convmem.recall.settings import Settings
 
 __all__ = [
     "DamagedEntryError",
     "Entry",
     "Excerpt",
-    "Hit",
     "Packed",
     "Partition",
     "Query",
+    "RankedTurn",
     "Ranking",
     "Settings",
     "analyze_turn",

@@ -1,4 +1,4 @@
-"""When to say nothing: the past has nothing to do with this message.
+"""Whether anything is quoted to a message at all, and from which score on.
 
 Two kinds of signs are asked. Some are relative: one turn stands out among this user's others. They fail
 where most of the memory is about what is asked, since then nothing stands out. The others are absolute: a
@@ -28,12 +28,12 @@ messages that go on with something, one in twenty.
 """
 CLEAR: Final = 1.05
 """Agreement from which such a message is answered like a question. Below, only what stands out is quoted."""
-_FLOOR: Final = 0.6
+_OUTSTANDING_SHARE: Final = 0.6
 """How far that is, of what the best of as many random turns would reach."""
 
-_CHANCE: Final = 1.0
+_CHANCE_NEARNESS: Final = 1.0
 """Nearness that unrelated turns reach for one message in ten (`Cohort.chance`): more is a sign."""
-_NEAR: Final = 1.3
+_STATEMENT_NEARNESS: Final = 1.3
 """Nearness that is enough for a message that asks nothing. Of 750 statements put to memories that have
 nothing to do with them none came so near, of 200 statements about what they hold four fifths did.
 """
@@ -56,7 +56,7 @@ Of messages that go on with a project nineteen in twenty have more, of those tha
 two in five; of short statements that have nothing to do with the past none.
 """
 
-LEAST: Final = 1.0
+FLOOR: Final = 1.0
 """Score under which nothing is quoted, whoever asks: below, it is the budget that is filled and no question
 answered. On all sets that were measured it costs nothing that was found.
 """
@@ -67,7 +67,7 @@ hardly above the mean.
 
 
 class Scores(NamedTuple):
-    """Of all rows: how far the best stands out, by words, by vectors, and all together."""
+    """How far the best turn stands out (`margin`), and all turns' scores by words, by vectors, and in sum."""
 
     margin: float
     lexical: Floats
@@ -76,72 +76,75 @@ class Scores(NamedTuple):
 
 
 class Signs(NamedTuple):
-    """What else there is to tell whether the past has to do with a message.
+    """The other signs that a message has to do with the past.
 
     Attributes:
         asks: The message is a question: whoever asks wants what there is.
         comparable: Enough turns are in the message's language for its words to say something.
-        few: There are too few turns for deviations to say something.
+        few_turns: There are too few turns for deviations to say something.
         shared: The words that it shares with one passage.
-        near: How near the nearest turn is, 1 being what chance reaches; None where that is not known.
+        nearness: How near the nearest turn is, 1 being what chance reaches; None where that is not known.
         pointed: It names a speaker of this memory, or a time at which something was said.
     """
 
     asks: bool
     comparable: bool
-    few: bool
+    few_turns: bool
     shared: Shared
-    near: float | None
+    nearness: float | None
     pointed: bool
 
 
-def least(scores: Scores, used: Mask, signs: Signs) -> float | None:
-    """The least score that is worth quoting, or None when nothing is."""
-    floor = _for_question(scores, used, signs) if signs.asks else _for_statement(scores, used, signs)
-    return -np.inf if signs.few and floor is not None else floor
+def floor(scores: Scores, used: Mask, signs: Signs) -> float | None:
+    """The score under which nothing is quoted, or None when nothing is worth it."""
+    found = _for_question(scores, used, signs) if signs.asks else _for_statement(scores, used, signs)
+    return -np.inf if signs.few_turns and found is not None else found
 
 
 def _for_question(scores: Scores, used: Mask, signs: Signs) -> float | None:
-    share, near = signs.shared.share, signs.near
-    if signs.pointed or signs.shared.known or (near is not None and near >= _CHANCE):
+    share, nearness = signs.shared.share, signs.nearness
+    if signs.pointed or signs.shared.known or (nearness is not None and nearness >= _CHANCE_NEARNESS):
         return _at_most_behind(scores, used)
-    if near is not None and near < _STRANGE and share < _STRANGE_SHARE and signs.comparable:
+    if nearness is not None and nearness < _STRANGE and share < _STRANGE_SHARE and signs.comparable:
         return None
-    if signs.few:
+    if signs.few_turns:
         # Words alone, and none of them: in so small a memory too that is no answer.
-        return None if scores.dense is None and signs.comparable and not share else LEAST
-    return LEAST if scores.margin >= QUESTION else None
+        return None if scores.dense is None and signs.comparable and not share else FLOOR
+    return FLOOR if scores.margin >= QUESTION else None
 
 
 def _for_statement(scores: Scores, used: Mask, signs: Signs) -> float | None:
-    known, near = signs.shared.known, signs.near
+    known, nearness = signs.shared.known, signs.nearness
     if scores.dense is None:
-        heard = signs.shared.weight >= _WEIGHT and (signs.few or scores.margin >= STATEMENT)
+        heard = signs.shared.weight >= _WEIGHT and (signs.few_turns or scores.margin >= STATEMENT)
         return _at_most_behind(scores, used) if known or heard else None
-    if near is None:  # the everyday sentences are still being embedded
+    if nearness is None:  # the everyday sentences are still being embedded
         return _at_most_behind(scores, used) if known else _where_agreed(scores, used, signs)
-    if near >= (_CHANCE if known else _NEAR) or near + _BOTH_WEIGHT * signs.shared.weight >= _BOTH:
+    if (
+        nearness >= (_CHANCE_NEARNESS if known else _STATEMENT_NEARNESS)
+        or nearness + _BOTH_WEIGHT * signs.shared.weight >= _BOTH
+    ):
         return _at_most_behind(scores, used)
     return None
 
 
 def _where_agreed(scores: Scores, used: Mask, signs: Signs) -> float | None:
-    """As far as one turn stands out by words and by vectors at once."""
-    if signs.few or scores.dense is None or scores.margin < STATEMENT:
+    """The floor where one turn stands out by words and by vectors at once; None where none does."""
+    if signs.few_turns or scores.dense is None or scores.margin < STATEMENT:
         return None
     if not signs.comparable:
-        return LEAST
+        return FLOOR
     agreed = agreement(scores.lexical, scores.dense, used)
     if agreed >= CLEAR:
-        return LEAST
+        return FLOOR
     if agreed < AGREEMENT:
         return None
     rest = scores.score[used]
-    return float(rest.mean() + _FLOOR * rest.std() * math.sqrt(2 * math.log(max(2, rest.size))))
+    return float(rest.mean() + _OUTSTANDING_SHARE * rest.std() * math.sqrt(2 * math.log(max(2, rest.size))))
 
 
 def _at_most_behind(scores: Scores, used: Mask) -> float:
-    return min(LEAST, float(scores.score[used].max()) - _BEHIND)
+    return min(FLOOR, float(scores.score[used].max()) - _BEHIND)
 
 
 def margin(lexical: Floats, dense: Floats | None, used: Mask) -> float:

@@ -33,6 +33,7 @@ CJK: Final = (
 """Han, kana and Hangul, for use inside a character class."""
 
 _LONGEST_WORD: Final = 40
+"""Letters of a word that is stemmed; longer runs of letters are no words."""
 _TOKEN: Final = re.compile(
     rf"(?P<cjk>[{CJK}]+)"
     r"|(?P<code>[a-z0-9]++(?:[._@:/+\-#][a-z0-9]++)++)"
@@ -200,3 +201,4 @@ def mostly_wide(text: str) -> bool:
 
 
 _SNIFFED: Final = 2_000
+"""Characters of a text by which its script is told."""

@@ -177,8 +177,8 @@ class Cohort:
                 rows, from_message = rows[nearest], from_message[nearest]
             others = (matrix[rows] @ self.queries[int(wide)].T).astype(np.float64)
             from_turn = (cosines[rows] - others.mean(axis=1)) / np.maximum(others.std(axis=1), _FLAT)
-            near = float(np.minimum(from_message, from_turn).max())
-            best = max(best, near / (float(self.chance[int(wide), language]) * float(many)))
+            both_sides = float(np.minimum(from_message, from_turn).max())
+            best = max(best, both_sides / (float(self.chance[int(wide), language]) * float(many)))
         return best
 
 

@@ -234,8 +234,8 @@ def _year(found: _Found, today: date) -> _Days:
 
 def _weekday(found: _Found, today: date) -> _Days:
     wanted = _DAYS.index((found["weekday"] or "")[:3])
-    back = (today.weekday() - wanted) % 7 or 7
-    day = today - timedelta(days=back)
+    days_back = (today.weekday() - wanted) % 7 or 7
+    day = today - timedelta(days=days_back)
     week = today - timedelta(days=today.weekday() + 7 - wanted)  # the same day of the calendar week before
     return [(d, d) for d in sorted({day, week})]
 

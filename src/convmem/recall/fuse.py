@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
-def standardise(scores: Floats, used: Mask, few: int) -> Floats:
+def standardise(scores: Floats, used: Mask, few_turns: int) -> Floats:
     """Scores as standard deviations from the mean, over the rows in use; 0 when they are all alike.
 
-    With fewer than `few` rows the ranks take the scores' place (ties share theirs), scaled to a
+    With fewer than `few_turns` rows the ranks take the scores' place (ties share theirs), scaled to a
     deviation of 1.
     """
     values = scores[used]
-    if values.size and values.size < few:
+    if values.size and values.size < few_turns:
         _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
         upto = np.cumsum(counts)
         values = (upto - (counts - 1) / 2)[inverse]

@@ -93,7 +93,9 @@ _TALK_CJK: Final = re.compile(rf"(?:{SMALL_TALK_CJK})+")
 _CJK_RUN: Final = re.compile(rf"[{CJK}]+")
 _LATIN_WORD: Final = re.compile(rf"(?:(?![{CJK}])[^\W_])+")
 _SHORT_WORDS: Final = 12
+"""English words up to which a message may be small talk."""
 _SHORT_CHARACTERS: Final = 24
+"""The same in Chinese characters."""
 _ELONGATED: Final = re.compile(r"(.)\1{2,}")
 _INTERROGATIVE: Final = frozenset({"who", "what", "when", "where", "which", "why", "whose", "whom"})
 _ASIDE: Final = re.compile(
@@ -177,7 +179,9 @@ _RULE_CJK: Final = re.compile(
     re.DOTALL,
 )
 _LONGEST_RULE: Final = 300
+"""Characters of a sentence that may be a rule; longer ones are texts that somebody works on."""
 _RULE_SCAN: Final = 12_000
+"""Characters of a turn in which rules are looked for."""
 
 
 def standing_rules(text: str) -> tuple[tuple[int, int], ...]:

@@ -12,7 +12,7 @@ from convmem.recall.passages import LONGEST, WHOLE, sentences
 from convmem.wire.quoting import neutral, quoted
 
 if TYPE_CHECKING:
-    from convmem.recall.query import Hit, Ranking
+    from convmem.recall.question import RankedTurn, Ranking
 
 Texts: TypeAlias = Callable[[Sequence[str]], Mapping[str, str]]
 """Reads the texts of turns, many at once. Turns that are gone are left out."""
@@ -21,11 +21,16 @@ CountTokens: TypeAlias = Callable[[str], int]
 """Counts the tokens of a text as the model will."""
 
 _BATCH: Final = 64
+"""Turns whose texts are read at once: more than 1,024 tokens show, which is a dozen."""
 _RULE_SHARE: Final = 0.12
+"""Share of the budget that lasting rules may take: 123 of 1,024 tokens."""
 _ELLIPSIS: Final = " … "
 _MISSES: Final = 24
+"""Turns in a row that do not fit after which the budget counts as filled."""
 _USUAL: Final = 1_024
+"""The budget, in tokens, for which `RankedTurn.most` is meant; in others it grows with the root."""
 _WHOLE_HITS: Final = 6
+"""The best of so many turns may take `_WHOLE_SHARE` of the budget each, the others `_SOME_SHARE`."""
 _WHOLE_SHARE: Final = 0.4
 _SOME_SHARE: Final = 0.12
 
@@ -133,7 +138,7 @@ def pack(
         return Packed((), "", 0)
     filling = _Filling(left=budget - fence, count=count_tokens, tz=tz, scale=math.sqrt(budget / _USUAL))
     filling.rules(ranking.standing, texts, int((budget - fence) * _RULE_SHARE))
-    filling.turns(ranking.hits, texts, ranking.least)
+    filling.turns(ranking.hits, texts, ranking.floor)
     return filling.packed(budget - fence, fence)
 
 
@@ -148,7 +153,7 @@ class _Filling:
     picked: list[tuple[Moment, Excerpt]] = field(default_factory=list["tuple[Moment, Excerpt]"])
     headers: set[tuple[str, str]] = field(default_factory=set["tuple[str, str]"])
 
-    def rules(self, hits: Sequence[Hit], texts: Texts, share: int) -> None:
+    def rules(self, hits: Sequence[RankedTurn], texts: Texts, share: int) -> None:
         """Show the sentences that state rules, newest first, within their share."""
         if not hits or share <= 0:
             return
@@ -163,7 +168,7 @@ class _Filling:
                 self.left -= cost
                 self.picked.append((_moment(hit), excerpt))
 
-    def turns(self, hits: Sequence[Hit], texts: Texts, least: float) -> None:
+    def turns(self, hits: Sequence[RankedTurn], texts: Texts, floor: float) -> None:
         """Show turns, best first, until nothing more fits or is worth it."""
         ruled = {excerpt.id for _, excerpt in self.picked if not excerpt.trimmed}  # shown in full, as rules
         misses = 0
@@ -172,7 +177,7 @@ class _Filling:
             batch = hits[begin : begin + _BATCH]
             found = texts([hit.id for hit in batch])
             for place, hit in enumerate(batch, start=begin):
-                if hit.id not in found or hit.id in ruled or hit.score < least:
+                if hit.id not in found or hit.id in ruled or hit.score < floor:
                     continue
                 if self._take(hit, found[hit.id], whole if place < _WHOLE_HITS else some):
                     misses = 0
@@ -181,7 +186,7 @@ class _Filling:
                 if misses > _MISSES:
                     return
 
-    def _take(self, hit: Hit, text: str, whole: int) -> bool:
+    def _take(self, hit: RankedTurn, text: str, whole: int) -> bool:
         """Take a turn if it fits: in full when that costs `whole` tokens at most, else trimmed."""
         spans = self._shortly(hit, text) if hit.most else best_spans(hit, text)
         excerpt = self._excerpt(hit, text, spans, rule=False)
@@ -200,12 +205,14 @@ class _Filling:
         self.picked.append((_moment(hit), excerpt))
         return True
 
-    def _shortly(self, hit: Hit, text: str) -> list[tuple[int, int]]:
+    def _shortly(self, hit: RankedTurn, text: str) -> list[tuple[int, int]]:
         """Of a user's turn how it begins; of any other, how its best passage does."""
         begin = 0 if hit.role == "user" else min(hit.passages[0][0], len(text))
         return opening(text, int(hit.most * self.scale), self.count, begin)
 
-    def _excerpt(self, hit: Hit, text: str, spans: Sequence[tuple[int, int]], *, rule: bool) -> Excerpt:
+    def _excerpt(
+        self, hit: RankedTurn, text: str, spans: Sequence[tuple[int, int]], *, rule: bool
+    ) -> Excerpt:
         shown = _ELLIPSIS.join(text[start:end] for start, end in spans)
         label = hit.speaker or hit.role
         return Excerpt(
@@ -237,7 +244,7 @@ class _Filling:
         return Packed((), "", 0)
 
 
-def best_spans(hit: Hit, text: str) -> list[tuple[int, int]]:
+def best_spans(hit: RankedTurn, text: str) -> list[tuple[int, int]]:
     """A short turn whole; of a long one its best passages, some 600 characters, in the order of the text."""
     if len(text) <= WHOLE:
         return [(0, len(text))]
@@ -271,7 +278,7 @@ def opening(text: str, most: int, count: CountTokens, begin: int = 0) -> list[tu
     return [(begin, end)]
 
 
-def _moment(hit: Hit) -> Moment:
+def _moment(hit: RankedTurn) -> Moment:
     """When a turn was said; the journal's order decides where that is not known, and between equals."""
     return (-math.inf if math.isnan(hit.at) else hit.at, hit.order)
 

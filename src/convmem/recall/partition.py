@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from convmem.recall.entry import ROLES, Entry
 from convmem.recall.postings import Postings
 from convmem.recall.turns import Sessions, Turns
 from convmem.recall.vectors import Vectors
+from convmem.threads.once import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -161,45 +161,45 @@ class Partition:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @cached_property
+    @lazy
     def row(self) -> dict[str, int]:
         """The row of each turn id."""
         return {id_: row for row, id_ in enumerate(self.ids)}
 
-    @cached_property
+    @lazy
     def by_session(self) -> Sessions:
         """Rows grouped by session."""
         return Sessions.group(self.turns.session)
 
-    @cached_property
+    @lazy
     def first_passage(self) -> NDArray[np.int64]:
         """Where each turn's passages begin."""
         return np.cumsum(self.turns.passages) - self.turns.passages
 
-    @cached_property
+    @lazy
     def first_rule(self) -> NDArray[np.int64]:
         """Where each turn's rules begin."""
         return np.cumsum(self.turns.rules) - self.turns.rules
 
-    @cached_property
+    @lazy
     def turn_of_passage(self) -> NDArray[np.int64]:
         """The row each passage belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.turns.passages)
 
-    @cached_property
+    @lazy
     def length(self) -> NDArray[np.int64]:
         """Terms of each turn."""
         if not len(self):
             return np.empty(0, dtype=np.int64)
         return np.add.reduceat(self.turns.passage_length.astype(np.int64), self.first_passage)
 
-    @cached_property
+    @lazy
     def distinct_terms(self) -> NDArray[np.int64]:
         """Distinct terms of each turn's passages, summed; names of speakers are not counted."""
         held = np.bincount(self.turn_of_passage[self.postings.passages], minlength=len(self))
         return held - self._name_terms
 
-    @cached_property
+    @lazy
     def _name_terms(self) -> NDArray[np.int64]:
         sizes = np.array([len(set(words(name))) for name in self.speakers], dtype=np.int64)
         return sizes[self.turns.speaker] * self.turns.passages
@@ -230,7 +230,7 @@ class Partition:
         starts, ends = self.turns.rule_start, self.turns.rule_end
         return tuple((int(starts[place]), int(ends[place])) for place in range(first, first + count))
 
-    @cached_property
+    @lazy
     def kind(self) -> Kind:
         """What this memory is made of, by its speakers and roles.
 
@@ -247,7 +247,7 @@ class Partition:
         replies = np.count_nonzero(self.turns.role == ASSISTANT) / len(self)
         return "assistant" if replies > 0.15 else "notes"  # noqa: PLR2004
 
-    @cached_property
+    @lazy
     def answers(self) -> Mask:
         """Rows that another speaker or role said than the turn before them in the session."""
         before = self.by_session.previous
@@ -256,7 +256,7 @@ class Partition:
         result: Mask = np.logical_and(before >= 0, other)
         return result
 
-    @cached_property
+    @lazy
     def coherence(self) -> tuple[float, float]:
         """How alike adjacent turns are: (answers, turns that go on from one of the same speaker).
 
@@ -289,7 +289,7 @@ class Partition:
             text = re.sub(pattern.pattern, "", text, flags=re.IGNORECASE)
         return re.sub(r"\s+", " ", text).strip()
 
-    @cached_property
+    @lazy
     def _names(self) -> list[tuple[int, re.Pattern[str]]]:
         patterns: list[tuple[int, re.Pattern[str]]] = []
         for number, name in enumerate(self.speakers):
@@ -303,6 +303,7 @@ class Partition:
 
 
 _FEWEST_PAIRS: Final = 16
+"""Neighbours with vectors below which coherence is not measured: a handful says nothing."""
 
 
 def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:

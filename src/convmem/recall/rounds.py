@@ -1,4 +1,4 @@
-"""Broad questions: each round stands by itself, so that what answers may come from anywhere."""
+"""How broad questions are ranked: each round by itself, so that what is shown comes from many places."""
 
 from __future__ import annotations
 

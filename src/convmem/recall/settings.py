@@ -1,4 +1,4 @@
-"""What the engine weighs, and why: every step of the ranking can be changed or switched off here."""
+"""The weights of the ranking, and why each is what it is; every step can be changed or switched off here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Settings:
             noise at full weight.
         dense_session: What a turn's cosine takes from the best three of its session.
         session: The same for the joint score: sessions have topics.
-        few: Below this many turns, ranks stand for z-scores: deviations of a handful say nothing.
+        few_turns: Below this many turns, ranks stand for z-scores: deviations of a handful say nothing.
         coherence_low, coherence_high: Neighbours and sessions count in proportion to how coherent the
             memory is, from nothing at the low mark (unordered facts) to full weight at the high mark.
         speaker: People: for turns of the one speaker whom the question names.
@@ -63,7 +63,7 @@ class Settings:
     lexical: float = 0.45
     dense_session: float = 0.5
     session: float = 0.3
-    few: int = 20
+    few_turns: int = 20
     coherence_low: float = 0.6
     coherence_high: float = 1.2
     speaker: float = 1.0

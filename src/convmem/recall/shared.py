@@ -22,6 +22,7 @@ _WORDS_WIDE: Final = 5
 terms (each and the pair), the same is five at least.
 """
 _HALF: Final = 0.5
+"""Share of the message's terms that one passage has to have, besides."""
 _WIDE_SCALE: Final = 3**0.5
 """By which weights in Chinese are divided: a word is three terms, so sums over a root grow by its root."""
 
@@ -39,11 +40,12 @@ class Shared(NamedTuple):
     """What the passage that shares most has of the message's words, names of speakers aside.
 
     Attributes:
-        share: Of the terms of the message, how many.
-        known: It has two words of it at least (the only one, of a message with one), and half of all.
-        weight: How telling they are: what is shared of the message's rarity, over the root of what there is
-            and what words never heard would have. Rises with length more slowly than the sum, and means the
-            same for few turns and for many.
+        share: Share of the message's terms that the passage has, 0 to 1.
+        known: The passage has at least two words of the message (the only one, of a message with one), and
+            half of all.
+        weight: How telling the shared words are: the sum of their rarity, over the root of the rarity of the
+            whole message and of what words never heard would have. Rises with length more slowly than the
+            sum, and means the same for few turns and for many.
     """
 
     share: float

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turns:
-    """Columns over turns (rows) and over their passages and rules (flat, in row order)."""
+    """Columns of numbers: one row per turn; flat columns over all passages and all rules, in row order."""
 
     session: NDArray[np.int32]
     speaker: NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""What has changed since: of turns about one matter, the newest counts for a question about the present."""
+"""Statements that changed: for a question about the present, the newest turn about a matter goes first."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ _ONCE: Final = re.compile(
     r"|最初|最早|原来|原先|当初|起初|一开始|从前|第一次"
 )
 _HEAD: Final = 32
+"""Turns, the best ones, among which newer ones are put first: 1,024 tokens show a dozen."""
 _CROWD: Final = 10
+"""Turns alike from which they are a list and not versions of one statement."""
 _PASSES: Final = 3
+"""How often scores are handed on: a statement that was changed three times is followed to the last."""
 
 
 def asks_for_now(text: str) -> bool:

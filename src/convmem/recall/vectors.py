@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXACT: Final = float(1 << 24)
+"""Sums are kept as multiples of 2**-24, so that they are the same to the last bit in whatever order."""
 
 
 class Vectors:

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from convmem.abilities import NewView, UnindexedRequest, Views
-from convmem.errors import ConvmemError, StoreLockedError
+from convmem.errors import ClosedError, ConvmemError, StoreLockedError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
+from convmem.journal.changes import ViewsChange, shares
+from convmem.threads.locks import Condition, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from convmem.embed.cohort import CohortMaker
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.recall.cohort import Cohort
     from convmem.types import Turn
@@ -98,6 +101,7 @@ class Indexer:
         store: whose turns; without the ability to keep views there is nothing to do.
         embedder: makes the vectors; None makes none.
         tell: told of vectors that were made, and once when views cannot be made and when they can be again.
+        journal: writes the views.
     """
 
     def __init__(
@@ -106,8 +110,10 @@ class Indexer:
         embedder: Embedder | None,
         *,
         tell: Hook,
+        journal: Journal,
     ) -> None:
         self._store = store
+        self._journal = journal
         self._views: Views | None = store if isinstance(store, Views) else None
         self._embedder = embedder
         self._tell = tell
@@ -117,7 +123,7 @@ class Indexer:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._threads: tuple[threading.Thread, ...] = ()
         self._closing = False
         self._asked = 0
@@ -125,7 +131,7 @@ class Indexer:
         self._vectors = _Stage()
         self._redo: list[int] = []
         self._calls = 0
-        self._counting = threading.Lock()
+        self._counting = Lock()
 
     @contextmanager
     def standing_back(self) -> Generator[None]:
@@ -246,6 +252,8 @@ class Indexer:
                 new, stage.new, stage.sweep = stage.new, [], False
             try:
                 make(self._due(stage, new, sweep=swept))
+            except ClosedError:  # what is not made is made by the next open
+                return
             except Exception as error:  # noqa: BLE001 (views can be made again; the thread must live)
                 with self._changed:
                     stage.new, stage.sweep = [*new, *stage.new], stage.sweep or swept
@@ -302,15 +310,17 @@ class Indexer:
 
     def _analyze(self, due: Iterator[Sequence[Turn]]) -> None:
         """Make the entries that are missing, and those that are damaged."""
-        views = self._views
-        if views is None:
-            return
         with self._changed:
             redo, self._redo = self._redo, []
         for seq in redo:
-            views.put_views([NewView(seq=t.seq, entry=entry_of(t)) for t in self._turn(seq)])
+            self._put([NewView(seq=t.seq, entry=entry_of(t)) for t in self._turn(seq)])
         for turns in due:
-            views.put_views([NewView(seq=turn.seq, entry=entry_of(turn)) for turn in turns])
+            self._put([NewView(seq=turn.seq, entry=entry_of(turn)) for turn in turns])
+
+    def _put(self, views: Sequence[NewView]) -> None:
+        """Have views written, a share at a time, so that no call waits long behind them."""
+        for share in shares(views):
+            self._journal.submit(ViewsChange(share)).result()
 
     def _turn(self, seq: int) -> Sequence[Turn]:
         from convmem.protocols import TurnsRequest  # noqa: PLC0415
@@ -319,8 +329,8 @@ class Indexer:
 
     def _embed(self, due: Iterator[Sequence[Turn]]) -> None:
         """Make the vectors that are missing."""
-        views, embedder = self._views, self._embedder
-        if views is None or embedder is None:
+        embedder = self._embedder
+        if embedder is None:
             return
         made = False
         for turns in due:
@@ -332,7 +342,7 @@ class Indexer:
                 NewView(seq=turn.seq, fingerprint=embedder.fingerprint, vector=vector.tobytes())
                 for turn, vector in zip(turns, vectors, strict=True)
             ]
-            views.put_views(batch)
+            self._put(batch)
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
             made = True
             # By turns, so that what was just said waits for eight sentences at most.

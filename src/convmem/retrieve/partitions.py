@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
 from convmem.protocols import SETTLED, NodesRequest, SessionRef
+from convmem.threads.locks import Lock
 from convmem.wire.identity import ROOT
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convmem.abilities import ViewRow
+    from convmem.abilities import ViewRow, ViewsReply
     from convmem.protocols import Node, Store
     from convmem.recall import Partition
 
-__all__ = ["Branches", "LeftBehind", "Loaded", "Partitions"]
+__all__ = ["Branches", "Changed", "LeftBehind", "Loaded", "Partitions"]
 
 _KEPT_OWNERS = 32
 
@@ -195,11 +195,23 @@ class Loaded:
         return [partition.ids[row] for row in np.flatnonzero(~own & np.isin(digests, words)).tolist()]
 
 
+class Changed(NamedTuple):
+    """What a call read of an owner's views together with everything else.
+
+    Attributes:
+        since: the generation of the partition that was held then.
+        reply: the views that changed since.
+    """
+
+    since: int
+    reply: ViewsReply
+
+
 class _OwnerLock:
     """The lock of one owner's partition, for as long as somebody holds or awaits it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
 
 class Partitions:
@@ -212,12 +224,12 @@ class Partitions:
 
     def __init__(self, store: Store, fingerprint: str | None) -> None:
         self._store = store
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loaded: OrderedDict[OwnerRef, Loaded] = OrderedDict()
         self._owners: WeakValueDictionary[OwnerRef, _OwnerLock] = WeakValueDictionary()
         self._drops = 0
@@ -232,10 +244,15 @@ class Partitions:
         with self._lock:
             return self._loaded.get(owner)
 
-    def get(self, owner: OwnerRef) -> Loaded:
+    def get(self, owner: OwnerRef, changed: Changed | None = None) -> Loaded:
         """An owner's partition as of now; an empty one when the store keeps no views.
 
         A lock per owner: loading one owner's forty thousand turns keeps no other owner waiting.
+
+        Args:
+            owner: whose.
+            changed: what a call has read of the views: then the partition is as of that read, and where it
+                was held meanwhile, nothing is read here.
         """
         if not isinstance(self._store, Views):
             return Loaded()
@@ -245,7 +262,10 @@ class Partitions:
             with self._lock:
                 held = self._loaded.pop(owner, None)
                 drops = self._drops
-            loaded = self._as_of_now(self._store, owner, held)
+            if changed is not None and held is not None and held.generation >= changed.reply.generation:
+                loaded = held  # another call grew it by the same rows, or more
+            else:
+                loaded = self._as_of_now(self._store, owner, held, changed)
             with self._lock:
                 if drops == self._drops:  # else something was forgotten meanwhile, and nothing may be kept
                     self._loaded[owner] = loaded
@@ -253,9 +273,14 @@ class Partitions:
                         self._loaded.popitem(last=False)
             return loaded
 
-    def _as_of_now(self, store: Views, owner: OwnerRef, held: Loaded | None) -> Loaded:
+    def _as_of_now(
+        self, store: Views, owner: OwnerRef, held: Loaded | None, changed: Changed | None
+    ) -> Loaded:
         since = held.generation if held is not None else 0
-        reply = store.views(ViewsRequest(owner, self._fingerprint, since))
+        if changed is not None and changed.since == since:
+            reply = changed.reply
+        else:
+            reply = store.views(ViewsRequest(owner, self.fingerprint, since))
         grown = held
         if held is None or reply.redaction != held.redaction:
             grown = None
@@ -263,7 +288,7 @@ class Partitions:
             grown = self._grown(owner, held, reply.rows)
         if grown is None:
             if since:
-                reply = store.views(ViewsRequest(owner, self._fingerprint))
+                reply = store.views(ViewsRequest(owner, self.fingerprint))
             grown = self._built(owner, reply.rows)
         grown.generation, grown.redaction = reply.generation, reply.redaction
         return grown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from concurrent.futures import Future
 from importlib import import_module
@@ -14,6 +13,7 @@ from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
+from convmem.threads.locks import Lock
 from convmem.threads.pool import Pool
 from convmem.wire.quoting import one_line
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from convmem.embed.cache import CachedEmbedder
     from convmem.embed.protocol import Embedder
     from convmem.hooks import Hook
+    from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.recall import Packed, Ranking, Settings
+    from convmem.retrieve.partitions import Changed
     from convmem.types import Turn
 
 __all__ = ["Asked", "Question", "Recaller"]
@@ -41,6 +43,8 @@ _QUERY_CHARACTERS = 320
 _ASKED_CHARACTERS = 4_000
 """Of a long message, as many at its beginning and at its end are searched with: what is asked about something
 pasted stands before or after it, and of all its words only the rarest few dozen count anyway."""
+_READ_HITS = 64
+"""Hits whose texts are read at once, with those of the rules: as many as packing looks at at a time."""
 _PACE_WEIGHT = 0.3
 """Of the newest question in the running estimate: four slow ones in a row count for three quarters of it."""
 _FIRST_PACE_S = 0.25
@@ -118,6 +122,7 @@ class Recaller:
         settings: weights of the ranking; None for those shipped.
         deadline_s: seconds a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
+        journal: writes the views that the indexer makes.
 
     Attributes:
         overdue: turns could not be ranked in time for the call before: the next one waits less for it.
@@ -131,6 +136,7 @@ class Recaller:
         settings: Settings | None,
         deadline_s: float,
         tell: Hook,
+        journal: Journal,
     ) -> None:
         # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
         # So are the stemmer and the table of characters, which this reads.
@@ -145,7 +151,7 @@ class Recaller:
             self._embedder = CachedEmbedder(embedder)
         self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
-        self.indexer = Indexer(store, embedder, tell=tell)
+        self.indexer = Indexer(store, embedder, tell=tell, journal=journal)
         self._pool = Pool("convmem-embed", _EMBED_THREADS)
         self._loads = Pool("convmem-load", _LOAD_THREADS)
         self._tell = tell
@@ -157,7 +163,7 @@ class Recaller:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
         self._embedding = 0
 
@@ -187,15 +193,19 @@ class Recaller:
         if self._embedder is not None and self._pace_s is None:
             self.embed_soon(_WARMING, None)
 
-    def ask_soon(self, text: str, owner: OwnerRef | None) -> Asked:
+    def ask_soon(self, text: str, owner: OwnerRef | None, *, as_held: bool = False) -> Asked:
         """Begin to load the owner's partition and to embed a question.
 
         Args:
             text: the question; an empty one is not embedded.
             owner: whose memory; None where only the journal can tell.
+            as_held: the partition as it was used last tells who the owner's people are: a call reads it once,
+                with everything else, and not for their names too.
         """
         loading = self.load_soon(owner)
-        return Asked(loading, self.embed_soon(text, owner, after=loading) if text.strip() else None)
+        if not text.strip():
+            return Asked(loading, None)
+        return Asked(loading, self.embed_soon(text, owner, after=loading, as_held=as_held))
 
     def load_soon(self, owner: OwnerRef | None) -> Future[Loaded] | None:
         """Begin to load an owner's partition, once for all who ask; None when it is in memory."""
@@ -220,7 +230,12 @@ class Recaller:
         return pace * (1 + self._embedding / _EMBED_THREADS)
 
     def embed_soon(
-        self, text: str, owner: OwnerRef | None, *, after: Future[Loaded] | None = None
+        self,
+        text: str,
+        owner: OwnerRef | None,
+        *,
+        after: Future[Loaded] | None = None,
+        as_held: bool = False,
     ) -> Future[NDArray[np.float32]] | None:
         """Begin to embed a question, where the owner's people talk without their names.
 
@@ -231,6 +246,7 @@ class Recaller:
             text: the question.
             owner: whose memory; None where only the journal can tell.
             after: the owner's partition on its way, which tells who the people are.
+            as_held: a partition that is held tells it too, without a look at the store.
 
         Returns:
             None without an embedder, and while the questions before this one take all the time there is.
@@ -247,7 +263,7 @@ class Recaller:
         vectors: Future[NDArray[np.float32]] = Future()
 
         def begin(_: object = None) -> None:
-            self._pool.submit(lambda: self._embed(embedder, short, owner, vectors))
+            self._pool.submit(lambda: self._embed(embedder, short, owner, vectors, as_held=as_held))
 
         if after is None:
             begin()
@@ -261,9 +277,11 @@ class Recaller:
         text: str,
         owner: OwnerRef | None,
         vectors: Future[NDArray[np.float32]],
+        *,
+        as_held: bool,
     ) -> None:
         try:
-            asking = self._asking(text, owner)
+            asking = self._asking(text, owner, as_held=as_held)
             started = time.perf_counter()
             found = embedder.embed([asking], "query")
             took = time.perf_counter() - started
@@ -279,11 +297,14 @@ class Recaller:
                 self._pace_s = took if before is None else before + _PACE_WEIGHT * (took - before)
         vectors.set_result(found)
 
-    def _asking(self, text: str, owner: OwnerRef | None) -> str:
+    def _asking(self, text: str, owner: OwnerRef | None, *, as_held: bool) -> str:
         from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
 
         try:
-            partition = self.partitions.get(owner).partition if owner is not None else None
+            loaded = self.partitions.peek(owner) if as_held and owner is not None else None
+            if loaded is None and owner is not None:
+                loaded = self.partitions.get(owner)
+            partition = loaded.partition if loaded is not None else None
         except StoreError:  # who loads the partition to search it will say so
             partition = None
         return query_text(partition, text) if partition is not None else text
@@ -325,9 +346,14 @@ class Recaller:
         """The owner's partition; damaged entries are sent to be made again."""
         return self.load_sound(owner)[0]
 
-    def load_sound(self, owner: OwnerRef) -> tuple[Loaded, int]:
-        """`load`, and how many entries it is without because they are damaged."""
-        loaded = self.partitions.get(owner)
+    def load_sound(self, owner: OwnerRef, changed: Changed | None = None) -> tuple[Loaded, int]:
+        """`load`, and how many entries it is without because they are damaged.
+
+        Args:
+            owner: whose memory.
+            changed: what a call has read of the owner's views.
+        """
+        loaded = self.partitions.get(owner, changed)
         damaged, loaded.damaged = loaded.damaged, ()
         if damaged:
             self.indexer.wake(damaged)
@@ -397,8 +423,14 @@ class Recaller:
             standing=tuple(dataclasses.replace(hit, speaker=_label(hit)) for hit in ranking.standing),
         )
 
+        first = [hit.id for hit in (*named.standing, *named.hits[:_READ_HITS])]
+        known: dict[str, str] = {}
+
         def texts(ids: Sequence[str]) -> Mapping[str, str]:
-            return {turn.id: turn.text for turn in self.turns(owner, ids).values()}
+            if any(id_ not in known for id_ in ids):  # those that are gone are asked for again, and not found
+                wanted = dict.fromkeys([*ids, *(first if not known else ())])
+                known.update((turn.id, turn.text) for turn in self.turns(owner, list(wanted)).values())
+            return {id_: known[id_] for id_ in ids if id_ in known}
 
         return pack(named, texts, budget, count, fence=fence, tz=tz)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import secrets
-import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from convmem.abilities import (
+    CallReadsReply,
     Epoch,
     EpochRef,
     ForgetRequest,
@@ -25,13 +25,15 @@ from convmem.abilities import (
 )
 from convmem.protocols import Node, NodesReply, NodesRequest, SessionRef, TurnsRequest, Written
 from convmem.stores.differences import difference, put_together
+from convmem.threads.locks import WholeLock
 from convmem.types import Session, Stats, Turn
-from convmem.wire.message import dumps, text_of
+from convmem.wire.message import dumps, text_of, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from convmem.abilities import (
+        CallReadsRequest,
         CallsRequest,
         LearntLimit,
         NewView,
@@ -153,7 +155,7 @@ class InMemoryStore:
     """A journal that ends with the process."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = WholeLock()
         self._key = secrets.token_bytes(32)
         self._sessions: dict[SessionRef, _Kept] = {}
         self._calls: dict[str, CallRow] = {}  # without settings
@@ -188,6 +190,9 @@ class InMemoryStore:
         kept = self._sessions.get(write.ref)
         generation = kept.generation if kept else 0
         if write.expect is not None and write.expect != generation:
+            return Written(None, generation)
+        owner = self._owners.get(OwnerRef.of(write.ref), _Owner())
+        if write.redaction is not None and write.redaction != owner.redaction:
             return Written(None, generation)
         self._generation += 1
         if kept is None:
@@ -459,6 +464,35 @@ class InMemoryStore:
             return sum(row.seq in wanted for k in kept for row in k.rows.values()) + sum(
                 seq in wanted for r in named for seq in (*r.turns, *(row.seq for row in r.quoted))
             )
+
+    def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
+        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
+        ref = request.which.ref
+        with self._lock:
+            epoch = self.epoch(request.which)
+            wanted = request.wanted(epoch)
+            rows = (
+                self.turns(TurnsRequest(ref=ref, identities=wanted, limit=2 * len(wanted))) if wanted else ()
+            )
+            there = {bytes.fromhex(turn.branch): turn for turn in reversed(rows)}
+            pins = self.pins(OwnerRef.of(ref))
+            views = self.views(request.views) if request.views is not None else None
+        turns: list[Turn] = []
+        looked_for, left = 0, request.characters
+        for identity in reversed(wanted):
+            turn = there.get(identity)
+            left -= weight_of(turn.payload) if turn is not None else 0
+            if left < 0 and turns:
+                break
+            looked_for += 1
+            turns += [turn] if turn is not None else []
+        return CallReadsReply(
+            epoch=epoch,
+            turns=turns[::-1],
+            unread=len(wanted) - looked_for,
+            pins=pins,
+            views=views if views is not None and len(views.rows) <= request.most_views else None,
+        )
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""

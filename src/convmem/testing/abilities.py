@@ -13,6 +13,7 @@ leave the class out.
 from __future__ import annotations
 
 from convmem.testing._abilities.accounts import AccountsConformance
+from convmem.testing._abilities.call_reads import CallReadsConformance
 from convmem.testing._abilities.calls import CallsConformance
 from convmem.testing._abilities.checks import ChecksConformance
 from convmem.testing._abilities.epochs import EpochsConformance
@@ -25,6 +26,7 @@ from convmem.testing._abilities.views import ViewsConformance
 
 __all__ = [
     "AccountsConformance",
+    "CallReadsConformance",
     "CallsConformance",
     "ChecksConformance",
     "EpochsConformance",

@@ -12,6 +12,9 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from convmem.threads import locks  # noqa: F401 (in a child its hook must run before the one below)
+from convmem.threads.living import Living
+
 __all__ = ["Open", "watch", "when_dropped"]
 
 log = logging.getLogger("convmem")
@@ -31,7 +34,7 @@ class Open(Protocol):
         ...
 
 
-_OPEN: weakref.WeakSet[Open] = weakref.WeakSet()
+_OPEN: Living[Open] = Living()
 
 
 def watch(thing: Open) -> None:
@@ -85,7 +88,7 @@ def _close_dropped() -> None:
 
 def _at_exit() -> None:
     until = time.monotonic() + _EXIT_WAIT_S
-    for thing in list(_OPEN):
+    for thing in _OPEN.all():
         thing.close_within(max(0.0, until - time.monotonic()))
     _closing.acquire(timeout=max(0.0, until - time.monotonic()))
 
@@ -94,7 +97,7 @@ def _after_fork() -> None:
     global _dropped, _closing  # noqa: PLW0603 (there is one of each in a process)
     _dropped = queue.SimpleQueue[Callable[[], None]]()  # the thread that used the others is the parent's
     _closing = threading.Lock()
-    for thing in list(_OPEN):
+    for thing in _OPEN.all():
         thing.after_fork()
 
 

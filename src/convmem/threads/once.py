@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
-__all__ = ["ForkSafeLock", "Once"]
+__all__ = ["Once", "lazy"]
 
 T = TypeVar("T")
-
-
-class ForkSafeLock:
-    """A lock of which every process has its own.
-
-    A child forked while another thread held a plain lock would wait for it for ever.
-    """
-
-    def __init__(self) -> None:
-        self._locks: dict[int, threading.Lock] = {}
-
-    def __enter__(self) -> None:
-        self._locks.setdefault(os.getpid(), threading.Lock()).acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._locks[os.getpid()].release()
 
 
 class Once(Generic[T]):
@@ -38,7 +20,7 @@ class Once(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._lock = ForkSafeLock()
+        self._lock = Lock()
         self._made: tuple[T, int] | None = None
 
     def __call__(self) -> T:
@@ -53,3 +35,31 @@ class Once(Generic[T]):
     def inherited(self) -> bool:
         """Whether the value was made before this process was forked off."""
         return self._made is not None and self._made[1] != os.getpid()
+
+
+class lazy(Generic[T]):  # noqa: N801 (a decorator, used like `property`)
+    """A property that is worked out at first use and kept with its object; no lock is held meanwhile.
+
+    Two threads that ask at once both work it out, so it must come out alike. Python 3.11's `cached_property`
+    has one lock for all objects of a class: threads would wait for each other's, and a child forked
+    meanwhile for ever.
+    """
+
+    def __init__(self, work_out: Callable[[Any], T]) -> None:
+        self._work_out = work_out
+        self.__doc__ = work_out.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, thing: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(self, thing: object, owner: type | None = None) -> T: ...
+    def __get__(self, thing: object | None, owner: type | None = None) -> Self | T:
+        """The value; from then on it stands in the object's own attributes, which Python looks at first."""
+        if thing is None:
+            return self
+        value: T = self._work_out(thing)
+        vars(thing)[self._name] = value
+        return value

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import threading
 from functools import lru_cache
 from statistics import median_high
 from typing import TYPE_CHECKING, Final, cast
 
+from convmem.threads.locks import Lock
 from convmem.tokens.estimate import Remembered, estimate
 from convmem.tokens.tiktoken import TABLES, Tables, encoding_of, table_is_here
 from convmem.wire.message import dumps, text_of
@@ -31,11 +31,16 @@ __all__ = [
 _PER_MESSAGE: Final = 4
 _PER_NAME: Final = 1
 _PER_MEDIUM: Final = 1_000
+"""For each picture or sound: a round figure, for providers count them by size, length and model."""
 
 _LEARNED_FROM: Final = 200
+"""Tokens of a request from which a ratio is learned: in shorter ones what providers add weighs too much."""
 _REPLIES: Final = 15
+"""Replies whose median is a model's ratio."""
 _MODELS: Final = 1_000
-_LEAST, _MOST = 0.5, 2.0
+"""Models whose ratios are remembered, the oldest forgotten first: names come from callers, so bounded."""
+_SMALLEST, _LARGEST = 0.5, 2.0
+"""Bounds of a ratio: beyond them it is not our estimate that is wrong, but what is being compared."""
 _OLDER_START: Final = 1.3
 """cl100k_base needs a third more tokens for Chinese than o200k_base, to which the estimate is fitted."""
 
@@ -43,7 +48,7 @@ _estimate = Remembered(estimate)
 
 
 class LearnedRatios:
-    """Counters per model; an estimate is corrected by what the provider counted, as far as it did.
+    """Counters by model. An estimate is corrected by what the provider counted in earlier replies.
 
     A model's ratio starts at 1, where estimates are high, as if two replies had said so; then it is the
     median of the last 15, so that one odd reply (an image, a tool the provider adds) moves nothing. It
@@ -53,14 +58,14 @@ class LearnedRatios:
     def __init__(self, tables: Tables = TABLES) -> None:
         self._tables = tables
         self._seen: dict[str, tuple[float, ...]] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def warm(self) -> None:
         """Begin to load the table of the newer models where it is on disk, so that no call has to."""
         self._tables.counter("o200k_base")
 
     def counter(self, model: str | None) -> Callable[[str], int]:
-        """What counts the tokens of a text for this model, from now until the next reply.
+        """The function that counts the tokens of a text for this model, until the next reply corrects it.
 
         The same object as before when it counts the same.
         """
@@ -76,7 +81,7 @@ class LearnedRatios:
         return median_high(self._seen.get(model or "") or _start(model))
 
     def learn(self, model: str | None, *, sent: int, counted: int) -> None:
-        """A request that we took for `sent` tokens, at the present ratio, was counted by the provider."""
+        """Correct a model's ratio: the provider counted `counted` tokens in a request estimated at `sent`."""
         if sent < _LEARNED_FROM or counted <= 0:
             return
         # Whoever comes while another learns is not heard: a median does not miss it, and nobody waits.
@@ -84,7 +89,7 @@ class LearnedRatios:
             return
         try:
             name = model or ""
-            seen = min(max(self.ratio(model) * counted / sent, _LEAST), _MOST)
+            seen = min(max(self.ratio(model) * counted / sent, _SMALLEST), _LARGEST)
             before = self._seen.pop(name, None) or _start(model)
             self._seen[name] = (*before, seen)[-_REPLIES:]
             if len(self._seen) > _MODELS:

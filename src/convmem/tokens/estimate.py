@@ -1,4 +1,4 @@
-"""How many tokens a text is, where no tokenizer is at hand."""
+"""Estimates how many tokens a text is, where no tokenizer is at hand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Remembered", "estimate", "likely", "sample"]
 
 _WORD: Final = 0.3
+"""Tokens for each word, besides those of its bytes below; see `_counted` for how all of these were fitted."""
 _CLASSES: Final = (
     (string.ascii_lowercase.encode(), 0.24),
     (b" \t\r\v\f", 0.0125),  # some eighty in a row are one token
@@ -34,7 +35,9 @@ _CLASSES: Final = (
 _WHOLE: Final = 400_000
 """Characters up to which all of a text is looked at, which takes 5 ms; of a longer one a sample is."""
 _SAMPLES: Final = 192
+"""Pieces of a sample."""
 _SAMPLE: Final = 1_600
+"""Characters of each; all of them together are fewer than `_WHOLE`."""
 _ERRORS: Final = 2
 """How many standard errors of the sample's mean are added: too high an estimate cuts a window early, too low
 a one has the provider refuse the request."""

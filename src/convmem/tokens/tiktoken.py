@@ -32,6 +32,7 @@ _NEWER: Final = ("gpt-4o", "gpt-4.1", "gpt-4.5", "chatgpt", "o1", "o3", "o4")
 _OLDER: Final = ("gpt-4", "gpt-3.5", "gpt-35", "text-embedding")
 
 _PIECE: Final = 20_000
+"""Characters that are encoded in one step, so that no step holds the interpreter for long."""
 _WHOLE: Final = 200_000
 """A text is encoded in pieces of 20,000 characters; of one with more than 200,000, a sample of as many is.
 
@@ -39,6 +40,7 @@ Each seam costs a token at most. 200,000 characters take 30 ms of English and 10
 character; a megabyte of that in one piece takes tiktoken 0.14 a second and more.
 """
 _SAMPLES: Final = 64
+"""Pieces of a sample of `_WHOLE` characters."""
 _SAMPLE: Final = _WHOLE // _SAMPLES
 
 

@@ -18,11 +18,13 @@ __all__ = [
     "ITEMS",
     "SETTINGS_ROLES",
     "calls_of",
+    "copies",
     "dumps",
     "encodable",
     "is_foreign",
     "meaning_of",
     "meaning_pieces",
+    "newest_user",
     "part_text",
     "plain",
     "plainer",
@@ -49,6 +51,11 @@ def slices(text: str) -> Iterator[str]:
         return
     for start in range(0, len(text), _SLICE):
         yield text[start : start + _SLICE]
+
+
+def newest_user(messages: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place of the newest user message, in front of which memory puts what it adds; None without one."""
+    return next((i for i in range(len(messages) - 1, -1, -1) if messages[i].get("role") == "user"), None)
 
 
 def weight_of(value: object) -> int:
@@ -176,9 +183,14 @@ def plain(value: object, *, where: str = "message", within: tuple[int, ...] = ()
         ) from error
 
 
+def copies(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Deep copies, for hands that are not ours: what they change must not come back with the next call."""
+    return [plain(message) for message in messages]
+
+
 def _says_texts(value: object) -> bool:
-    """Whether it is a mapping whose keys and values are all strings, as most messages are."""
-    if not isinstance(value, dict):
+    """Whether it is a plain mapping whose keys and values are all strings, as most messages are."""
+    if type(value) is not dict:  # a mapping of another type may raise when it is read
         return False
     for key, item in cast("dict[object, object]", value).items():
         if type(key) is not str or type(item) is not str:

@@ -10,7 +10,9 @@ from convmem.wire.message import (
     SETTINGS_ROLES,
     dumps,
     encodable,
+    newest_user,
     plain,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +72,12 @@ class ChatRequest:
     tools: str = ""
     json_mode: bool = False
     held: Held | None = None
+
+    @property
+    def question(self) -> str:
+        """The text of the newest user turn; empty where there is none."""
+        at = newest_user(self.turns)
+        return text_of(self.turns[at]) if at is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

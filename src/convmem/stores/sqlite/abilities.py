@@ -211,20 +211,14 @@ class SQLiteAbilities:
     def check(self) -> Condition:
         """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
         try:
-            with self._db.reading() as db:
-                found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
-                for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
-                    found.append(f"row {row} of {table} names a row of {parent} that is not there")
-                free, size = (
-                    db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size")
-                )
+            found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
             return Condition(problems=(str(error.__cause__ or error),))
         log = Path(f"{self._path}-wal")
         return Condition(
             problems=tuple(problem for problem in found if problem != "ok"),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            free_bytes=free * size,
+            free_bytes=free_bytes,
         )
 
     # Forgetting.
@@ -287,6 +281,15 @@ class SQLiteAbilities:
         return 0
 
 
+def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
+    """What is wrong with a file, and how many bytes of it are free."""
+    found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
+        found.append(f"row {row} of {table} names a row of {parent} that is not there")
+    free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return found, free * size
+
+
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:
     """Turns as far as their messages have so many characters together; at least one."""
     found: list[Turn] = []
@@ -314,8 +317,14 @@ _EMBEDDER = "SELECT id FROM embedders WHERE fingerprint = ?1"
 _PLACE = "owner = ? AND session = ? AND host = ? AND model = ?"
 
 
-def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
-    """An owner's turns as recall sees them, or those that changed since a generation."""
+def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -> ViewsReply:
+    """An owner's turns as recall sees them, or those that changed since a generation.
+
+    Args:
+        db: within a transaction.
+        request: whose, and since when.
+        most: give no more rows than so many, in the journal's order; -1 for all.
+    """
     row = owner_row(db, request.owner)
     if row is None:
         return ViewsReply(0, 0, ())
@@ -325,7 +334,7 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
     chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
     rows = db.execute(
         f"SELECT t.seq, {SESSION_NAME}, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
-        f" FROM ({chosen} ORDER BY seq) c CROSS JOIN turns t ON t.seq = c.seq"
+        f" FROM ({chosen} ORDER BY seq LIMIT {most:d}) c CROSS JOIN turns t ON t.seq = c.seq"
         " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
         " LEFT JOIN contents a ON a.id = v.entry"
         f" LEFT JOIN vectors x ON x.owner = ?2 AND x.turn = t.seq AND x.embedder = ({_EMBEDDER})"
@@ -471,7 +480,7 @@ def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
 
 
 def pins_of(db: sqlite3.Connection, owner: int) -> list[Pin]:
-    """An owner's pins, the oldest first."""
+    """The pins of an owner's row, the oldest first."""
     rows = db.execute(
         "SELECT p.id, c.body, p.at FROM pins p JOIN contents c ON c.id = p.text"
         " WHERE p.owner = ? ORDER BY p.id",

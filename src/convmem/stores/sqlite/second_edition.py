@@ -393,6 +393,10 @@ def move(db: sqlite3.Connection) -> None:
     """
     teach(db)
     before = [_count(db, table) for table in _MOVES]
+    if not any(before):  # a file that is just made, which would begin with free pages
+        _execute(db, [f"DROP TABLE {table}" for table in _MOVES])
+        _execute(db, _SCHEMA.split(";\n"))
+        return
     db.execute("PRAGMA legacy_alter_table = ON")  # what names a table that is renamed goes itself
     for table in _MOVES:
         db.execute(f"ALTER TABLE {table} RENAME TO first_{table}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from convmem.abilities import OwnerRef
 from convmem.protocols import Node, NodesReply, SessionRef, Written
 from convmem.stores.sqlite.abilities import SQLiteAbilities, make_owner, owner_row
+from convmem.stores.sqlite.call_reads import SQLiteCallReads
 from convmem.stores.sqlite.connections import Connections
 from convmem.stores.sqlite.contents import keep
 from convmem.stores.sqlite.media import take_out
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteStore"]
 
 
-class SQLiteStore(SQLiteAbilities):
+class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
     """A journal in a SQLite file, shared by any number of threads and processes.
 
     Args:
@@ -258,6 +259,10 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
     generation = row[2] if row is not None else 0
     if write.expect is not None and write.expect != generation:
         return Written(None, generation)
+    if write.redaction is not None:
+        known = owner_row(db, OwnerRef.of(write.ref))
+        if write.redaction != (known[2] if known is not None else 0):
+            return Written(None, generation)
     owner, session, _, named = row or _make_session(db, write)
     if not named:
         _name_again(db, session, write.ref)

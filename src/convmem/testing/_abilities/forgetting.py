@@ -147,6 +147,28 @@ class Forgetting(StoreTests):
             )
             check(add(store, ALICE).generation > after[ALICE].generation, "a write went back behind it")
 
+    def test_a_write_decided_on_before_forgetting(self) -> None:
+        """It may repeat what was forgotten in another session: nothing is written, and the answer says so."""
+        with self.opened() as store:
+            a, b, c = line("a", "b", "c")
+            for ref in (ALICE, OSAKA, BOB):
+                add(store, ref, a)
+            before = {ref: store.nodes(NodesRequest(ref)) for ref in (ALICE, OSAKA, BOB)}
+            first = Write(ref=ALICE, redaction=before[ALICE].redaction, turns=(b,))
+            check(store.write([first])[0].ids is not None, "a write was refused though nothing was forgotten")
+            forget(store, ALICE, seqs(store, ALICE)[0])
+            for ref in (OSAKA, BOB):
+                reply = before[ref]
+                write = Write(ref=ref, expect=reply.generation, redaction=reply.redaction, turns=(c,))
+                (written,) = store.write([write])
+                same(written.ids is None, ref == OSAKA, f"whether the write to {ref} was refused")
+            same(contents(store, OSAKA), ["a"], "turns after a write that was refused")
+            now = Write(ref=OSAKA, redaction=store.nodes(NodesRequest(OSAKA)).redaction, turns=(c,))
+            check(store.write([now])[0].ids is not None, "a write was refused that knows what was forgotten")
+            new = SessionRef(ALICE.user, "new")
+            (written,) = store.write([Write(ref=new, redaction=before[ALICE].redaction, turns=(a,))])
+            same(written.ids, None, "ids of such a write to a session that is new")
+
     def test_forgetting_a_session(self) -> None:
         """All its turns; the user's other sessions, and sessions of its name, stay."""
         with self.opened() as store:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convmem.bench.peers.embedding import Embedding
+    from .embedding import Embedding
 
 __all__ = ["LangGraph", "LangGraphText"]
 

@@ -18,7 +18,7 @@ PARAMETERS = frozenset(
     {
         "k1",
         "b",
-        "few",
+        "few_turns",
         "coherence_low",
         "coherence_high",
         "recent_sessions",

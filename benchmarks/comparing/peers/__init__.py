@@ -11,8 +11,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from convmem.bench.peers.embedding import Embedding, Peer, Vectors, embedded
 from convmem.errors import MissingExtraError
+
+from .embedding import Embedding, Peer, Vectors, embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Embedding", "Peer", "Vectors", "embedded", "maker", "releases"]
 
 _PEERS = {
-    "chroma": ("convmem.bench.peers.chroma:Chroma", ("chromadb",)),
+    "chroma": (".chroma:Chroma", ("chromadb",)),
     "langgraph": (
-        "convmem.bench.peers.langgraph:LangGraph",
+        ".langgraph:LangGraph",
         ("langgraph", "langgraph-checkpoint", "langgraph-checkpoint-sqlite"),
     ),
     "langgraph-text": (
-        "convmem.bench.peers.langgraph:LangGraphText",
+        ".langgraph:LangGraphText",
         ("langgraph", "langgraph-checkpoint", "langgraph-checkpoint-sqlite"),
     ),
     "llamaindex": (
-        "convmem.bench.peers.llamaindex:LlamaIndex",
+        ".llamaindex:LlamaIndex",
         ("llama-index-core", "llama-index-vector-stores-chroma"),
     ),
-    "mem0": ("convmem.bench.peers.mem0:Mem0", ("mem0ai",)),
+    "mem0": (".mem0:Mem0", ("mem0ai",)),
 }
 
 NAMES = tuple(_PEERS)
@@ -49,7 +50,7 @@ def maker(name: str) -> Callable[[Embedding], Peer]:
     if missing := [package for package in packages if _version(package) is None]:
         raise MissingExtraError(f"{name} needs a package: pip install {' '.join(missing)}")
     module, _, cls = place.partition(":")
-    made: Callable[[Embedding], Peer] = getattr(import_module(module), cls)
+    made: Callable[[Embedding], Peer] = getattr(import_module(module, __package__), cls)
     return made
 
 

@@ -7,23 +7,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convmem.bench import baselines
-from convmem.bench.replay import Context, spoken_texts
-from convmem.bench.rows import Ranked
+from convmem.bench.replay import Context, embedded_texts
+from convmem.bench.rows import ranked
+
+from . import baselines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from convmem.bench.datasets import Conversation, Question
-    from convmem.bench.peers import Peer
+    from convmem.bench.rows import Ranked
     from convmem.bench.vectors import CachedOnDisk
 
-__all__ = ["Rivals", "ranked"]
+    from .peers import Peer
 
-_TURNS_KEPT = 20
-_SESSIONS_KEPT = 10
+__all__ = ["Asked", "Rivals", "spoken_texts"]
+
 _PEERS_GIVE = 400
 """Turns that a peer is asked for: as many as baselines look at when they fill a budget."""
+
+
+def spoken_texts(conversation: Conversation) -> list[str]:
+    """What is embedded of each turn for everything but convmem: the text behind the speaker's name.
+
+    convmem leaves the name out of vectors, because it knows who speaks; plain cosines need it.
+    """
+    return [
+        f"{turn.speaker}: {text}" if turn.speaker else text
+        for turn, text in zip(conversation.turns, embedded_texts(conversation), strict=True)
+    ]
 
 
 class Rivals:
@@ -148,9 +160,3 @@ class Asked:
     def ranked(self) -> Ranked:
         """The order, as it is kept."""
         return ranked(self._rivals.ids(self.order.tolist()), self.margin)
-
-
-def ranked(found: Sequence[tuple[str, str]], margin: float | None) -> Ranked:
-    """The order of turns and of their sessions, as it is kept; `found` are turns with their sessions."""
-    sessions = list(dict.fromkeys(session for _, session in found))
-    return Ranked(tuple(id_ for id_, _ in found[:_TURNS_KEPT]), tuple(sessions[:_SESSIONS_KEPT]), margin)
