@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.stores.fixtures.dump import dump
-from tests.stores.processes import finish, start
+from tests.stores.processes import finish, run, start
 
 import convmem
 from convmem.abilities import LearntLimit
@@ -156,16 +157,30 @@ def test_no_room_for_it(full, monkeypatch):
     assert dump(full)["turns"] == TOLD["turns"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or not os.geteuid(), reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written(full):
-    before = full.read_bytes()
-    full.parent.chmod(0o555)
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
+def test_a_folder_that_cannot_be_written():
+    """Seen by a user without rights; the file stays as it was, and nothing is left beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="convmem-"))  # pytest's own may be entered by nobody else
+    path = Path(shutil.copy(FIXTURES / "first-edition-full.db", folder / "a.db"))
+    path.chmod(0o666)
+    folder.chmod(0o555)
+    script = """
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        try:
+            SQLiteStore(path)
+        except StoreError as error:
+            print(type(error).__name__)
+        """
     try:
-        with pytest.raises(convmem.StoreReadOnlyError):
-            SQLiteStore(full)
+        assert run(script, path) == "StoreReadOnlyError"
+        assert path.read_bytes() == (FIXTURES / "first-edition-full.db").read_bytes()
+        assert list(folder.iterdir()) == [path]
     finally:
-        full.parent.chmod(0o755)
-    assert full.read_bytes() == before
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
 
 
 def test_a_reader_goes_on_reading_the_old_edition(full):

@@ -81,7 +81,7 @@ class Opening:
         path: the file, absolute, or `":memory:"`.
         durability: `"normal"` or `"full"`.
         busy_ms: how long statements wait for another process.
-        open_ms: how long opening waits for one.
+        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
     """
 
     path: str

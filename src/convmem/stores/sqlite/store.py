@@ -56,7 +56,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
         busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
-        open_ms: how long opening waits for one.
+        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
 
     Raises:
         StoreError: the file is missing its folder, is no convmem database, was written by a newer
