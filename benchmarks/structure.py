@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "convmem"
 PAGE = ROOT / "docs" / "design.md"
-# Threads that make views when the reply is there: nobody waits for them.
+# Threads that make views when the reply is there, and what the writer does for them: nobody waits for these.
 BEHIND = ("convmem-index", "convmem-vectors")
 BEGIN, END = "<!-- drawn by benchmarks/structure.py -->", "<!-- drawn -->"
 LAW: dict[str, Any] = tomllib.loads((Path(__file__).parent / "law.toml").read_text("utf-8"))
@@ -49,21 +49,27 @@ def modules(source: Path = SOURCE) -> dict[str, Path]:
     return found
 
 
-def imports(files: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Which of these modules each of them imports, wherever in the file the import stands."""
+def imports(files: Mapping[str, Path], *, typing: bool = True) -> dict[str, set[str]]:
+    """Which of these modules each imports, wherever in its file; without `typing` not for types alone."""
     return {
-        name: {to for said in _named(path) if (to := _module(said, files)) and to != name}
+        name: {to for said in _named(path, typing=typing) if (to := _module(said, files)) and to != name}
         for name, path in files.items()
     }
 
 
-def _named(path: Path) -> Iterator[str]:
+def _named(path: Path, *, typing: bool = True) -> Iterator[str]:
     """Every dotted name that an import of this file might mean."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    todo: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing:
+            todo += node.orelse
+        else:
+            todo += ast.iter_child_nodes(node)
 
 
 def _module(name: str, files: Mapping[str, Path]) -> str | None:
@@ -77,7 +83,7 @@ def _module(name: str, files: Mapping[str, Path]) -> str | None:
 
 def foreign(path: Path) -> set[str]:
     """The top packages that a file imports from outside of convmem."""
-    return {name.partition(".")[0] for name in _named(path)} - {"convmem"}
+    return {name.partition(".")[0] for name in _named(path, typing=False)} - {"convmem"}
 
 
 def room(module: str) -> str:
@@ -148,11 +154,15 @@ def within(module: str, names: Iterable[str]) -> bool:
 def impure(files: Mapping[str, Path]) -> list[str]:
     """What pure modules import that is not for them."""
     law = LAW["pure"]
+    allowed = [*law["modules"], *law["also"]]
     return [
         f"{module} imports {name}"
-        for module, path in files.items()
+        for module, known in imports(files, typing=False).items()
         if within(module, law["modules"]) and module not in law["but_for"]
-        for name in sorted(foreign(path) & set(law["no"]))
+        for name in (
+            *sorted(foreign(files[module]) & set(law["no"])),
+            *sorted(to for to in known if not within(to, allowed)),
+        )
     ]
 
 
@@ -246,6 +256,7 @@ class Walk:
 
     files: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     changes: Counter[str] = field(default_factory=Counter)
+    steps: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     reads: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     writes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -256,7 +267,14 @@ class Walk:
             "files": len(set().union(*(self.files[thread] for thread in waited))),
             "changes": sum(self.changes[thread] for thread in waited),
             "reads": sum(len(self.reads[thread]) for thread in waited),
-            "writes": sum(len(self.writes[thread]) for thread in waited),
+            "writes": sum(
+                name not in LAW["writes"]["loose"] for thread in waited for name in self.writes[thread]
+            ),
+            "most": [
+                [f"{before} → {here}", count]
+                for (thread, before, here), count in self.steps.most_common()
+                if thread in waited and before
+            ][:12],
             "threads": {
                 thread: {
                     "files": len(self.files[thread]),
@@ -294,6 +312,7 @@ class Watch:
         before = getattr(self._at, "file", None)
         if here != before:
             self.walk.changes[thread] += 1
+            self.walk.steps[thread, before or "", here] += 1
         self._at.file = here
 
     @staticmethod
@@ -441,6 +460,8 @@ def print_calls(calls: Mapping[str, Mapping[str, Any]]) -> None:
             shown = f"{thread} (behind the reply)" if thread in BEHIND else thread
             read, written = (", ".join(each[what]) for what in ("reads", "writes"))
             print(f"| | {shown} | {each['files']} | {each['changes']} | {read} | {written} |")
+    for name, call in calls.items():
+        print(f"\nMost changes of file, {name}:", *(f"  {n:3} {step}" for step, n in call["most"]), sep="\n")
 
 
 def main() -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import shutil
 import signal
+import ssl
 from typing import TYPE_CHECKING
 
 import openai
@@ -41,9 +44,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests are no garbage: looking through them takes .1 s, and would be done hundreds of times."""
+    """Thousands of tests are no garbage: looking through them takes .1 s, again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Read the certificates of the world once; each client would, for 16 ms, and asks only 127.0.0.1."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.lru_cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without turns: making its tables anew takes as long as ten calls."""
+    path = tmp_path_factory.mktemp("blank") / "blank.db"
+    convmem.Memory(path, embedder="none").close()
+    return path
 
 
 @pytest.fixture
@@ -53,7 +72,8 @@ def provider() -> Iterator[LocalProvider]:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[convmem.Memory]:
+def memory(blank: Path, tmp_path: Path) -> Iterator[convmem.Memory]:
+    shutil.copy(blank, tmp_path / "chat.db")
     with convmem.Memory(tmp_path / "chat.db", deadline_ms=5_000, embedder="none") as opened:
         yield opened
 

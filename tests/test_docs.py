@@ -15,10 +15,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import openai
 import pytest
 
 import convmem
+from convmem.embed.local import local as local_embedder
 from convmem.testing import LocalProvider, Reply, echo
 
 ROOT = Path(__file__).parent.parent
@@ -62,9 +64,35 @@ def answer(request):
     return Reply(SAID[text]) if text in SAID else echo(request)
 
 
+class Remembering:
+    """An embedder that is asked once for each text."""
+
+    def __init__(self, embedder):
+        self._embedder = embedder
+        self._known = {}
+        self.dim, self.fingerprint = embedder.dim, embedder.fingerprint
+
+    def embed(self, texts, kind):
+        new = [text for text in dict.fromkeys(texts) if (text, kind) not in self._known]
+        for text, vector in zip(new, self._embedder.embed(new, kind), strict=True):
+            self._known[text, kind] = vector
+        return np.array([self._known[text, kind] for text in texts]).reshape(len(texts), self.dim)
+
+
+@pytest.fixture(scope="module")
+def local():
+    """The embedder of this machine; what several documents say is embedded once."""
+    try:
+        embedder = Remembering(local_embedder())
+    except convmem.MissingExtraError:
+        return local_embedder
+    return lambda: embedder
+
+
 @pytest.mark.usefixtures("clients")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_the_code_of_a_document_runs_and_prints_what_it_says(document, tmp_path, monkeypatch):
+def test_the_code_of_a_document_runs_and_prints_what_it_says(document, local, tmp_path, monkeypatch):
+    monkeypatch.setattr("convmem.embed.local.local", local)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     # What a document says holds on a machine that is not late.

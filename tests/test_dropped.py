@@ -18,6 +18,8 @@ import convmem
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed Memory:ResourceWarning")
+
 SAID = [{"role": "user", "content": "My boat is called Tern."}, {"role": "assistant", "content": "号角"}]
 
 
@@ -65,6 +67,14 @@ def test_its_threads_end_and_its_files_are_let_go(tmp_path, bare):
         with convmem.Memory(tmp_path / f"{n}.db", embedder="none") as memory:
             texts = [turn.text for turn in memory.turns(user="ana", session="s")]
             assert texts == [f"call {n}", f"echo: call {n}"]
+
+
+def test_dropping_it_is_told(tmp_path):
+    memory = convmem.Memory(tmp_path / "a.db", embedder="none")
+    held = weakref.ref(memory)
+    with pytest.warns(ResourceWarning, match="unclosed Memory on SQLiteStore"):  # noqa: PT031 (it may take a collection)
+        del memory
+        assert gone(held)
 
 
 def test_a_client_holds_it(tmp_path, bare):
@@ -121,6 +131,52 @@ def test_closed_by_hand_it_is_not_closed_again(tmp_path, monkeypatch):
     assert [Path(path).name for path in closed] == ["a.db", "b.db"]
 
 
+def run(script, *options):
+    """A script in a process that shows what Python usually keeps to itself."""
+    return subprocess.run(  # noqa: S603 (our own script)
+        [sys.executable, "-X", "dev", *options, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_memory_that_is_closed_or_open_at_the_end_is_nothing_to_warn_of(tmp_path):
+    done = run(
+        f"""
+        import gc, convmem
+        path = {str(tmp_path / "a.db")!r}
+        with convmem.Memory(path, embedder="none") as memory:
+            memory.record([{{"role": "user", "content": "closed"}}], user="ana", session="s")
+        del memory
+        gc.collect()
+        left = convmem.Memory(path, embedder="none")
+        left.record([{{"role": "user", "content": "left open"}}], user="ana", session="s")
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with convmem.Memory(tmp_path / "a.db", embedder="none") as memory:
+        assert [turn.text for turn in memory.turns(user="ana", session="s")] == ["closed", "left open"]
+
+
+def test_where_warnings_are_errors_it_is_written_all_the_same(tmp_path):
+    done = run(
+        f"""
+        import gc, convmem
+        memory = convmem.Memory({str(tmp_path / "a.db")!r}, embedder="none")
+        memory.record([{{"role": "user", "content": "word"}}], user="ana", session="s")
+        del memory
+        gc.collect()
+        """,
+        "-W",
+        "error",
+    )
+    assert done.returncode == 0
+    assert "ResourceWarning" in done.stderr
+    with convmem.Memory(tmp_path / "a.db", embedder="none") as memory:
+        assert [turn.text for turn in memory.turns(user="ana", session="s")] == ["word"]
+
+
 @pytest.mark.parametrize("collected", ["gc.collect()", ""])
 def test_what_was_said_is_written_also_when_the_process_ends_at_once(tmp_path, collected):
     script = f"""
@@ -131,13 +187,11 @@ def test_what_was_said_is_written_also_when_the_process_ends_at_once(tmp_path, c
             del memory
             {collected}
     """
-    done = subprocess.run(  # noqa: S603 (our own script)
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run(script)
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "ResourceWarning" in line]
+    assert told
+    assert all(f"unclosed Memory on SQLiteStore({str(tmp_path / 'a.db')!r})" in line for line in told)
     with convmem.Memory(tmp_path / "a.db", embedder="none") as memory:
         assert [turn.text for turn in memory.turns(user="ana", session="s")] == [
             f"word {n}" for n in range(5)

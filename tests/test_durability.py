@@ -115,7 +115,7 @@ def texts(memory: convmem.Memory, session: str, user: str | None = None) -> list
 
 
 def until(ready: Any) -> None:
-    for _ in range(1_000):
+    for _ in range(3_000):
         if ready():
             return
         time.sleep(0.02)

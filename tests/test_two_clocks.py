@@ -17,6 +17,7 @@ from convmem.retrieve.partitions import Partitions
 from convmem.stores.memory import InMemoryStore
 from convmem.stores.sqlite import SQLiteStore
 from convmem.testing.fakes import FakeEmbedder
+from convmem.threads.lanes import Lanes
 
 FACT = {"role": "user", "content": "My locker code at the pool is 7719."}
 ASKED = {"role": "user", "content": "what is my locker code?"}
@@ -158,7 +159,7 @@ def test_embedding_turns_stands_back_for_calls_but_not_for_ever(monkeypatch):
     monkeypatch.setattr(indexer, "_YIELD_S", 0.2)
     store = InMemoryStore()
     journal = Journal(store, on_trouble=lambda _: None, on_healed=lambda _: None)
-    made = indexer.Indexer(store, FakeEmbedder(), tell=lambda _: None, journal=journal)
+    made = indexer.Indexer(store, FakeEmbedder(), Lanes(), tell=lambda _: None, journal=journal)
     began = time.monotonic()
     with made.standing_back():
         made._stand_back()

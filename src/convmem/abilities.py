@@ -72,11 +72,15 @@ class ViewsRequest:
         owner: whose.
         fingerprint: only vectors made by this embedder are given; None gives none.
         since: the owner's generation that the asker knows; 0 asks for everything.
+        after: only turns with a greater `seq`.
+        limit: at most so many, in the journal's order; None for all.
     """
 
     owner: OwnerRef
     fingerprint: str | None
     since: int = 0
+    after: int = 0
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from convmem.journal.digests import SeenMessages
 from convmem.journal.writer import Journal
 from convmem.retrieve.recaller import Recaller
 from convmem.threads import lifetime
-from convmem.threads.pool import Pool
+from convmem.threads.lanes import Lanes
 from convmem.tokens.count import LearnedRatios
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-_COMPOSE_THREADS = 4
 _DROPPED_WAIT_S = 10.0
 """What closing a Memory that nobody holds may take, for others wait behind it."""
 
@@ -41,8 +40,7 @@ _DROPPED_WAIT_S = 10.0
 class _Parts(NamedTuple):
     """What is closed with an engine, and when nobody holds the engine any more; the parts do not hold it."""
 
-    pool: Pool
-    composer: Composer
+    lanes: Lanes
     journal: Journal
     recaller: Recaller
     own_store: Store | None
@@ -50,8 +48,7 @@ class _Parts(NamedTuple):
     def close(self, timeout: float | None) -> None:
         """Write what is queued, end the threads, let go of an own store."""
         until = None if timeout is None else time.monotonic() + timeout
-        self.pool.close()
-        self.composer.close()
+        self.lanes.pool.close()
         ended = self.journal.close(timeout)
         ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
         if self.own_store is not None and ended:  # a store that hangs would keep whoever closes it
@@ -99,6 +96,7 @@ class Engine:
         self._closed = False
         ratios = LearnedRatios()
         ratios.warm()
+        lanes = Lanes()
         journal = Journal(
             store,
             on_trouble=lambda detail: emit(hooks, DegradedEvent(detail=detail)),
@@ -110,6 +108,7 @@ class Engine:
         recaller = Recaller(
             store,
             embedder,
+            lanes,
             settings=settings,
             deadline_s=deadline_ms / 1_000,
             tell=lambda event: emit(hooks, event),
@@ -117,16 +116,23 @@ class Engine:
         )
         seen = SeenMessages(store.key)
         composer = Composer(
-            store, recaller, compressor, ratios, seen, dialects=dialects, tz=tz, journal=journal
+            store,
+            recaller,
+            compressor,
+            ratios,
+            seen,
+            pool=lanes.cut,
+            dialects=dialects,
+            tz=tz,
+            journal=journal,
         )
-        pool = Pool("convmem-compose", _COMPOSE_THREADS)
         receipts = Receipts()
         self.shared = Shared(
             store=store,
             journal=journal,
             recaller=recaller,
             composer=composer,
-            pool=pool,
+            pool=lanes.compose,
             seen=seen,
             receipts=receipts,
             hooks=hooks,
@@ -139,9 +145,11 @@ class Engine:
             store_timeout_s=store_timeout_s,
         )
         lifetime.watch(self)
-        parts = _Parts(pool, composer, journal, recaller, store if owns_store else None)
+        parts = _Parts(lanes, journal, recaller, store if owns_store else None)
         self._parts = parts
-        self._dropped = lifetime.when_dropped(self, lambda: parts.close(_DROPPED_WAIT_S))
+        self._dropped = lifetime.when_dropped(
+            self, lambda: parts.close(_DROPPED_WAIT_S), lambda: f"Memory on {parts.journal.store!r}"
+        )
 
     def close(self, timeout: float | None) -> None:
         """Keep what open streams brought, write what is queued, end the threads, let go of an own store.
@@ -166,7 +174,7 @@ class Engine:
         for stream in list(self.shared.streams):
             stream.abandon()
         self.shared.streams.clear()
+        self._parts.lanes.pool.after_fork()
         self.shared.journal.after_fork()
         self.shared.recaller.after_fork()
         self.shared.composer.after_fork()
-        self.shared.pool.after_fork()

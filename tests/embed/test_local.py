@@ -170,11 +170,17 @@ class Slow(LocalEmbedder):
     _MODEL = "slow"
     _DIM = 2
 
-    loads = 0
+    def __init__(self):
+        super().__init__()
+        self.loads = 0
+        self.loading, self.loaded = threading.Event(), threading.Event()
+        self._process = os.getpid()
 
     def _load(self):
         self.loads += 1
-        time.sleep(0.3)
+        self.loading.set()
+        if os.getpid() == self._process:
+            assert self.loaded.wait(60)
         return SimpleNamespace(vector=[3, 4])
 
     def _vector(self, *_):
@@ -189,6 +195,8 @@ def test_the_model_is_loaded_at_first_use_and_once():
     threads = [threading.Thread(target=embedder.embed, args=(["x"], "query")) for _ in range(8)]
     for thread in threads:
         thread.start()
+    assert embedder.loading.wait(60)
+    embedder.loaded.set()
     for thread in threads:
         thread.join()
     assert embedder.loads == 1
@@ -200,12 +208,13 @@ def test_a_child_forked_while_the_model_loads_does_not_wait_for_it():
     embedder = Slow()
     loading = threading.Thread(target=embedder.embed, args=(["x"], "query"))
     loading.start()
-    time.sleep(0.1)
+    assert embedder.loading.wait(60)
     child = os.fork()
     if child == 0:
         os._exit(0 if embedder.embed(["x"], "query").any() else 1)
+    embedder.loaded.set()
     loading.join()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
         time.sleep(0.02)
     if ended == (0, 0):
@@ -216,6 +225,7 @@ def test_a_child_forked_while_the_model_loads_does_not_wait_for_it():
 
 def test_loading_that_failed_is_tried_again():
     embedder = Slow()
+    embedder.loaded.set()
     real = embedder._load
     answers = iter([OSError("disk"), None])
 

@@ -45,7 +45,7 @@ def ask(client, messages=HI, **options):
 
 def post(provider, path="/v1/chat/completions", body=b"", headers=None, method="POST"):
     """Send one raw request; return the status, the headers and the body."""
-    connection = http.client.HTTPConnection(provider.origin.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(provider.origin.removeprefix("http://"), timeout=60)
     try:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"authorization": "Bearer x"} if headers is None else headers

@@ -110,7 +110,7 @@ def test_the_command_line_serves_it_by_the_rules_of_each_model():
             except Exception as error:  # noqa: BLE001
                 refused = error
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     message = reply.choices[0].message
     assert (message.content, message.tool_calls[0].function.name) == ("", "get_weather")
     assert "model token limit: 500" in str(refused)

@@ -14,8 +14,8 @@ WANTED = {
 
 # What only those need who develop convmem: it lies in benchmarks/ and tests/.
 UNWANTED = ("convmem/bench/peers/", "convmem/bench/baselines.py", "benchmarks/", "tests/")
-LARGEST = 700_000
-"""Bytes: more than that, and something came in that users do not run."""
+LARGEST = 760_000
+"""Bytes, a twelfth above today: more, and something came in that users may not run."""
 
 with ZipFile(sys.argv[1]) as wheel:
     names = set(wheel.namelist())

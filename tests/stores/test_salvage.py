@@ -95,7 +95,8 @@ def test_what_was_forgotten_stays_known_as_forgotten(file):
 def test_damaged_pages_cost_what_stood_on_them(file):
     before = held(file)
     pages = leaves(file, "contents")
-    overwrite(file, [pages[len(pages) // 3], pages[2 * len(pages) // 3]])
+    # The second page has turns alone; what stands further on depends on how fast they were indexed.
+    overwrite(file, [pages[1], pages[2 * len(pages) // 3]])
     damaged = file.read_bytes()
     with convmem.Memory(file, embedder=None) as memory:
         health = memory.check()

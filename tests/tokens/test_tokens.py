@@ -68,10 +68,10 @@ def test_long_texts_are_counted_to_two_percent(encoder):
 
 @pytest.mark.parametrize("character", ["a", " ", "哈", "\n", "\0", "=", "😀", "\ud83d"])
 def test_a_megabyte_of_one_character_takes_no_time(encoder, character):
-    started = time.monotonic()
+    started = time.thread_time()  # what others do on the machine does not count
     assert 1_000 < exact()(character * 1_000_000) < 3_000_000
     assert 1_000 < estimate(character * 1_000_000) < 3_000_000
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10
 
 
 @pytest.mark.parametrize(

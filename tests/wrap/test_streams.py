@@ -229,13 +229,15 @@ def test_async_breaking_off_cancelling_and_ending(provider, memory):
 
             provider.script(Fault.stall(60, reply=LONG, after_chunks=3))
 
+            came = asyncio.Event()
+
             async def read() -> None:
-                async for _ in await client.chat.completions.create(**ASKED, stream=True):
-                    pass
+                async for chunk in await client.chat.completions.create(**ASKED, stream=True):
+                    if chunk.choices[0].delta.content:
+                        came.set()
 
             task = asyncio.create_task(read())
-            await asyncio.to_thread(provider.wait_for, 2)
-            await asyncio.sleep(0.2)
+            await came.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convmem.call.exchange import Exchange
 from convmem.call.passage import Passage
@@ -12,18 +12,39 @@ from convmem.call.scope import UNSET
 from convmem.journal.placed import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from convmem.call.scope import Scope
     from convmem.call.shared import Shared
     from convmem.policy import Policy
-    from convmem.wire.values import ChatRequest
+    from convmem.wire.shape import Shape
 
 __all__ = ["open_exchange", "open_passage", "open_retrieval"]
 
 
 def open_exchange(
-    shared: Shared, request: ChatRequest, scope: Scope, host: str | None, policy: Policy | None = None
+    shared: Shared,
+    shape: Shape,
+    body: Mapping[str, Any],
+    scope: Scope,
+    *,
+    host: str | None,
+    policy: Policy | None = None,
 ) -> Exchange:
-    """A call about to be made in this context."""
+    """A call about to be made in this context.
+
+    Args:
+        shared: what the calls of the Memory share.
+        shape: of its body.
+        body: as it would be sent without memory.
+        scope: whose it is, and what memory may do.
+        host: where it goes.
+        policy: how much of what is sent; None for the Memory's.
+
+    Raises:
+        InputError: the body cannot be read.
+    """
+    request = shape.parse(body)
     call = Call(
         id=uuid.uuid4().hex,
         at=shared.clock(),
@@ -35,7 +56,7 @@ def open_exchange(
         request=request,
         fresh_conversation=shared.is_fresh(request.held),
     )
-    exchange = Exchange(shared, call, policy or shared.policy)
+    exchange = Exchange(shared, call, policy or shared.policy, shape=shape, body=body)
     shared.receipts.begin(exchange)
     return exchange
 

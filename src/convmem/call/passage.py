@@ -6,13 +6,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from convmem.call.account import Account
+from convmem.call.recipient import Recipient
 from convmem.errors import ClosedError
-from convmem.hooks import DegradedEvent, emit
+from convmem.hooks import DegradedEvent
 from convmem.journal.accounts import kept
 from convmem.journal.job import Job
 from convmem.protocols import CallRow, SessionRef, Write
-from convmem.threads.locks import Lock
-from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class _PassedJob(Job[None]):
         """Nothing is left to tell."""
 
 
-class Passage:
-    """One call on its way straight through; is told how that ended, like an `Exchange`.
+class Passage(Recipient):
+    """One call on its way straight through.
 
     Args:
         shared: what the calls of the Memory share.
@@ -67,9 +67,6 @@ class Passage:
         model: the model asked, as far as that can be read.
         host: the provider's host.
         why: why it goes straight through, as a note.
-
-    Attributes:
-        receipt: the account so far.
     """
 
     def __init__(
@@ -90,18 +87,29 @@ class Passage:
         self._ref = SessionRef(user, session if session is not None else fresh_session)
         self._keeps = mode in {"on", "write"}
         self._began = time.perf_counter()
-        self._ended = False
-        self._lock = Lock()  # a stream that nobody reads any more may end within any other step
-        self.receipt = Receipt(
-            call=call,
-            at=at,
-            user=user,
-            session=self._ref.session if self._keeps else session,
-            mode=mode,
-            model=model,
-            host=host,
-            notes=(why,),
+        self._account = Account(
+            shared,
+            Receipt(
+                call=call,
+                at=at,
+                user=user,
+                session=self._ref.session if self._keeps else session,
+                mode=mode,
+                model=model,
+                host=host,
+                notes=(why,),
+            ),
         )
+
+    @property
+    def receipt(self) -> Receipt:
+        """The account so far."""
+        return self._account.receipt
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that the writer is waited for."""
+        return self._shared.patience_s
 
     @contextmanager
     def unwatched(self, *, stream: bool) -> Generator[None]:
@@ -117,59 +125,34 @@ class Passage:
         """The call does not go out."""
         self._close("failed")
 
-    def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Keep the receipt, at most for the reply's part of the deadline."""
-        del response
-        if (future := self._end(reply)) is not None:
-            self._has_ended(outcome(future, self._shared.patience_s))
-
-    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
-        """`answered`, without blocking the event loop."""
-        del response
-        if (future := self._end(reply)) is not None:
-            self._has_ended(await aoutcome(future, self._shared.patience_s))
-
-    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
-        """The call ended early."""
-        future = self._end(reply, error)
-        if future is not None and (error is None or isinstance(error, Exception)):
-            self._has_ended(outcome(future, self._shared.patience_s))
-
-    async def astopped(self, reply: Reply) -> None:
-        """`stopped` by the caller's own hand, without blocking the event loop."""
-        await self.aanswered(reply)
-
-    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
-        """`stopped`, waiting for nobody."""
-        self._end(reply, error)
-
-    def abandon(self) -> None:
-        """The call belongs to the process this one was forked from."""
-        self._ended = True
-
     def unquote(self, ids: Collection[str]) -> None:
         """These turns were forgotten; nothing was quoted."""
 
-    def _close(self, state: State) -> bool:
+    def _close(self, state: State, reply: Reply | None = None) -> bool:
         """The call has ended; False when it had before."""
-        with self._lock:
-            if self._ended:
-                return False
-            self._ended = True
-            ms = {"provider": (time.perf_counter() - self._began) * 1_000}
-            self.receipt = self.receipt.with_(state=state, ms=ms)
-            return True
+        usage = reply.usage if reply is not None else None
+        receipt = self.receipt
+        cost = self._shared.prices.cost(usage, host=receipt.host, model=receipt.model, at=receipt.at)
+        first = False
 
-    def _end(self, reply: Reply, error: BaseException | None = None) -> Future[None] | None:
+        def closed(receipt: Receipt) -> Receipt:
+            nonlocal first
+            if self.ended:
+                return receipt
+            first = self.ended = True
+            ms = {"provider": (time.perf_counter() - self._began) * 1_000}
+            receipt = receipt.with_(state=state, ms=ms)
+            return receipt.with_(usage=usage, cost=cost) if reply is not None else receipt
+
+        self._account.change(closed)
+        return first
+
+    def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[None] | None:
         """Submit the row and the receipt, once; None when nothing is to be kept."""
-        if not self._close(reply.state):
+        del early
+        if not self._close(reply.state, reply) or not self._keeps:
             return None
         receipt = self.receipt
-        cost = self._shared.prices.cost(reply.usage, host=receipt.host, model=receipt.model, at=receipt.at)
-        with self._lock:
-            receipt = self.receipt = self.receipt.with_(usage=reply.usage, cost=cost)
-        if not self._keeps:
-            return None
         row = CallRow(
             id=receipt.call,
             at=receipt.at,
@@ -186,12 +169,10 @@ class Passage:
             job.fail(closed)
             return job.outcome
 
-    def _has_ended(self, error: BaseException | None) -> None:
-        if error is None:
-            return
-        detail = f"the receipt of the call is not kept: {error}"
-        receipt = self.receipt
-        emit(
-            self._shared.hooks,
-            DegradedEvent(detail=detail, call=receipt.call, user=receipt.user, session=receipt.session),
-        )
+    def kept(
+        self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
+    ) -> None:
+        """The receipt is kept, or could not be in time."""
+        del reply, response, waited_s, raises
+        if error is not None:
+            self._account.emit(DegradedEvent, detail=f"the receipt of the call is not kept: {error}")

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmem.abilities import Accounts, ReceiptsRequest, ResponseRequest, Responses
+from convmem.call.recipient import Recipient
 from convmem.errors import ClosedError
 from convmem.hooks import AnsweredEvent, DegradedEvent, FailedEvent, emit
 from convmem.journal.accounts import receipt_of
 from convmem.journal.end import replied
 from convmem.journal.job import Job
 from convmem.protocols import CallRow, NewReceipt
-from convmem.threads.waiting import aoutcome, outcome
 from convmem.types import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from concurrent.futures import Future
     from datetime import datetime
 
     from convmem.abilities import KnownCall, ReceiptRow
@@ -39,7 +40,7 @@ class _RetrievedJob(Job[None]):
         reply: Reply,
         *,
         at: datetime,
-        written: Callable[[KnownCall, ReceiptRow | None], None],
+        written: Callable[[KnownCall, ReceiptRow | None, tuple[str, ...]], None],
     ) -> None:
         super().__init__()
         self.user = request.user
@@ -49,7 +50,6 @@ class _RetrievedJob(Job[None]):
         self._at = at
         self._tell = written
         self._call: KnownCall | None = None
-        self.turns: tuple[str, ...] = ()
 
     @property
     def ref(self) -> SessionRef | None:
@@ -81,8 +81,7 @@ class _RetrievedJob(Job[None]):
     def settle(self, written: Written | None) -> None:
         """Tell of it, if it was news."""
         if written is not None and self._call is not None:
-            self.turns = written.ids or ()
-            self._tell(self._call, _receipt(self._store, self._call.id))
+            self._tell(self._call, _receipt(self._store, self._call.id), written.ids or ())
 
 
 def _receipt(store: Store, call: str) -> ReceiptRow | None:
@@ -91,11 +90,11 @@ def _receipt(store: Store, call: str) -> ReceiptRow | None:
     return next(iter(found), None)
 
 
-class Retrieval:
-    """One response on its way to whoever asked for it again; is told how that ended, like an `Exchange`.
+class Retrieval(Recipient):
+    """One response on its way to whoever asked for it again.
 
-    Attributes:
-        receipt: of the call the response belongs to, once its reply is journaled; None when that was no news.
+    Its receipt is that of the call the response belongs to, once its reply is journaled; None when that was
+    no news.
     """
 
     def __init__(
@@ -104,74 +103,67 @@ class Retrieval:
         self._shared = shared
         self._request = ResponseRequest(user, response_id, session)
         self._mode: Mode = mode
-        self._ended = False
-        self.receipt: Receipt | None = None
+        self._receipt: Receipt | None = None
+        self._turns: tuple[str, ...] = ()
 
-    def answered(self, reply: Reply, *, response: object = None) -> None:
-        """Journal the reply, waiting for the store; nothing while the provider is still at it."""
-        if (job := self._submitted(reply)) is not None:
-            self._done(outcome(job.outcome, self._shared.patience_s), reply, job, response)
+    @property
+    def receipt(self) -> Receipt | None:
+        """The account of the call it belongs to, once that is known."""
+        return self._receipt
 
-    async def aanswered(self, reply: Reply, *, response: object = None) -> None:
-        """`answered`, without blocking the event loop."""
-        if (job := self._submitted(reply)) is not None:
-            self._done(await aoutcome(job.outcome, self._shared.patience_s), reply, job, response)
+    @property
+    def patience_s(self) -> float:
+        """Seconds that the writer is waited for."""
+        return self._shared.patience_s
 
-    def stopped(self, reply: Reply, error: BaseException | None = None) -> None:
-        """It did not arrive whole: what is known of it stays as it was."""
-
-    async def astopped(self, reply: Reply) -> None:
-        """The same."""
-
-    def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
-        """The same."""
-
-    def abandon(self) -> None:
-        """It belongs to the process this one was forked from."""
-        self._ended = True
-
-    def _submitted(self, reply: Reply) -> _RetrievedJob | None:
-        if self._ended or reply.waiting:
+    def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[None] | None:
+        """Journal the reply; nothing while the provider is at it, nor of one that did not arrive whole."""
+        del error
+        if early or self.ended or reply.waiting:
             return None
-        self._ended = True
+        self.ended = True
         shared = self._shared
         job = _RetrievedJob(shared.store, self._request, reply, at=shared.clock(), written=self._written)
         try:
-            self._shared.journal.submit(job)
-        except ClosedError as error:
-            job.fail(error)
-        return job
+            return shared.journal.submit(job)
+        except ClosedError as closed:
+            job.fail(closed)
+            return job.outcome
 
     def unquote(self, ids: Collection[str]) -> None:
         """These turns were forgotten; the receipt has no words of them."""
 
-    def _written(self, known: KnownCall, row: ReceiptRow | None) -> None:
+    def _written(self, known: KnownCall, row: ReceiptRow | None, turns: tuple[str, ...]) -> None:
         """On the writer thread: the receipt that was kept of the call, or a new one where none was."""
         self._shared.recaller.indexer.wake()
+        self._turns = turns
         if row is not None:
-            self.receipt = receipt_of(row, self._shared.prices)
+            self._receipt = receipt_of(row, self._shared.prices)
             return
         user, session = known.ref.user, known.ref.session
-        self.receipt = Receipt(
+        self._receipt = Receipt(
             call=known.id, at=known.at, user=user, session=session, mode=self._mode, journaled=True
         )
 
-    def _done(self, error: BaseException | None, reply: Reply, job: _RetrievedJob, response: object) -> None:
+    def kept(
+        self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
+    ) -> None:
+        """The reply is journaled, was no news, or could not be journaled in time."""
+        del waited_s, raises
+        shared = self._shared
         if error is not None:
             detail = f"the reply is not journaled: {error}"
-            emit(self._shared.hooks, DegradedEvent(detail=detail, user=self._request.user))
-        elif self.receipt is not None:
-            turns = tuple(dict.fromkeys((*self.receipt.turns, *job.turns)))
-            self.receipt = self.receipt.with_(state=reply.state, usage=reply.usage, turns=turns)
-            self._shared.receipts.put(response, self)
-            self._shared.receipts.begin(self)
-            call, user, session = self.receipt.call, self.receipt.user, self.receipt.session
-            if reply.choices:
-                emit(
-                    self._shared.hooks,
-                    AnsweredEvent(
-                        call=call, user=user, session=session, state=reply.state, usage=reply.usage
-                    ),
-                )
-            else:
-                emit(self._shared.hooks, FailedEvent(call=call, user=user, session=session))
+            emit(shared.hooks, DegradedEvent(detail=detail, user=self._request.user))
+            return
+        if (receipt := self._receipt) is None:
+            return
+        turns = tuple(dict.fromkeys((*receipt.turns, *self._turns)))
+        receipt = self._receipt = receipt.with_(state=reply.state, usage=reply.usage, turns=turns)
+        shared.receipts.put(response, self)
+        shared.receipts.begin(self)
+        call, user, session = receipt.call, receipt.user, receipt.session
+        if reply.choices:
+            event = AnsweredEvent(call=call, user=user, session=session, state=reply.state, usage=reply.usage)
+            emit(shared.hooks, event)
+        else:
+            emit(shared.hooks, FailedEvent(call=call, user=user, session=session))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
     from convmem.providers.prices import Prices
     from convmem.retrieve.recaller import Recaller
-    from convmem.threads.pool import Pool
+    from convmem.threads.pool import Lane
     from convmem.tokens.count import LearnedRatios
     from convmem.wire.values import Held
 
@@ -101,7 +101,7 @@ class Shared:
     journal: Journal
     recaller: Recaller
     composer: Composer
-    pool: Pool
+    pool: Lane
     seen: SeenMessages
     receipts: Receipts
     hooks: tuple[Guarded, ...]

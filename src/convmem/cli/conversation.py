@@ -153,7 +153,7 @@ class Conversation:
 
 
 def in_words(client: OpenAI, error: OpenAIError) -> str:
-    """What went wrong between here and the provider: where it is, and what says so."""
+    """An error of the SDK in words: the provider's address, what went wrong, and which option changes it."""
     said = f"the provider at {client.base_url}: {error}"
     if isinstance(error, AuthenticationError):
         return f"{said}; --key-env names the variable that holds its key"
@@ -164,7 +164,7 @@ def in_words(client: OpenAI, error: OpenAIError) -> str:
 
 
 def model_of(client: OpenAI, wanted: str | None) -> str:
-    """The model meant: the one that is named, or the only one the provider has.
+    """The model to talk to: the one that is named, or the only one the provider has.
 
     Raises:
         InputError: the provider has several, or does not say.
@@ -175,7 +175,7 @@ def model_of(client: OpenAI, wanted: str | None) -> str:
         known = [model.id for model in client.models.list()]
     except OpenAIError as error:
         raise InputError(
-            f"name the model with --model; which it has is not said by {in_words(client, error)}"
+            f"name the model with --model: its list of models cannot be read from {in_words(client, error)}"
         ) from error
     if len(known) == 1:
         return known[0]

@@ -1,4 +1,4 @@
-"""`convmem demo`: the main job on real input, offline."""
+"""`convmem demo`: a long conversation, asked about without and with memory, offline."""
 
 from __future__ import annotations
 

@@ -124,11 +124,11 @@ def agreed(screen: Screen, plan: ForgetReport, *, as_json: bool = False) -> bool
     """Whether somebody says yes to it.
 
     Raises:
-        InputError: nobody is there to ask.
+        InputError: there is no terminal at which to ask.
     """
     if as_json or not screen.can_prompt:
         raise InputError(
-            "nobody is there to ask; --yes of `convmem forget` does it without, --dry-run only shows"
+            "nobody is there to ask; --yes of `convmem forget` forgets without asking, --dry-run only shows"
         )
     answer = screen.out.input(f"Forget {_counted(plan)} for good? [y/N] ", markup=False)
     if answer.strip().casefold() in {"y", "yes", "是"}:

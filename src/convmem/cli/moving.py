@@ -36,7 +36,7 @@ _SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What came of one file; its system texts are settings, and no turns."""
+    """Counts of one imported file; its system texts are settings, and no turns."""
 
     file: str
     users: list[str]

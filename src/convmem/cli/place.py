@@ -1,4 +1,4 @@
-"""Where the memory is, and whose: what the options say, and what is meant when they say nothing."""
+"""Which file and which user a command is about: what the options say, and what is meant without them."""
 
 from __future__ import annotations
 

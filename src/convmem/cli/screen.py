@@ -1,4 +1,4 @@
-"""The terminal: what is said where, in colour or not, and progress while there is somebody to see it."""
+"""The terminal: results to standard output, notes and progress to standard error, in colour or not."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Screen:
 
 
 def _as_json(value: object) -> object:
-    """One step towards JSON; what it gives is asked about again."""
+    """Turn a value into what json knows better; `json.dumps` asks again for what is inside."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Path):

@@ -1,1 +1,1 @@
-"""What goes into a request, and how much of it; pure."""
+"""What goes into a request: gathered, decided, cut when it is time, recalled for, assembled."""

@@ -10,34 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from convmem.abilities import (
-    CallReads,
-    CallReadsReply,
-    CallReadsRequest,
-    Epochs,
-    OwnerRef,
-    Pins,
-    ViewsRequest,
-)
+from convmem.abilities import CallReadsRequest, ViewsRequest
 from convmem.context.memo import Said
-from convmem.protocols import SETTLED, TurnsRequest
+from convmem.context.reader import AT_A_TIME
+from convmem.protocols import SETTLED
 from convmem.retrieve.partitions import Changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from convmem.abilities import Epoch, EpochRef
+    from convmem.abilities import CallReadsReply, Epoch, EpochRef
     from convmem.context.cut import Summary
     from convmem.context.frame import Frame, Item
     from convmem.context.kept import Composer
-    from convmem.protocols import Node, Store
-    from convmem.types import Turn
+    from convmem.protocols import Node
 
-__all__ = ["CallReader", "Gathered", "Late", "gather"]
+__all__ = ["Gathered", "Late", "gather"]
 
-_AT_A_TIME = 200
-"""Turns of the history that are looked at and counted at a time, until they fill the room; the first read
-goes so far back, as most windows do."""
 _FURTHER = 1_000
 """Turns before these that a further read asks for at once, where the first 200 do not fill the room."""
 _READ_TOKENS = 64_000
@@ -84,40 +73,6 @@ class Gathered:
     changed: Changed | None = None
     refused: frozenset[bytes] = frozenset()
     held: frozenset[str] = frozenset()
-
-
-class CallReader:
-    """Reads what a call needs: at once where the store can do that, else by its single abilities."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._at_once = store if isinstance(store, CallReads) else None
-
-    def read(self, request: CallReadsRequest) -> CallReadsReply:
-        """What the call needs; views only where they are read at once, else recall reads them for itself."""
-        if self._at_once is not None:
-            return self._at_once.call_reads(request)
-        store, which = self._store, request.which
-        epoch = store.epoch(which) if isinstance(store, Epochs) else None
-        wanted = request.wanted(epoch)[-_AT_A_TIME:]
-        asked = TurnsRequest(ref=which.ref, identities=wanted, limit=2 * len(wanted))
-        rows: Sequence[Turn] = store.turns(asked) if wanted else ()
-        first = {turn.branch: turn for turn in reversed(rows)}  # of several sayings the first
-        return CallReadsReply(
-            epoch=epoch,
-            turns=[first[i.hex()] for i in wanted if i.hex() in first],
-            unread=len(request.wanted(epoch)) - len(wanted),
-            pins=store.pins(OwnerRef.of(which.ref)) if isinstance(store, Pins) else (),
-        )
-
-    def journaled(self, which: EpochRef, identities: Sequence[bytes]) -> list[Turn]:
-        """Turns in full, in the order given, without those that are gone."""
-        found: dict[str, Turn] = {}
-        for i in range(0, len(identities), _AT_A_TIME):
-            part = tuple(identities[i : i + _AT_A_TIME])
-            asked = TurnsRequest(ref=which.ref, identities=part, limit=2 * len(part))
-            found |= {turn.branch: turn for turn in reversed(self._store.turns(asked))}
-        return [found[i.hex()] for i in identities if i.hex() in found]
 
 
 def gather(frame: Frame, composer: Composer) -> Gathered:
@@ -168,7 +123,7 @@ class _Reading:
         views = None
         if partition is not None:
             views = ViewsRequest(frame.owner, partitions.fingerprint, partition.generation)
-        reply = self._read(path[-_AT_A_TIME:], own=frame.placement.alignment.identities, views=views)
+        reply = self._read(path[-AT_A_TIME:], own=frame.placement.alignment.identities, views=views)
         changed = Changed(views.since, reply.views) if views is not None and reply.views is not None else None
         epoch = reply.epoch if reply.epoch is not None else self._composer.cuts.epoch_here(frame.which)
         return epoch, tuple(pin.text for pin in reply.pins), changed
@@ -180,7 +135,7 @@ class _Reading:
         items: list[Item] = []
         whole = True
         while path and left > 0:
-            path, piece = path[:-_AT_A_TIME], path[-_AT_A_TIME:]
+            path, piece = path[:-AT_A_TIME], path[-AT_A_TIME:]
             self._make_sure_of(piece, path)
             said = {i: self.said[i] for i in piece if i in self.said}
             whole = whole and len(said) == len(piece)

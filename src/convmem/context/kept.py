@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Epochs
 from convmem.compress.extractive import Extractive
-from convmem.context.gather import CallReader
 from convmem.context.lessons import Lessons
 from convmem.context.memo import SessionMemo
+from convmem.context.reader import CallReader
 from convmem.errors import StoreError, noted
 from convmem.journal.changes import EpochChange
 from convmem.threads.locks import Lock
-from convmem.threads.pool import Pool
 from convmem.threads.recent import Recent
 
 if TYPE_CHECKING:
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
     from convmem.providers.dialects import Dialects
     from convmem.retrieve.recaller import Recaller
+    from convmem.threads.pool import Lane
     from convmem.tokens.count import LearnedRatios
 
 __all__ = ["Composer", "Cuts"]
 
-_CUT_THREADS = 2
 _EPOCHS = 1_024
 _STOOD_IN = (
     "the compressor was late: sentences were extracted, and what it writes is used from the next cut on"
@@ -72,6 +71,7 @@ class Composer:
         ratios: LearnedRatios,
         seen: SeenMessages,
         *,
+        pool: Lane,
         dialects: Dialects,
         tz: tzinfo,
         journal: Journal,
@@ -82,7 +82,7 @@ class Composer:
         self.seen = seen
         self.tz = tz
         self.memo = SessionMemo()
-        self.cuts = Cuts(store, journal, compressor)
+        self.cuts = Cuts(store, journal, compressor, pool)
         self.lessons = Lessons(store, journal, dialects)
 
     def after_fork(self) -> None:
@@ -90,10 +90,6 @@ class Composer:
         self.memo.after_fork()
         self.cuts.after_fork()
         self.lessons.after_fork()
-
-    def close(self) -> None:
-        """End the threads; a cut that is not made is made by the next open."""
-        self.cuts.close()
 
     @contextmanager
     def forgetting(self) -> Generator[None]:
@@ -112,12 +108,14 @@ class Cuts:
         store: keeps the epochs, where it can.
         journal: writes them.
         compressor: writes what stands for rounds that left a window.
+        pool: threads to run it on.
     """
 
-    def __init__(self, store: Store, journal: Journal, compressor: Compressor) -> None:
+    def __init__(self, store: Store, journal: Journal, compressor: Compressor, pool: Lane) -> None:
         self.store = store
         self.journal = journal
         self.compressor = compressor
+        self._pool = pool
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -128,11 +126,6 @@ class Cuts:
         self._late: Recent[EpochRef, tuple[bytes, Summary]] = Recent(_EPOCHS)
         self._putting = Lock()
         self._forgetting = self._forgets = 0
-        self._pool = Pool("convmem-cut", _CUT_THREADS)
-
-    def close(self) -> None:
-        """End the threads; a cut that is not made is made by the next open."""
-        self._pool.close()
 
     @contextmanager
     def forgetting(self) -> Generator[None]:

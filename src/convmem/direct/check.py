@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from convmem.abilities import Checks, Condition, OwnerRef, Views, ViewsRequest
 from convmem.arguments.checks import checked_file
 from convmem.call.shared import utc_now
-from convmem.direct.export import pages
+from convmem.direct.export import LONG_SHARE, pages
 from convmem.errors import InputError, StoreCorruptError
 from convmem.protocols import SessionRef, SessionsRequest, TurnsRequest
 from convmem.retrieve.indexer import WAIT_FOR_WORDS_S
+from convmem.threads.pace import Pace, give_way
 from convmem.types import Health, Repaired
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
 
 __all__ = ["check", "repair"]
+
+_PAGE = 1_000
+"""Turns whose views are looked at together: 5 ms of work."""
 
 
 def check(shared: Shared, *, mend: bool, timeout: float | None) -> Health:
@@ -55,20 +59,23 @@ def _health(found: Condition, problems: Sequence[str], derived: Health, turns: i
 
 def _turns(store: Store) -> int:
     """Read every turn there is; returns how many."""
+    pace = Pace(LONG_SHARE)
     return sum(
         1
         for row in store.sessions(SessionsRequest())
-        for _ in pages(store, TurnsRequest(ref=SessionRef(row.user, row.name)))
+        for _ in pages(store, TurnsRequest(ref=SessionRef(row.user, row.name)), pace)
     )
 
 
 def _derived(store: Store, fingerprint: str | None) -> Health:
     damaged: list[str] = []
     without_words = without_vectors = 0
-    for rows in _views(store, fingerprint):
-        damaged += [f"t{seq}" for seq in _damaged(rows)]
-        without_words += sum(row.entry is None for row in rows)
-        without_vectors += sum(row.vector is None for row in rows)
+    with Pace(LONG_SHARE):
+        for rows in _views(store, fingerprint):
+            damaged += [f"t{seq}" for seq in _damaged(rows)]
+            without_words += sum(row.entry is None for row in rows)
+            without_vectors += sum(row.vector is None for row in rows)
+            give_way()
     return Health(
         damaged=tuple(damaged),
         without_words=without_words,
@@ -77,22 +84,30 @@ def _derived(store: Store, fingerprint: str | None) -> Health:
 
 
 def _views(store: Store, fingerprint: str | None) -> Iterator[Sequence[ViewRow]]:
-    """The views of each owner."""
+    """The views of each owner, so many at a time."""
     if not isinstance(store, Views):
         return
     sessions = store.sessions(SessionsRequest())
     owners = dict.fromkeys(OwnerRef(s.user, s.name if s.user is None else None) for s in sessions)
     for owner in owners:
-        yield store.views(ViewsRequest(owner, fingerprint)).rows
+        after = 0
+        rows: Sequence[ViewRow] = ()
+        while not after or len(rows) == _PAGE:
+            rows = store.views(ViewsRequest(owner, fingerprint, after=after, limit=_PAGE)).rows
+            if not rows or rows[0].seq <= after:
+                break  # there are no more, or a store that knows no pages has given all at once
+            yield rows
+            after = rows[-1].seq
 
 
 def _damaged(rows: Sequence[ViewRow]) -> list[int]:
     """The turns whose entries cannot be read."""
-    from convmem.recall import DamagedEntryError, Partition  # noqa: PLC0415 (numpy only when recall is used)
+    from convmem.recall import DamagedEntryError  # noqa: PLC0415 (numpy only when recall is used)
+    from convmem.recall.codec import decode_many  # noqa: PLC0415
 
     made = [row for row in rows if row.entry is not None]
     try:
-        Partition.from_encoded([row.entry or b"" for row in made])
+        decode_many([row.entry or b"" for row in made])
     except DamagedEntryError as error:
         return [made[i].seq for i in error.indices]
     return []

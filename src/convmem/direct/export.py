@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -15,6 +16,7 @@ from convmem.errors import ConvmemError, InputError
 from convmem.journal.job import Job
 from convmem.journal.tree import Tree
 from convmem.protocols import SETTLED, NewTurn, NodesRequest, SessionRef, SessionsRequest, TurnsRequest, Write
+from convmem.threads.pace import Pace
 from convmem.types import State
 from convmem.wire.identity import DIGEST_BYTES, ROOT, identity, meaning_digest
 from convmem.wire.message import dumps
@@ -27,18 +29,27 @@ if TYPE_CHECKING:
     from convmem.protocols import Node, Store, Written
     from convmem.types import Message, Stats, Turn
 
-__all__ = ["conversation", "lines", "pages", "take_in", "with_waiting"]
+__all__ = ["LONG_SHARE", "conversation", "lines", "pages", "take_in", "with_waiting"]
 
 _HEADER = {"convmem": "journal", "version": 1}
 _PAGE = 500
+LONG_SHARE = 0.15
+"""Of the time that an export or a check takes while calls are under way, which wait for each of its steps."""
 _STATES = frozenset(get_args(State))
 
 
-def pages(store: Store, request: TurnsRequest) -> Iterator[Turn]:
-    """All turns of a request, however many, read `request.limit` at a time."""
+def pages(store: Store, request: TurnsRequest, pace: Pace | None = None) -> Iterator[Turn]:
+    """All turns of a request, however many, read `request.limit` at a time.
+
+    Args:
+        store: where they are.
+        request: which.
+        pace: to whose calls reading gives way; None for what somebody waits for.
+    """
     after = request.after
     while True:
-        turns = store.turns(dataclasses.replace(request, after=after))
+        with pace or nullcontext():
+            turns = store.turns(dataclasses.replace(request, after=after))
         yield from turns
         if len(turns) < request.limit:
             return
@@ -78,13 +89,14 @@ def with_waiting(stats: Stats, waiting: int) -> Stats:
 def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Iterator[str]:
     """A header line, then one line per turn, session by session, parents before children."""
     yield dumps(_HEADER)
+    pace = Pace(LONG_SHARE)
     owner: str | Literal[True] | None = True if user is UNSET else user
     for row in store.sessions(SessionsRequest(owner=owner)):
         if session is not None and row.name != session:
             continue
         ref = SessionRef(row.user, row.name)
         tree = Tree(store.nodes(NodesRequest(ref)).nodes)
-        for turn in pages(store, TurnsRequest(ref=ref, limit=_PAGE)):
+        for turn in pages(store, TurnsRequest(ref=ref, limit=_PAGE), pace):
             parent, over = (turn.parent, ()) if turn.parent is not None else _over(tree, turn)
             line: dict[str, Any] = {
                 "id": turn.id,
@@ -99,6 +111,7 @@ def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | 
             if over:
                 line["forgotten"] = [place.hex() for place in over]
             yield dumps({**line, "message": turn.payload})
+            pace.give_way()
 
 
 def _over(tree: Tree, turn: Turn) -> tuple[str | None, tuple[bytes, ...]]:

@@ -146,7 +146,9 @@ class OpenAIEmbedder:
         except (AttributeError, TypeError, ValueError) as error:
             raise EmbedderError(f"{self._model} did not reply with embeddings") from error
         if sorted(vectors) != list(range(count)) or len(reply.data) != count:
-            raise EmbedderError(f"{self._model} was sent {count} texts and replied about others")
+            raise EmbedderError(
+                f"{self._model} was sent {count} texts and gave vectors numbered {sorted(vectors)[:10]}"
+            )
         rows = [vectors[place] for place in range(count)]
         expected = self._dim or len(rows[0])
         if not expected or any(len(row) != expected for row in rows):

@@ -99,7 +99,7 @@ def moment(value: object, *, where: str, tz: tzinfo | None = None) -> datetime |
         tz: the zone of a time that names none; this machine's when left out.
 
     Raises:
-        InputError: it is no time.
+        InputError: the value is no time.
     """
     if value is None:
         return None

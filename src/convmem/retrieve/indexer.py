@@ -11,6 +11,7 @@ and by the others when they have been idle for a while.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -21,10 +22,11 @@ from convmem.abilities import NewView, UnindexedRequest, Views
 from convmem.errors import ClosedError, ConvmemError, StoreLockedError
 from convmem.hooks import DegradedEvent, EmbeddedEvent, HealedEvent
 from convmem.journal.changes import ViewsChange, shares
-from convmem.threads.locks import Condition, Lock
+from convmem.threads.locks import Condition
+from convmem.threads.pace import calling, calls_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from convmem.embed.cohort import CohortMaker
     from convmem.embed.protocol import Embedder
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from convmem.journal.writer import Journal
     from convmem.protocols import Store
     from convmem.recall.cohort import Cohort
+    from convmem.threads.lanes import Lanes
+    from convmem.threads.pool import Lane
     from convmem.types import Turn
 
 __all__ = ["WAIT_FOR_WORDS_S", "Indexer", "entry_of", "spoken"]
@@ -75,9 +79,11 @@ def entry_of(turn: Turn) -> bytes:
 
 @dataclass(slots=True)
 class _Stage:
-    """What one of the threads has done.
+    """Words or vectors: what is to be made, and how far it is.
 
     Attributes:
+        lane: where it is made.
+        at_work: a job of the lane makes it, or will at once.
         new: turns that this process wrote and the stage has not looked at.
         sweep: turns without a view are to be looked for, whoever wrote them.
         done: the last request of `wake` that it has answered.
@@ -86,6 +92,8 @@ class _Stage:
         retry_s: how long it waits before it tries again.
     """
 
+    lane: Lane
+    at_work: bool = False
     new: list[int] = field(default_factory=list[int])
     sweep: bool = False
     done: int = 0
@@ -94,12 +102,25 @@ class _Stage:
     retry_s: float = _FIRST_RETRY_S
 
 
+class _StandsBack(Exception):  # noqa: N818 (no error)
+    """The thread is needed for something that somebody waits for.
+
+    Args:
+        made: how many of the new turns are made, at least.
+    """
+
+    def __init__(self, made: int) -> None:
+        super().__init__()
+        self.made = made
+
+
 class Indexer:
-    """Two threads that keep views up to date, one for words and one for vectors.
+    """Keeps views up to date in the background, words and vectors each on a thread of the Memory's four.
 
     Args:
         store: whose turns; without the ability to keep views there is nothing to do.
         embedder: makes the vectors; None makes none.
+        lanes: threads to make them on.
         tell: told of vectors that were made, and once when views cannot be made and when they can be again.
         journal: writes the views.
     """
@@ -108,6 +129,7 @@ class Indexer:
         self,
         store: Store,
         embedder: Embedder | None,
+        lanes: Lanes,
         *,
         tell: Hook,
         journal: Journal,
@@ -116,6 +138,7 @@ class Indexer:
         self._journal = journal
         self._views: Views | None = store if isinstance(store, Views) else None
         self._embedder = embedder
+        self._lanes = lanes
         self._tell = tell
         self._cohort_maker: CohortMaker | None = None
         self._cohort_wanted = False
@@ -124,29 +147,22 @@ class Indexer:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._changed = Condition()
-        self._threads: tuple[threading.Thread, ...] = ()
         self._closing = False
         self._asked = 0
-        self._words = _Stage()
-        self._vectors = _Stage()
+        self._words = _Stage(self._lanes.index)
+        self._vectors = _Stage(self._lanes.vectors)
         self._redo: list[int] = []
-        self._calls = 0
-        self._counting = Lock()
+        self._working: set[int] = set()  # ids of threads
 
     @contextmanager
     def standing_back(self) -> Generator[None]:
-        """While somebody waits for memory, embedding turns stands back."""
-        with self._counting:
-            self._calls += 1
-        try:
+        """While somebody waits for memory, embedding turns and other long work stand back."""
+        with calling():
             yield
-        finally:
-            with self._counting:
-                self._calls -= 1
 
     def _stand_back(self) -> None:
         until = time.monotonic() + _YIELD_S
-        while self._calls and not self._closing and time.monotonic() < until:
+        while calls_under_way() and not self._closing and time.monotonic() < until:
             time.sleep(_LOOK_S)
 
     @property
@@ -187,22 +203,15 @@ class Indexer:
             for stage in (self._words, self._vectors):
                 stage.new.extend(new or ())
                 stage.sweep = stage.sweep or new is None
-            if not self._threads:
-                self._start()
-            self._changed.notify_all()
+            self._begin(self._words)
+            if self._embedder is not None:
+                self._begin(self._vectors)
 
-    def _start(self) -> None:
-        work: list[tuple[str, _Stage, Callable[[Iterator[Sequence[Turn]]], None]]] = [
-            ("index", self._words, self._analyze)
-        ]
-        if self._embedder is not None:
-            work.append(("vectors", self._vectors, self._embed))
-        self._threads = tuple(
-            threading.Thread(target=self._run, args=(stage, make), name=f"convmem-{name}", daemon=True)
-            for name, stage, make in work
-        )
-        for thread in self._threads:
-            thread.start()
+    def _begin(self, stage: _Stage) -> None:
+        """Have a stage go to work, if it is not at it; the lock is held."""
+        if not (stage.at_work or self._closing):
+            stage.at_work = True
+            stage.lane.submit(lambda: self._run(stage))
 
     def wait(self, timeout: float | None = None, *, vectors: bool = False) -> bool:
         """Wait until all turns there are now can be found by their words, or also by their vectors.
@@ -231,38 +240,63 @@ class Indexer:
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._closing = True
-            threads = [thread for thread in self._threads if thread is not threading.current_thread()]
             self._changed.notify_all()
-        for thread in threads:
-            thread.join(None if until is None else max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+            while self._working - {threading.get_ident()}:
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
 
-    def _run(self, stage: _Stage, make: Callable[[Iterator[Sequence[Turn]]], None]) -> None:
-        swept = True
-        while True:
-            with self._changed:
-                while not self._closing and stage.done >= self._asked:
-                    idle = not self._changed.wait(None if swept else _IDLE_S)
-                    if idle and stage.done >= self._asked:
-                        stage.sweep = True
-                        break
-                if self._closing:
-                    return
-                asked, swept = self._asked, stage.sweep
-                new, stage.new, stage.sweep = stage.new, [], False
-            try:
-                make(self._due(stage, new, sweep=swept))
-            except ClosedError:  # what is not made is made by the next open
+    def _run(self, stage: _Stage) -> None:
+        """Make what is due; give the thread back as soon as nothing is, or something else needs it more."""
+        with self._changed:
+            asked, swept = self._asked, stage.sweep
+            new, stage.new, stage.sweep = stage.new, [], False
+            if self._closing:
+                stage.at_work = False
+                self._changed.notify_all()
                 return
-            except Exception as error:  # noqa: BLE001 (views can be made again; the thread must live)
-                with self._changed:
-                    stage.new, stage.sweep = [*new, *stage.new], stage.sweep or swept
-                self._fail(stage, error)
-                continue
+            self._working.add(threading.get_ident())
+        pause_s, made = 0.0, False
+        try:
+            (self._analyze if stage is self._words else self._embed)(self._due(stage, new, sweep=swept))
+        except _StandsBack as others:
+            new = new[others.made :]
+        except ClosedError:  # what is not made is made by the next open
             with self._changed:
+                self._closing = True
+        except Exception as error:  # noqa: BLE001 (views can be made again)
+            pause_s = self._fail(stage, error)
+        else:
+            made = True
+        with self._changed:
+            self._working.discard(threading.get_ident())
+            stage.at_work = False
+            if made:
                 stage.done = asked
                 self._heal(stage)
-                self._changed.notify_all()
+            else:
+                stage.new, stage.sweep = [*new, *stage.new], stage.sweep or swept
+            if pause_s:
+                stage.lane.later(pause_s, lambda: self._again(stage))
+            elif not made or stage.done < self._asked:
+                self._begin(stage)
+            elif not swept:
+                stage.lane.later(_IDLE_S, lambda: self._sweep(stage, asked))
+            self._changed.notify_all()
+
+    def _again(self, stage: _Stage) -> None:
+        """Try again after trouble."""
+        with self._changed:
+            self._begin(stage)
+
+    def _sweep(self, stage: _Stage, asked: int) -> None:
+        """Look for what other processes left undone, where nothing was asked for meanwhile."""
+        with self._changed:
+            if self._asked == asked and not stage.at_work:
+                stage.sweep = True
+                self._begin(stage)
 
     def _due(self, stage: _Stage, new: Sequence[int], *, sweep: bool) -> Iterator[Sequence[Turn]]:
         """Batches of turns that the stage has to look at."""
@@ -273,6 +307,8 @@ class Indexer:
         for i in range(0, len(new), most):
             if self._closing:
                 return
+            if i:
+                self._stop_for_others(stage, i)
             seqs = tuple(new[i : i + most])
             yield self._store.turns(TurnsRequest(seqs=seqs, limit=len(seqs)))
         after = 0
@@ -282,11 +318,17 @@ class Indexer:
                 return
             yield turns
             after = turns[-1].seq
+            self._stop_for_others(stage, len(new))
 
-    def _fail(self, stage: _Stage, error: Exception) -> None:
+    def _stop_for_others(self, stage: _Stage, made: int) -> None:
+        """Between two batches: let go of the thread when something that is waited for needs it."""
+        if stage.lane.contended:
+            raise _StandsBack(made)
+
+    def _fail(self, stage: _Stage, error: Exception) -> float:
+        """Tell of trouble; returns after how many seconds to try again."""
         if isinstance(error, StoreLockedError):  # another process writes: it is waited for, quietly
-            time.sleep(_LOCKED_S)
-            return
+            return _LOCKED_S
         with self._changed:
             first = not (self._words.trouble or self._vectors.trouble)
             stage.trouble = str(error) or type(error).__name__
@@ -297,10 +339,8 @@ class Indexer:
             self._tell(DegradedEvent(detail=detail))
             if not isinstance(error, ConvmemError):
                 log.debug("while indexing", exc_info=error)
-        with self._changed:
-            if not self._closing:
-                self._changed.wait(stage.retry_s)
-            stage.retry_s = min(2 * stage.retry_s, _LAST_RETRY_S)
+        pause_s, stage.retry_s = stage.retry_s, min(2 * stage.retry_s, _LAST_RETRY_S)
+        return pause_s
 
     def _heal(self, stage: _Stage) -> None:
         if stage.trouble:
@@ -346,21 +386,26 @@ class Indexer:
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
             made = True
             # By turns, so that what was just said waits for eight sentences at most.
-            self._embed_cohort(embedder, steps=1)
-        if self._cohort_wanted or made:
             self._embed_cohort(embedder)
+        if self._cohort_wanted or made:
+            self._cohort_wanted = True
+            while self._embed_cohort(embedder):
+                if self._vectors.lane.contended:
+                    raise _StandsBack(sys.maxsize)
 
-    def _embed_cohort(self, embedder: Embedder, *, steps: int | None = None) -> None:
-        """Embed everyday sentences: so many steps, or what is left of them."""
+    def _embed_cohort(self, embedder: Embedder) -> bool:
+        """Embed a few of the everyday sentences; whether there are more, and they can be embedded."""
         if self._cohort_maker is None:
             from convmem.embed.cohort import CohortMaker  # noqa: PLC0415 (numpy only when recall is used)
 
             self._cohort_maker = CohortMaker(embedder)
-        maker, taken = self._cohort_maker, 0
+        maker = self._cohort_maker
+        if self._closing or maker.done:
+            return False
+        self._stand_back()
         try:
-            while not (self._closing or maker.done or taken == steps):
-                self._stand_back()
-                maker.step()
-                taken += 1
+            maker.step()
         except Exception as error:
             log.debug("everyday sentences cannot be embedded; they are tried again", exc_info=error)
+            return False
+        return not maker.done

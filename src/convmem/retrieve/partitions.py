@@ -10,10 +10,11 @@ from weakref import WeakValueDictionary
 from convmem.abilities import OwnerRef, Views, ViewsRequest
 from convmem.protocols import SETTLED, NodesRequest, SessionRef
 from convmem.threads.locks import Lock
+from convmem.threads.pace import Pace, give_way
 from convmem.wire.identity import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["Branches", "Changed", "LeftBehind", "Loaded", "Partitions"]
 
 _KEPT_OWNERS = 32
+_PAGE = 5_000
+"""Turns that are read at once: with vectors some 10 MB. Each page costs a look over the numbers of all."""
+_AT_ONCE = 1_000
+"""Turns that are put into a partition at once: 5 ms in which no other thread can run."""
+_LOAD_SHARE = 0.3
+"""Of the time that loading takes while other calls are under way: somebody waits for it too."""
+_TRIES = 3
+"""Times that a partition is read anew because turns settle in another order than they were said, or are
+forgotten, while it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Branches:
         """The same branches, to grow apart from these."""
         made = Branches(self._nodes)
         made._places, made._over = dict(self._places), dict(self._over)
-        made._head, made._way = self._head, self._way
+        made._head, made._way = self._head, set(self._way)
         return made
 
     def add(self, row: ViewRow) -> None:
@@ -87,7 +97,10 @@ class Branches:
             return
         goes_on = self._head is None or row.parent == self._head.identity
         self._head = place
-        self._way = self._way | {place.seq} if goes_on else self._way_to(place)
+        if goes_on:
+            self._way.add(place.seq)
+        else:
+            self._way = self._way_to(place)
 
     def _way_to(self, place: _Place | None) -> set[int]:
         way: set[int] = set()
@@ -244,7 +257,9 @@ class Partitions:
         with self._lock:
             return self._loaded.get(owner)
 
-    def get(self, owner: OwnerRef, changed: Changed | None = None) -> Loaded:
+    def get(
+        self, owner: OwnerRef, changed: Changed | None = None, *, own: Callable[[], int] = lambda: 0
+    ) -> Loaded:
         """An owner's partition as of now; an empty one when the store keeps no views.
 
         A lock per owner: loading one owner's forty thousand turns keeps no other owner waiting.
@@ -253,6 +268,7 @@ class Partitions:
             owner: whose.
             changed: what a call has read of the views: then the partition is as of that read, and where it
                 was held meanwhile, nothing is read here.
+            own: how many calls wait for it; to others a long load gives way.
         """
         if not isinstance(self._store, Views):
             return Loaded()
@@ -265,7 +281,7 @@ class Partitions:
             if changed is not None and held is not None and held.generation >= changed.reply.generation:
                 loaded = held  # another call grew it by the same rows, or more
             else:
-                loaded = self._as_of_now(self._store, owner, held, changed)
+                loaded = self._as_of_now(self._store, owner, held, changed, own)
             with self._lock:
                 if drops == self._drops:  # else something was forgotten meanwhile, and nothing may be kept
                     self._loaded[owner] = loaded
@@ -274,24 +290,66 @@ class Partitions:
             return loaded
 
     def _as_of_now(
-        self, store: Views, owner: OwnerRef, held: Loaded | None, changed: Changed | None
+        self,
+        store: Views,
+        owner: OwnerRef,
+        held: Loaded | None,
+        changed: Changed | None,
+        own: Callable[[], int],
     ) -> Loaded:
-        since = held.generation if held is not None else 0
-        if changed is not None and changed.since == since:
-            reply = changed.reply
-        else:
-            reply = store.views(ViewsRequest(owner, self.fingerprint, since))
-        grown = held
-        if held is None or reply.redaction != held.redaction:
-            grown = None
-        elif reply.rows:
-            grown = self._grown(owner, held, reply.rows)
-        if grown is None:
-            if since:
-                reply = store.views(ViewsRequest(owner, self.fingerprint))
-            grown = self._built(owner, reply.rows)
-        grown.generation, grown.redaction = reply.generation, reply.redaction
-        return grown
+        for _ in range(_TRIES):
+            if held is None:
+                with Pace(_LOAD_SHARE, own):
+                    held, settled = self._followed(store, owner, _nothing())
+            else:
+                held, settled = self._followed(store, owner, held, changed)
+            if held is not None and settled:
+                return held
+        return held or _nothing()  # it keeps changing: the next one looks again
+
+    def _followed(
+        self, store: Views, owner: OwnerRef, held: Loaded, changed: Changed | None = None
+    ) -> tuple[Loaded | None, bool]:
+        """With what changed since it was read, as a call has read it already or as the store has it now.
+
+        Returns:
+            It, or None when all must be read anew; and whether it is all of one moment, not of several
+            between which something was written.
+        """
+        grown, known, last = held, held.redaction, 0
+        first: ViewsReply | None = None
+        read = changed is not None and changed.since == held.generation
+        replies = (
+            [changed.reply] if changed is not None and read else self._read(store, owner, held.generation)
+        )
+        for reply in replies:
+            if first is None:
+                first = reply
+                known = held.redaction if held.generation else reply.redaction
+            if reply.redaction != known:
+                return None, False
+            for begin in range(0, len(reply.rows), _AT_ONCE):
+                more = self._grown(owner, grown, reply.rows[begin : begin + _AT_ONCE])
+                if more is None:
+                    return None, False
+                grown = more
+                give_way()
+            last = reply.generation
+        if first is not None:
+            grown.generation, grown.redaction = first.generation, first.redaction
+        return grown, first is None or first.generation == last
+
+    def _read(self, store: Views, owner: OwnerRef, since: int = 0) -> Iterator[ViewsReply]:
+        """The rows that changed since a generation, page by page."""
+        after = 0
+        while True:
+            reply = store.views(ViewsRequest(owner, self.fingerprint, since, after, _PAGE))
+            if reply.rows and reply.rows[0].seq <= after:
+                return  # a store that knows no pages has given all of them at once
+            yield reply
+            if len(reply.rows) < _PAGE:
+                return
+            after = reply.rows[-1].seq
 
     def _grown(self, owner: OwnerRef, held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
         """With the changed rows: new ones at the end, new vectors in place.
@@ -319,12 +377,8 @@ class Partitions:
                 sessions[row.session] = made
                 grown.add(row.session)
             sessions[row.session].add(row)
+            give_way()
         return Loaded(partition=partition, sessions=sessions, damaged=(*held.damaged, *damaged))
-
-    def _built(self, owner: OwnerRef, rows: Sequence[ViewRow]) -> Loaded:
-        from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
-
-        return self._grown(owner, Loaded(partition=Partition.from_encoded([])), rows) or Loaded()
 
     def _tree(self, owner: OwnerRef, session: str) -> Callable[[], Iterable[Node]]:
         return lambda: self._store.nodes(NodesRequest(SessionRef(owner.user, session))).nodes
@@ -334,6 +388,12 @@ class Partitions:
         with self._lock:
             self._drops += 1
             self._loaded.clear()
+
+
+def _nothing() -> Loaded:
+    from convmem.recall import Partition  # noqa: PLC0415 (numpy only when recall is used)
+
+    return Loaded(partition=Partition.from_encoded([]))
 
 
 def _appended(partition: Partition, rows: Sequence[ViewRow]) -> tuple[Partition, tuple[int, ...]]:

@@ -14,7 +14,6 @@ from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
 from convmem.threads.locks import Lock
-from convmem.threads.pool import Pool
 from convmem.wire.quoting import one_line
 
 if TYPE_CHECKING:
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
     from convmem.protocols import Store
     from convmem.recall import Packed, Ranking, Settings
     from convmem.retrieve.partitions import Changed
+    from convmem.threads.lanes import Lanes
     from convmem.types import Turn
 
 __all__ = ["Asked", "Question", "Recaller"]
 
 _EMBED_THREADS = 2
-_LOAD_THREADS = 1
-"""Loading a partition is Python work under the interpreter lock: two threads would slow each other."""
+"""Questions that are embedded at once, by `threads.lanes`, unless a summary is made or turns are embedded."""
 _QUERY_CHARACTERS = 320
 _ASKED_CHARACTERS = 4_000
 """Of a long message, as many at its beginning and at its end are searched with: what is asked about something
@@ -119,6 +118,7 @@ class Recaller:
     Args:
         store: the journal.
         embedder: makes vectors; None for words alone.
+        lanes: threads to load and embed on.
         settings: weights of the ranking; None for those shipped.
         deadline_s: seconds a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
@@ -132,6 +132,7 @@ class Recaller:
         self,
         store: Store,
         embedder: Embedder | None,
+        lanes: Lanes,
         *,
         settings: Settings | None,
         deadline_s: float,
@@ -151,9 +152,8 @@ class Recaller:
             self._embedder = CachedEmbedder(embedder)
         self.settings = settings
         self.partitions = Partitions(store, embedder.fingerprint if embedder is not None else None)
-        self.indexer = Indexer(store, embedder, tell=tell, journal=journal)
-        self._pool = Pool("convmem-embed", _EMBED_THREADS)
-        self._loads = Pool("convmem-load", _LOAD_THREADS)
+        self.indexer = Indexer(store, embedder, lanes, tell=tell, journal=journal)
+        self._pool, self._loads = lanes.embed, lanes.load
         self._tell = tell
         self._deadline_s = deadline_s
         self._late = f"the question was not embedded within {deadline_s * 1_000:.0f} ms"
@@ -165,6 +165,7 @@ class Recaller:
     def _begin(self) -> None:
         self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
+        self._waiting: dict[OwnerRef, list[float]] = {}
         self._embedding = 0
 
     def after_fork(self) -> None:
@@ -172,8 +173,6 @@ class Recaller:
         self._begin()
         self.partitions.after_fork()
         self.indexer.after_fork()
-        self._pool.after_fork()
-        self._loads.after_fork()
 
     def forget(self) -> None:
         """Something was forgotten: nothing kept of it may be used again."""
@@ -182,9 +181,7 @@ class Recaller:
             self._embedder.clear()
 
     def close(self, timeout: float | None) -> bool:
-        """End the threads; False when they did not end in time."""
-        self._pool.close()
-        self._loads.close()
+        """End what is made in the background; False when it did not end in time."""
         return self.indexer.close(timeout)
 
     def warm(self, owner: OwnerRef | None) -> None:
@@ -202,26 +199,44 @@ class Recaller:
             as_held: the partition as it was used last tells who the owner's people are: a call reads it once,
                 with everything else, and not for their names too.
         """
-        loading = self.load_soon(owner)
+        loading = self.load_soon(owner, waits=True)
         if not text.strip():
             return Asked(loading, None)
         return Asked(loading, self.embed_soon(text, owner, after=loading, as_held=as_held))
 
-    def load_soon(self, owner: OwnerRef | None) -> Future[Loaded] | None:
-        """Begin to load an owner's partition, once for all who ask; None when it is in memory."""
+    def load_soon(self, owner: OwnerRef | None, *, waits: bool = False) -> Future[Loaded] | None:
+        """Begin to load an owner's partition, once for all who ask.
+
+        Args:
+            owner: whose; None where only the journal can tell.
+            waits: a call waits for it, until its deadline.
+
+        Returns:
+            None when it is in memory.
+        """
         if owner is None or self.partitions.holds(owner):
             return None
         with self._lock:
+            if waits:
+                self._waiting.setdefault(owner, []).append(time.monotonic() + self._deadline_s)
             known = self._loading.get(owner)
             if known is not None:
                 return known
-            loading = self._loading[owner] = self._loads.submit(lambda: self.partitions.get(owner))
+            loading = self._loading[owner] = self._loads.submit(
+                lambda: self.partitions.get(owner, own=lambda: self._waiting_for(owner))
+            )
         loading.add_done_callback(lambda _: self._has_loaded(owner))
         return loading
 
     def _has_loaded(self, owner: OwnerRef) -> None:
         with self._lock:
             self._loading.pop(owner, None)
+            self._waiting.pop(owner, None)
+
+    def _waiting_for(self, owner: OwnerRef) -> int:
+        """How many calls wait for an owner's partition."""
+        now = time.monotonic()
+        return sum(until > now for until in tuple(self._waiting.get(owner, ())))
 
     @property
     def expected_s(self) -> float:

@@ -273,9 +273,11 @@ class InMemoryStore:
                 for kept in self._sessions.values()
                 if kept.owner == request.owner
                 for row in kept.rows.values()
-                if max(row.generation, self._view_generation(row.seq)) > request.since
+                if row.seq > request.after
+                and max(row.generation, self._view_generation(row.seq)) > request.since
             ]
-            return ViewsReply(owner.generation, owner.redaction, sorted(rows, key=lambda row: row.seq))
+            rows.sort(key=lambda row: row.seq)
+            return ViewsReply(owner.generation, owner.redaction, rows[: request.limit])
 
     def _view_generation(self, seq: int) -> int:
         return self._views[seq].generation if seq in self._views else 0

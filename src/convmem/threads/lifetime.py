@@ -8,11 +8,12 @@ import os
 import queue
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from convmem.threads import locks  # noqa: F401 (in a child its hook must run before the one below)
+from convmem.threads import locks, pace  # noqa: F401 (in a child the hook of locks must run before the one below)
 from convmem.threads.living import Living
 
 __all__ = ["Open", "watch", "when_dropped"]
@@ -48,19 +49,29 @@ _dropped: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 _closing = threading.Lock()
 
 
-def when_dropped(thing: object, close: Callable[[], None]) -> weakref.finalize[[Callable[[], None]], object]:
-    """Close what belongs to a thing once nobody holds the thing any more.
+def when_dropped(
+    thing: object, close: Callable[[], None], name: Callable[[], str]
+) -> weakref.finalize[[Callable[[], None], Callable[[], str]], object]:
+    """Close what belongs to a thing once nobody holds the thing any more, with a `ResourceWarning`.
+
+    Python shows it like that of a file which nobody closed: with `-X dev`, `-W default` or in pytest.
 
     Args:
         thing: what is held.
         close: closes what belongs to it; must not refer to it.
+        name: what the warning calls it; must not refer to it either.
 
     Returns:
         What to `detach` when it is closed by hand.
     """
-    finalizer = weakref.finalize(thing, _close_soon, close)
+    finalizer = weakref.finalize(thing, _dropped_unclosed, close, name)
     finalizer.atexit = False  # at the end of the process, what is open is closed by `watch`
     return finalizer
+
+
+def _dropped_unclosed(close: Callable[[], None], name: Callable[[], str]) -> None:
+    _close_soon(close)
+    warnings.warn(f"unclosed {name()}: call close(), or use `with`", ResourceWarning, stacklevel=2)
 
 
 def _close_soon(close: Callable[[], None]) -> None:
@@ -97,6 +108,7 @@ def _after_fork() -> None:
     global _dropped, _closing  # noqa: PLW0603 (there is one of each in a process)
     _dropped = queue.SimpleQueue[Callable[[], None]]()  # the thread that used the others is the parent's
     _closing = threading.Lock()
+    pace.after_fork()
     for thing in _OPEN.all():
         thing.after_fork()
 

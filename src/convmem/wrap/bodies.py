@@ -13,14 +13,14 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.wire.sse import EventData
-from convmem.wrap.tee import Tee
+from convmem.wrap.ending import Arriving, StreamParts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
+    from convmem.call.recipient import Recipient
     from convmem.wire.shape import Shape
     from convmem.wire.values import Reply
-    from convmem.wrap.recipient import Recipient
 
 __all__ = ["Body", "watch"]
 
@@ -48,23 +48,25 @@ def watch(http: Any, shape: Shape, recipient: Recipient, *, stream: bool) -> Bod
     # `iter_bytes` reads through `iter_raw` itself.
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         chunks = raw(chunk_size)
-        return chunks if body.pulling else _read(body, chunks, body.take_raw)
+        return chunks if body.reading else _read(body, chunks, body.take_raw)
 
     def aiter_raw(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         chunks = araw(chunk_size)
-        return chunks if body.pulling else _aread(body, chunks, body.take_raw)
+        return chunks if body.reading else _aread(body, chunks, body.take_raw)
 
     def close_watched() -> None:
         try:
             close()
         finally:
-            body.closed()
+            if not body.reading:  # at its end a response closes itself, which is no breaking off
+                body.stop()
 
     async def aclose_watched() -> None:
         try:
             await aclose()
         finally:
-            await body.aclosed()
+            if not body.reading:
+                await body.astop()
 
     cast("dict[str, object]", vars(http)).update(
         iter_bytes=iter_bytes,
@@ -95,12 +97,8 @@ async def _aread(
     await body.acomplete()
 
 
-class Body:
-    """One body on its way to the caller.
-
-    Attributes:
-        pulling: whoever reads waits for more; at its end a response closes itself, which is no breaking off.
-    """
+class Body(Arriving):
+    """One body on its way to the caller."""
 
     def __init__(
         self,
@@ -110,57 +108,40 @@ class Body:
         stream: bool,
         decode: Callable[[bytes], bytes] | None = None,
     ) -> None:
+        super().__init__(recipient)
         self._shape = shape
-        self._recipient = recipient
-        self._tee = Tee(shape, recipient) if stream else None
+        self._parts = StreamParts(shape) if stream else None
         self._decode = decode
         self._events = EventData()
         self._pieces: list[bytes] = []
         self._raw: list[bytes] = []
-        self._left = False
-        self.pulling = False
-
-    def __del__(self) -> None:
-        """Nobody can read the rest any more."""
-        self.stop_soon()
 
     def pulled(self, chunks: Iterator[bytes]) -> bytes | None:
         """The next chunk, or None."""
-        self.pulling = True
+        self.reading = True
         try:
             return next(chunks, None)
         except BaseException as error:
             self.stop(error)
             raise
         finally:
-            self.pulling = False
+            self.reading = False
 
     async def apulled(self, chunks: AsyncIterator[bytes]) -> bytes | None:
         """`pulled` of an async body."""
-        self.pulling = True
+        self.reading = True
         try:
             return await anext(chunks, None)
         except BaseException as error:
             self.stop_soon(error)
             raise
         finally:
-            self.pulling = False
-
-    def leave(self) -> None:
-        """Somebody else watches: the SDK made a stream of the body."""
-        self._left = True
-        if self._tee is not None:
-            self._tee.leave()
+            self.reading = False
 
     def take(self, chunk: bytes) -> None:
         """Some bytes, decoded."""
-        if self._left:
-            return
-        if self._tee is None:
-            self._pieces.append(chunk)
-            return
-        for data in self._events.feed(chunk):
-            self._tee.take(data)
+        if not self.ended:
+            self._take(chunk)
 
     def take_raw(self, chunk: bytes) -> None:
         """Some bytes as they came; encoded ones are kept until there are no more."""
@@ -169,76 +150,24 @@ class Body:
         else:
             self._raw.append(chunk)
 
-    def complete(self) -> None:
-        """The body came to its end."""
-        if self._left:
-            return
-        self._take_encoded()
-        if self._tee is not None:
-            self._tee.complete()
-        else:
-            self._recipient.answered(self._read())
-
-    async def acomplete(self) -> None:
-        """`complete`, without blocking the event loop."""
-        if self._left:
-            return
-        self._take_encoded()
-        if self._tee is not None:
-            await self._tee.acomplete()
-        else:
-            await self._recipient.aanswered(self._read())
-
-    def closed(self) -> None:
-        """Given up, unless it had come to its end."""
-        if not self.pulling:
-            self.stop()
-
-    async def aclosed(self) -> None:
-        """`closed`, without blocking the event loop."""
-        if self.pulling or self._left:
-            return
-        self._take_encoded()
-        if self._tee is not None:
-            await self._tee.astop()
-        else:
-            await self._recipient.astopped(self._shape.reply_of(None))
-
-    def stop(self, error: BaseException | None = None) -> None:
-        """It broke off."""
-        if self._left:
-            return
-        self._take_encoded()
-        if self._tee is not None:
-            self._tee.stop(error)
-        else:
-            self._recipient.stopped(self._shape.reply_of(None), error)
-
-    def stop_soon(self, error: BaseException | None = None) -> None:
-        """`stop`, waiting for nobody."""
-        if self._left:
-            return
-        self._take_encoded()
-        if self._tee is not None:
-            self._tee.stop_soon(error)
-        else:
-            self._recipient.stop_soon(self._shape.reply_of(None), error)
-
-    def abandon(self) -> None:
-        """It belongs to the process this one was forked from."""
-        self._recipient.abandon()
-
-    def _take_encoded(self) -> None:
-        if self._decode is None or not self._raw:
-            return
-        raw, self._raw = b"".join(self._raw), []
+    def reply(self, *, ended: bool) -> Reply:
+        """What has arrived: of a body that is no stream, nothing before it is there as a whole."""
+        if self._decode is not None and self._raw:
+            raw, self._raw = b"".join(self._raw), []
+            try:
+                self._take(self._decode(raw))
+            except Exception:  # an edge: what memory cannot read is no trouble of the caller's
+                log.exception("a reply that was read undecoded cannot be decoded")
+        if self._parts is not None:
+            return self._parts.reply(ended=ended)
         try:
-            self.take(self._decode(raw))
-        except Exception:  # an edge: what memory cannot read is no trouble of the caller's
-            log.exception("a reply that was read undecoded cannot be decoded")
-
-    def _read(self) -> Reply:
-        try:
-            return self._shape.reply_of(json.loads(b"".join(self._pieces)))
+            return self._shape.reply_of(json.loads(b"".join(self._pieces)) if ended else None)
         except (ValueError, RecursionError):
             return self._shape.reply_of(None)
+
+    def _take(self, chunk: bytes) -> None:
+        if self._parts is None:
+            self._pieces.append(chunk)
+            return
+        for data in self._events.feed(chunk):
+            self._parts.take(data)

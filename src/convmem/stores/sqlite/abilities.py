@@ -33,6 +33,7 @@ from convmem.stores.sqlite.names import (
 )
 from convmem.stores.sqlite.receipts import CALL_COLUMNS, call_of, receipts
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
+from convmem.threads.pace import give_way
 from convmem.wire.message import weight_of
 
 if TYPE_CHECKING:
@@ -317,13 +318,12 @@ _EMBEDDER = "SELECT id FROM embedders WHERE fingerprint = ?1"
 _PLACE = "owner = ? AND session = ? AND host = ? AND model = ?"
 
 
-def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -> ViewsReply:
+def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
     """An owner's turns as recall sees them, or those that changed since a generation.
 
     Args:
         db: within a transaction.
-        request: whose, and since when.
-        most: give no more rows than so many, in the journal's order; -1 for all.
+        request: whose, since when, and how many.
     """
     row = owner_row(db, request.owner)
     if row is None:
@@ -331,17 +331,22 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest, *, most: int = -1) -
     owner, generation, redaction = row
     if generation == request.since:
         return ViewsReply(generation, redaction, ())
-    chosen, values = (_CHANGED, (owner, request.since)) if request.since else (_ALL, (owner,))
+    chosen = _CHANGED if request.since else _ALL
+    limit = request.limit if request.limit is not None else -1
     rows = db.execute(
         f"SELECT t.seq, {SESSION_NAME}, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
-        f" FROM ({chosen} ORDER BY seq LIMIT {most:d}) c CROSS JOIN turns t ON t.seq = c.seq"
+        f" FROM (SELECT seq FROM ({chosen}) WHERE seq > ?4 ORDER BY seq LIMIT ?5) c"
+        " CROSS JOIN turns t ON t.seq = c.seq"
         " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
         " LEFT JOIN contents a ON a.id = v.entry"
         f" LEFT JOIN vectors x ON x.owner = ?2 AND x.turn = t.seq AND x.embedder = ({_EMBEDDER})"
         " LEFT JOIN contents b ON b.id = x.vector",
-        (request.fingerprint, *values),
+        (request.fingerprint, owner, request.since, request.after, limit),
     )
-    found = [ViewRow(*row) for row in rows]
+    found: list[ViewRow] = []
+    for each in rows:
+        found.append(ViewRow(*each))
+        give_way()
     found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
     return ViewsReply(generation, redaction, found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convmem.abilities import CallReadsReply, OwnerRef
@@ -53,7 +54,7 @@ def _views(db: sqlite3.Connection, request: CallReadsRequest) -> ViewsReply | No
     """What changed of the views; None when that was not asked, or is too much."""
     if request.views is None:
         return None
-    reply = views_of(db, request.views, most=request.most_views + 1)
+    reply = views_of(db, replace(request.views, limit=request.most_views + 1))
     return reply if len(reply.rows) <= request.most_views else None
 
 

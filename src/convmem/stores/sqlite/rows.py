@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.stores.sqlite.media import put_back
 from convmem.stores.sqlite.names import SESSION_NAME, USER_NAME
+from convmem.threads.pace import give_way
 from convmem.types import Turn
 from convmem.wire.message import text_of
 
@@ -29,6 +30,7 @@ TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id
 
 def turn_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
     """A turn of a row of `TURN_COLUMNS`."""
+    give_way()
     seq, session, user, role, payload, media, state, at, saying, identity, parent, owner = row
     message: Message = json.loads(payload)
     if media is not None:

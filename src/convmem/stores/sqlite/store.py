@@ -78,6 +78,9 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         """32 random bytes made with the file."""
         return self._db.key
 
+    def __repr__(self) -> str:
+        return f"SQLiteStore({self._path!r})"
+
     def close(self) -> None:
         """Close the file; twice is fine."""
         self._db.close()
