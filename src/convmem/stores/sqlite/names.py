@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ def digest_of_name(key: bytes, kind: str, name: str | None) -> bytes | None:
 def teach(db: sqlite3.Connection) -> None:
     """Give a connection to a store the SQL function `name_digest(kind, name)`."""
     key: bytes = db.execute("SELECT key FROM store").fetchone()[0]
-    db.create_function(
-        "name_digest", 2, lambda kind, name: digest_of_name(key, kind, name), deterministic=True
-    )
+    db.create_function("name_digest", 2, partial(digest_of_name, key), deterministic=True)
 
 
 def keep_name(db: sqlite3.Connection, kind: str, name: str) -> int | None:
