@@ -44,7 +44,7 @@ MIGRATIONS = ("m001_journal", "m002_receipts", "m003_second_edition")
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
 
 _MIGRATION_MS = 300_000
-"""How long opening waits for another process that may be migrating: a million turns take it a minute."""
+"""How long opening waits for another process that may be migrating: a million turns take it half a minute."""
 _MIGRATION_CACHE_KIB = 65_536
 """Pages that a migration keeps in memory, so that its indexes are not written to the log again and again."""
 _CACHE_KIB = 2_000

@@ -283,11 +283,12 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
             " WHERE owner = ? AND identity = ? AND session = ? AND state <> ?",
             (state, generation, owner, identity, session, state),
         )
-    db.executemany(
-        "INSERT OR IGNORE INTO tombstones (owner, session, parent, identity, generation)"
-        " VALUES (?, ?, ?, ?, ?)",
-        [(owner, session, parent, identity, generation) for parent, identity in write.forgotten],
-    )
+    for parent, identity in write.forgotten:
+        db.execute(
+            "INSERT OR IGNORE INTO tombstones (owner, session, parent, identity, generation)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (owner, session, parent, identity, generation),
+        )
     if write.call is not None:
         _call(db, owner, session, write.call)
         if write.receipt is not None:
