@@ -384,7 +384,7 @@ def one_call(*, whole: bool) -> Walk:
     try:
         with tempfile.TemporaryDirectory() as folder, LocalProvider() as provider:
             store = counting(SQLiteStore, watch)(Path(folder) / "walk.db")
-            with convmem.Memory(store, embedder=FakeEmbedder()) as memory:
+            with convmem.Memory(store, embedder=FakeEmbedder(), deadline_ms=60_000) as memory:
                 for session, said, answer in SAID:
                     turns = [{"role": "user", "content": said}, {"role": "assistant", "content": answer}]
                     memory.record(turns, user="ann", session=session)

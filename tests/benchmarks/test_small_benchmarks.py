@@ -68,3 +68,15 @@ def test_children_of_a_busy_process_answer(store):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 answered" in done.stdout
+
+
+def test_what_a_neighbour_waits_is_told_alone_and_beside_busy_others():
+    small = ("--turns", "300", "--megabytes", "1", "--calls", "3", "--rounds", "1", "--most", "1000")
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, BENCHMARKS / "neighbours.py", *small], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {name: cells for name, *cells in (line.split(" | ") for line in done.stdout.splitlines())}
+    assert int(rows["alone"][0]) == 3
+    assert int(rows["beside the others"][0]) > 0
+    assert "ratio of the slow ends: " in done.stdout

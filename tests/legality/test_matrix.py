@@ -33,7 +33,7 @@ def cells():
                 for habit in ("newest", "whole") if door == "chat" and case in _WHOLE else ("newest",):
                     name = f"{provider}-{door}-{case}-{habit}"
                     # What memory puts back is the same by each door; what differs is tried in the slow set.
-                    marks = () if habit == "newest" and door != "responses" else pytest.mark.slow
+                    marks = () if (door, habit) == ("chat", "newest") else pytest.mark.slow
                     yield pytest.param((provider, door, case, habit), id=name, marks=marks)
 
 

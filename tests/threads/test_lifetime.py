@@ -11,11 +11,32 @@ import threading
 
 import pytest
 
-from convmem.threads.lifetime import when_dropped
+from convmem.threads import lifetime
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed thing:ResourceWarning")
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed thing:ResourceWarning")
+
+
+def name():
+    return "thing"
 
 
 class Thing:
     """Something that owns what is to be closed."""
+
+
+def when_dropped(thing, close):
+    return lifetime.when_dropped(thing, close, lambda: "thing")
+
+
+@pytest.mark.filterwarnings("default:unclosed thing:ResourceWarning")
+def test_it_is_told_like_a_file_that_nobody_closed():
+    held, closed = [Thing()], threading.Event()
+    when_dropped(held[0], closed.set)
+    with pytest.warns(ResourceWarning, match="unclosed thing: call close"):
+        held.clear()
+    assert closed.wait(60)
 
 
 def test_what_is_dropped_is_closed_once_by_another_thread():
@@ -26,7 +47,7 @@ def test_what_is_dropped_is_closed_once_by_another_thread():
         closed.set()
 
     thing = Thing()
-    when_dropped(thing, close)
+    when_dropped(thing, close, name)
     assert not closed.is_set()
     del thing
     gc.collect()
@@ -34,11 +55,20 @@ def test_what_is_dropped_is_closed_once_by_another_thread():
     assert by == ["convmem-close"]
 
 
+def test_what_is_dropped_is_named_in_a_warning():
+    closed = threading.Event()
+    held = [Thing()]
+    when_dropped(held[0], closed.set, name)
+    with pytest.warns(ResourceWarning, match="unclosed thing: call close"):
+        held.clear()
+    assert closed.wait(60)
+
+
 def test_what_was_closed_by_hand_is_not_closed_again():
     other = threading.Event()
     thing, later = Thing(), Thing()
-    when_dropped(thing, lambda: pytest.fail("closed twice")).detach()
-    when_dropped(later, other.set)
+    when_dropped(thing, lambda: pytest.fail("closed twice"), name).detach()
+    when_dropped(later, other.set, name)
     del thing
     del later
     gc.collect()
@@ -54,7 +84,7 @@ def test_one_that_cannot_be_closed_is_logged_and_keeps_no_other_open(caplog):
     with caplog.at_level(logging.ERROR, "convmem"):
         for close in (fail, closed.set):
             thing = Thing()
-            when_dropped(thing, close)
+            when_dropped(thing, close, name)
             del thing
         gc.collect()
         assert closed.wait(60)
@@ -74,7 +104,7 @@ def test_whatever_is_held_while_the_collector_runs_nothing_waits():
     def drop():
         with lock:
             thing = Thing()
-            when_dropped(thing, close)
+            when_dropped(thing, close, name)
             del thing
 
     dropping = [threading.Thread(target=drop) for _ in range(100)]

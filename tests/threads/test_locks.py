@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from convmem.threads.locks import Condition, Lock, WholeLock
+from convmem.threads.locks import Condition, Lock, Undisturbed, WholeLock
 from convmem.threads.once import Once, lazy
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
@@ -140,6 +140,34 @@ def test_a_fork_waits_until_what_is_kept_whole_is_whole():
     assert in_child(lambda: pair == [1, 1] and lock.acquire(blocking=False)) == 1
     thread.join()
     assert lock.acquire(blocking=False), "the fork gave it back"
+
+
+@needs_fork
+def test_a_fork_waits_for_work_that_must_not_be_disturbed():
+    work, steps, begun, go_on = Undisturbed(), [], [threading.Event() for _ in range(2)], threading.Event()
+
+    def do(n):
+        with work, work:
+            begun[n].set()
+            go_on.wait()
+            steps.append(n)
+
+    threads = [threading.Thread(target=do, args=(n,)) for n in range(2)]
+    for thread, event in zip(threads, begun, strict=True):
+        thread.start()
+        assert event.wait(60), "threads do not wait for each other"
+    timer = threading.Timer(0.05, go_on.set)
+    timer.start()
+
+    def check():
+        with work:
+            return sorted(steps) == [0, 1]
+
+    assert in_child(check) == 1
+    for thread in threads:
+        thread.join()
+    with work:
+        assert in_child(check) == 1, "the forking thread may be at it"
 
 
 @needs_fork

@@ -361,7 +361,7 @@ def test_whatever_the_past_was_requests_are_legal_and_grow(dialect, seed, tmp_pa
     past = [message for n in range(rng.randint(1, 5)) for message in past_round(rng, n)]
     with (
         convmem.Memory(
-            tmp_path / "a.db", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
+            ":memory:", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
         ) as memory,
         LocalProvider(dialect=dialect) as provider,
         connected(provider) as bare,
@@ -401,7 +401,7 @@ def test_receipts_have_cached_tokens_under_one_name(dialect, stream, tmp_path):
     options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     with (
         convmem.Memory(
-            tmp_path / "a.db", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
+            ":memory:", embedder="none", deadline_ms=5_000, dialects=table_for(tmp_path, dialect)
         ) as memory,
         LocalProvider(dialect=dialect) as provider,
         connected(provider) as bare,

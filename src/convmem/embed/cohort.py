@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convmem.recall.cohort import SENTENCES, Cohort
+from convmem.threads.locks import reckoning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,5 +54,6 @@ class CohortMaker:
         del self._left[0]
         if not self._left:
             passages, queries = (np.concatenate(self._made[kind]) for kind in _KINDS)
-            self.cohort = Cohort.of(passages, queries)
+            with reckoning:
+                self.cohort = Cohort.of(passages, queries)
             self._made.clear()

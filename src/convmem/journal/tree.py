@@ -61,6 +61,13 @@ class Tree:
                 self._children.setdefault(node.parent, []).append(node.identity)
             elif not known.forgotten and (node.forgotten or known.saying < node.saying):
                 continue
+            elif known.forgotten and not node.forgotten:
+                # Said again where it was forgotten: it comes after all that was said before, whenever its
+                # tombstone was read; else it would be no head after a restart.
+                del self._nodes[node.identity]
+                siblings = self._children[node.parent]
+                siblings.remove(node.identity)
+                siblings.append(node.identity)
             self._nodes[node.identity] = node
             if node.state is None or node.settled:
                 self._waiting.pop(node.identity, None)

@@ -62,7 +62,7 @@ def _kept(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Pla
 
 def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[_Placed]:
     """Calls that were answered, each with its results right behind it; what belongs to no call is gone."""
-    calls = [() if from_caller else calls_of(message) for message, from_caller in messages]
+    calls = [() if from_caller else _calls(message) for message, from_caller in messages]
     asked, told = _places(calls), _places([_answers(message) for message, _ in messages])
     placed: list[_Placed] = []
     for at, (message, from_caller) in enumerate(messages):
@@ -81,6 +81,10 @@ def _answered(rules: Profile, messages: Sequence[tuple[Message, bool]]) -> list[
             behind = sorted(i for i in results.values() if not messages[i][1])
             placed += [_Placed(i, messages[i][0], from_caller=False) for i in behind]
     return placed
+
+
+def _calls(message: Message) -> tuple[str, ...]:
+    return calls_of(message) if message.get("tool_calls") else ()  # most messages make none
 
 
 def _answers(message: Message) -> tuple[str, ...]:
@@ -211,7 +215,7 @@ def _renamed(rules: Profile, placed: list[_Placed]) -> list[_Placed]:
         each
         for _, message, from_caller in placed
         if from_caller
-        for each in (*calls_of(message), *_answers(message))
+        for each in (*_calls(message), *_answers(message))
     }
     return [
         each
@@ -225,7 +229,7 @@ def _with_ids(message: Message, pattern: str, callers_ids: set[str]) -> Message:
     if answered := _answers(message):
         named = answered[0] if answered[0] in callers_ids else _legal_id(answered[0], pattern)
         return message if named == answered[0] else {**message, "tool_call_id": named}
-    ids = calls_of(message)
+    ids = _calls(message)
     legal = {call: call if call in callers_ids else _legal_id(call, pattern) for call in ids}
     if all(call == named for call, named in legal.items()):
         return message

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from convmem.abilities import OwnerRef, Views, ViewsRequest
 from convmem.protocols import SETTLED, NodesRequest, SessionRef
-from convmem.threads.locks import Lock
+from convmem.threads.locks import Lock, reckoning
 from convmem.threads.pace import Pace, give_way
 from convmem.wire.identity import ROOT
 
@@ -365,9 +365,10 @@ class Partitions:
         last = int(held.partition.ids[-1][1:]) if len(held.partition) else 0
         if any(row.seq < last for row in new):
             return None
-        partition, damaged = _appended(held.partition, new)
-        if (matrix := _vectors(vectored)) is not None:
-            partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
+        with reckoning:
+            partition, damaged = _appended(held.partition, new)
+            if (matrix := _vectors(vectored)) is not None:
+                partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
         # Copies of what grows: calls that still rank with the partition before it go through its branches.
         sessions, grown = dict(held.sessions), set[str]()
         for row in new:

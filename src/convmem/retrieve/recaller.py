@@ -13,7 +13,7 @@ from convmem.hooks import DegradedEvent, HealedEvent
 from convmem.protocols import SessionRef, TurnsRequest
 from convmem.retrieve.indexer import Indexer
 from convmem.retrieve.partitions import Loaded, Partitions
-from convmem.threads.locks import Lock
+from convmem.threads.locks import Lock, reckoning
 from convmem.wire.quoting import one_line
 
 if TYPE_CHECKING:
@@ -408,7 +408,8 @@ class Recaller:
             digest=None if asked == question.text else digest(analyzed(question.text)),
         )
         settings = {} if self.settings is None else {"settings": self.settings}
-        ranking = search(loaded.partition, query, **settings)
+        with reckoning:
+            ranking = search(loaded.partition, query, **settings)
         if not edited:
             return ranking
         hits = tuple(

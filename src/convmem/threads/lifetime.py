@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from convmem.threads import locks, pace  # noqa: F401 (in a child the hook of locks must run before the one below)
+from convmem.threads import pace  # which imports `locks`: in a child their hook must run before the one below
 from convmem.threads.living import Living
 
 __all__ = ["Open", "watch", "when_dropped"]

@@ -38,7 +38,7 @@ else:
     # arrive between taking it and the block that gives it back.
     _RLock = type(threading.RLock())
 
-__all__ = ["Condition", "KeptWhole", "Lock", "WholeLock", "keep_whole"]
+__all__ = ["Condition", "KeptWhole", "Lock", "Undisturbed", "WholeLock", "keep_whole", "reckoning"]
 
 
 class Lock(_RLock):
@@ -91,6 +91,51 @@ class WholeLock(Lock):
         self.release()
 
 
+class Undisturbed:
+    """Work of any number of threads that a fork waits for; it begins when no fork is awaited.
+
+    As a context around what must not be under way in another thread when a process is forked. It waits for no
+    other thread, and for nobody outside.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._inside: dict[int, int] = {}  # how often, by ids of threads
+        self._forking = 0
+        keep_whole(self)
+
+    def __enter__(self) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            while self._forking and me not in self._inside:
+                self._changed.wait()
+            self._inside[me] = self._inside.get(me, 0) + 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        me = threading.get_ident()
+        with self._changed:
+            self._inside[me] -= 1
+            if not self._inside[me]:
+                del self._inside[me]
+                if self._forking:
+                    self._changed.notify_all()
+
+    def before_fork(self) -> None:
+        """Wait until no other thread is at it, and keep others out."""
+        self._changed.acquire()
+        self._forking += 1
+        while self._inside.keys() - {threading.get_ident()}:
+            self._changed.wait()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let others in again."""
+        self._forking = 0 if child else self._forking - 1
+        self._changed.notify_all()
+        self._changed.release()
+
+
 def keep_whole(thing: KeptWhole) -> None:
     """Have forks wait for this, for as long as it lives."""
     _WHOLE.add(thing)
@@ -98,6 +143,11 @@ def keep_whole(thing: KeptWhole) -> None:
 
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 _WHOLE: Living[KeptWhole] = Living()
+
+
+reckoning = Undisturbed()
+"""Around what multiplies matrices: numpy's library for it (OpenBLAS) has locks of its own, and lets other
+threads run meanwhile. A child forked in the midst of it would wait for ever when it multiplies itself."""
 
 
 class _Forking(threading.local):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +31,7 @@ class Recent(Generic[K, V]):
         self._most = most
         self._weigh = weigh
         self._most_weight = most_weight
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._weight = 0
 

@@ -1,1 +1,1 @@
-"""The only modules that know an SDK."""
+"""Wrapping clients: what all SDKs share, and a folder for each SDK, whose modules alone know it."""

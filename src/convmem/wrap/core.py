@@ -23,7 +23,6 @@ from convmem.wire.values import Reply, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from contextlib import AbstractContextManager
 
     from convmem.call.exchange import Exchange
     from convmem.call.passage import Passage
@@ -44,9 +43,8 @@ __all__ = [
     "carry_out",
     "open_again",
     "open_call",
-    "passed",
     "read_reply",
-    "unwatched",
+    "straight",
 ]
 
 T = TypeVar("T")
@@ -152,9 +150,10 @@ class Opened:
     def _names_a_parameter(self, said: object) -> bool:
         """Whether the error names a parameter of the request that memory has no part in."""
         named: object = cast("Mapping[str, object]", said).get("param") if isinstance(said, Mapping) else None
-        if not isinstance(named, str) or not isinstance(self.body, Mapping):
+        body = self.body
+        if not isinstance(named, str) or not isinstance(body, Mapping):
             return False
-        return named in self.body and named not in {"messages", "input"}
+        return named in cast("Mapping[str, object]", body) and named not in {"messages", "input"}
 
 
 class Request(Protocol):
@@ -272,19 +271,24 @@ def _model(body: object) -> str | None:
     return name_of(cast("Mapping[str, object]", body).get("model")) if isinstance(body, Mapping) else None
 
 
-def unwatched(passage: Passage | None, *, stream: bool) -> AbstractContextManager[None]:
-    """Around a call of which memory reads nothing."""
-    return passage.unwatched(stream=stream) if passage is not None else nullcontext()
+def straight(
+    shared: Shared, path: str, given: Mapping[str, Any], *, passage: Passage | None = None
+) -> Steps[Any]:
+    """The steps of a call of which memory reads nothing; notes what matters later.
 
-
-def passed(shared: Shared, path: str, body: object, response: object, passage: Passage | None) -> None:
-    """Note what went straight through and matters later: a receipt, a conversation that begins empty."""
+    That is a receipt, where there is one, and a conversation that the provider keeps and that begins empty.
+    """
+    stream = bool(given.get("stream"))
+    with passage.unwatched(stream=stream) if passage is not None else nullcontext():
+        response = yield Send(given)
     if passage is not None:
         shared.receipts.put(response, passage)
-    conversation: object = getattr(response, "id", None)
+    body: object = given.get("body")
     holds = isinstance(body, Mapping) and cast("Mapping[str, object]", body).get("items")
+    conversation: object = getattr(response, "id", None)
     if path == _CONVERSATIONS and isinstance(conversation, str) and not holds:
         shared.conversation_begins(conversation)
+    return response
 
 
 def read_reply(opened: Opened, reply: object) -> Reply:

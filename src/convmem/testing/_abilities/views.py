@@ -223,6 +223,27 @@ class ViewsConformance(StoreTests):
             finally:
                 again.close()
 
+    def test_views_come_in_pages(self) -> None:
+        """So many rows after a place in the journal: of all turns, and of those that changed."""
+        with self.opened() as store:
+            add(store, ALICE, *line("a", "b", "c"))
+            add(store, BOB, said("x"))
+            before = views(store, ALICE).generation
+            add(store, OSAKA, *line("d", "e"))
+            owner = owner_of(ALICE)
+            for since in (0, before):
+                wanted = [row.seq for row in views(store, ALICE, MODEL, since).rows]
+                paged: list[int] = []
+                while (
+                    page := viewing(store)
+                    .views(ViewsRequest(owner, MODEL, since, after=paged[-1] if paged else 0, limit=2))
+                    .rows
+                ):
+                    check(len(page) <= 2, f"a page of at most 2 has {len(page)} rows")  # noqa: PLR2004
+                    paged += [row.seq for row in page]
+                    check(len(paged) <= len(wanted), "a page has rows of the page before it")
+                same(paged, wanted, f"pages of what changed since {since}")
+
     def test_views_of_many_turns(self) -> None:
         """2,000 of them, put in pages, read at once."""
         with self.opened() as store:

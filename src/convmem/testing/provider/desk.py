@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from convmem.testing.provider.answer import Answer, error_answer
 from convmem.testing.provider.received import ReceivedRequest, Served, parse_json
-from convmem.threads.locks import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -58,7 +57,7 @@ class Desk:
         self._endpoints = tuple(endpoints)
         self._rules = rules
         self._clock = clock
-        self._changed = Condition()
+        self._changed = threading.Condition()
         self._closing = threading.Event()
         self._requests: list[ReceivedRequest] = []
         self._served: list[Served] = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convmem.testing.provider.shapes import is_array, is_object
-from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Kept:
         self._responses: dict[str, KeptResponse] = {}
         self._conversations: dict[str, list[dict[str, Any]]] = {}
         self._items: dict[str, str | None] = {}
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def response(self, response_id: str) -> KeptResponse | None:
         """A response by its id."""

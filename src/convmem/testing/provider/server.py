@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +21,6 @@ from convmem.testing.provider.script import Script
 from convmem.testing.provider.transport import Listener
 from convmem.testing.provider.usage import PromptCache
 from convmem.testing.provider.vendors import DIALECTS, Rules
-from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,7 @@ class LocalProvider:
         self._wanted_port = port
         self._port: int | None = None
         self._listener: Listener | None = None
-        self._lifecycle = Lock()
+        self._lifecycle = threading.Lock()
 
     def start(self) -> Self:
         """Start listening; when it returns, requests are answered. Starting twice is fine.

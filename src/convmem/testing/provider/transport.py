@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from convmem.testing.provider.received import ReceivedRequest, Served
-from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +55,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self.application = application
         self._closing = False
         self._live: dict[_Request, threading.Thread] = {}
-        self._lock = Lock()
+        self._lock = threading.Lock()
         super().__init__((host, port), _Handler)
         self._acceptor = threading.Thread(target=self._accept, name="convmem-provider", daemon=True)
         self._acceptor.start()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from convmem.testing.provider.shapes import JsonObject, is_array
-from convmem.threads.locks import Lock
 
 if TYPE_CHECKING:
     from convmem.testing.provider.dialect import Dialect
@@ -36,7 +36,7 @@ class PromptCache:
 
     def __init__(self) -> None:
         self._known: set[bytes] = set()
-        self._lock = Lock()
+        self._lock = threading.Lock()
 
     def take(self, body: JsonObject, dialect: Dialect) -> tuple[int, int]:
         """Look a prompt up and remember it.

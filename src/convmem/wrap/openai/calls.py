@@ -15,15 +15,13 @@ from convmem.wire.values import Reply
 from convmem.wrap.bodies import watch
 from convmem.wrap.core import (
     Opened,
-    Send,
     acarry_out,
     ask,
     carry_out,
     open_again,
     open_call,
-    passed,
     read_reply,
-    unwatched,
+    straight,
 )
 from convmem.wrap.tee import Tee
 
@@ -90,27 +88,24 @@ def _post(client: Any, path: str, given: dict[str, Any], *, blocking: bool = Tru
     scope, body = _scope(client, given), _whole_body(given)
     opened = open_call(shared, path, body, scope, host=client.base_url.host, policy=policy)
     if isinstance(opened, Opened):
-        return (yield from _ask(opened, given, blocking=blocking))
-    with unwatched(opened, stream=bool(given.get("stream"))):
-        response = yield Send(given)
-    passed(shared, path, given.get("body"), response, opened)
-    return response
+        return _ask(opened, given, blocking=blocking)
+    return straight(shared, path, given, passage=opened)
 
 
 def _get(client: object, path: str, given: dict[str, Any], *, blocking: bool = True) -> Steps[Any]:
     """What memory does with a get. Takes our headers out of `given`."""
-    scope = _scope(client, given)
-    opened = open_again(cast("Binding", vars(client)[BINDING]).shared, path, scope)
+    shared = cast("Binding", vars(client)[BINDING]).shared
+    opened = open_again(shared, path, _scope(client, given))
     if opened is None:
-        return (yield Send(given))
-    return (yield from _ask(opened, given, blocking=blocking))
+        return straight(shared, path, given)
+    return _ask(opened, given, blocking=blocking)
 
 
 def _ask(opened: Opened, given: dict[str, Any], *, blocking: bool) -> Steps[Any]:
     from convmem.wrap.openai.streams import AsyncMemoryStream, MemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
 
     stream_cls = MemoryStream if blocking else AsyncMemoryStream
-    return (yield from ask(opened, lambda: _Request(opened, given, stream_cls), patient=blocking))
+    return ask(opened, lambda: _Request(opened, given, stream_cls), patient=blocking)
 
 
 def _scope(client: object, given: dict[str, Any]) -> Scope:

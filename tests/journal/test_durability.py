@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from convmem.testing import LocalProvider
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "durability.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "durability.py"
 
 
 @pytest.mark.slow
