@@ -10,6 +10,7 @@ Each command prints what it did and saw, and ends with 1 when something was lost
     python benchmarks/durability.py journal --calls 500 --durability full
     python benchmarks/durability.py exit
     python benchmarks/durability.py fork
+    python benchmarks/durability.py migrate --runs 200
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from durable import disk, ends, journaling, kill, processes
+from durable import disk, ends, journaling, kill, migration, processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add("fork", ends.fork, "fork with an open Memory")
     command.add_argument("--forks", type=int, default=4)
     command.add_argument("--calls", type=int, default=20, help="calls of each process")
+    command = add("migrate", migration.migrate, "kill a process while it brings an older file up to date")
+    command.add_argument("--runs", type=int, default=200, help="half on a small file, half on a bigger one")
+    command.add_argument("--turns", type=int, default=20_000, help="of the bigger file")
+    command.add_argument("--seed", type=int, default=1)
     child = commands.add_parser("child")
     child.add_argument("work", choices=_CHILDREN)
     child.add_argument("arguments")

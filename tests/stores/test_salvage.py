@@ -95,7 +95,8 @@ def test_what_was_forgotten_stays_known_as_forgotten(file):
 def test_damaged_pages_cost_what_stood_on_them(file):
     before = held(file)
     pages = leaves(file, "contents")
-    overwrite(file, [pages[len(pages) // 3], pages[2 * len(pages) // 3]])
+    # The second page has turns alone; what stands further on depends on how fast they were indexed.
+    overwrite(file, [pages[1], pages[2 * len(pages) // 3]])
     damaged = file.read_bytes()
     with convmem.Memory(file, embedder=None) as memory:
         health = memory.check()
@@ -161,14 +162,15 @@ def test_system_texts_whose_base_is_lost_are_lost_and_no_others(tmp_path):
         db.execute(
             "DELETE FROM contents WHERE id = (SELECT s.payload FROM settings s"
             " JOIN owners o ON o.id = s.owner JOIN contents c ON c.id = s.payload"
-            " WHERE o.user = 'alice' AND typeof(c.body) = 'text')"
+            " JOIN names n ON n.id = o.name"
+            " WHERE n.body = 'alice' AND typeof(c.body) = 'text')"
         )
     db.close()
     assert convmem.repair(path).turns == 12
     assert told(path) == [text if "bob" in text else None for text in before]
 
 
-@pytest.mark.parametrize("table", ["turns", "turns_by_identity", "sessions"])
+@pytest.mark.parametrize("table", ["turns", "turns_by_change", "sessions", "names"])
 def test_a_table_with_a_damaged_page_is_written_anew(file, table):
     overwrite(file, leaves(file, table)[:1])
     done = convmem.repair(file)

@@ -1,5 +1,7 @@
 """What a store's file holds, how its connections are set and let go, and what many users cost."""
 
+# ruff: noqa: S608 (SQL is put together from texts that stand beside it)
+
 from __future__ import annotations
 
 import gc
@@ -23,6 +25,7 @@ from convmem.protocols import (
     Write,
 )
 from convmem.stores.sqlite import SQLiteStore, opening, schema
+from convmem.stores.sqlite.names import USER_NAME
 from convmem.stores.sqlite.settings import settings_of
 from convmem.testing._store.base import (
     ALICE,
@@ -86,7 +89,7 @@ def test_every_table_is_strict(store):
     assert {"store", "owners", "sessions", "turns", "tombstones", "media", "settings", "calls"} <= set(ours)
     assert set(ours.values()) == {1}
     with pytest.raises(StoreError, match="cannot store TEXT value"), store._db.writing() as db:
-        db.execute("INSERT INTO owners (user, generation) VALUES ('x', 'many')")
+        db.execute("INSERT INTO owners (digest, generation) VALUES (X'00', 'many')")
 
 
 def test_migrations_are_recorded_by_name(store):
@@ -121,10 +124,10 @@ def test_media_are_kept_once_per_owner(store):
         add(store, ref, *(picture(n) for n in range(5)))
     kept = rows(
         store,
-        "SELECT o.user, length(c.body) FROM media m JOIN owners o ON o.id = m.owner"
+        f"SELECT {USER_NAME}, length(c.body), m.size FROM media m JOIN owners o ON o.id = m.owner"
         " JOIN contents c ON c.id = m.content ORDER BY o.id",
     )
-    assert kept == [("alice", len(IMAGE)), ("bob", len(IMAGE)), (None, len(IMAGE))]
+    assert kept == [(user, len(IMAGE), len(IMAGE)) for user in (None, "alice", "bob")]
     assert rows(store, "SELECT count(*) FROM contents WHERE length(body) > 500") == [(3,)]
     assert {t.payload["content"][0]["image_url"]["url"] for t in store.turns(TurnsRequest())} == {IMAGE}
 
@@ -143,7 +146,7 @@ def test_system_texts_are_kept_once_per_owner(store):
             add(store, ref, call=CallRow(id=f"c{n}{m}", at=NOON, state="answered", settings=settings))
     kept = rows(
         store,
-        "SELECT o.user, c.body FROM settings s JOIN owners o ON o.id = s.owner"
+        f"SELECT {USER_NAME}, c.body FROM settings s JOIN owners o ON o.id = s.owner"
         " JOIN contents c ON c.id = s.payload ORDER BY s.id",
     )
     assert [(user, tuple(json.loads(payload))) for user, payload in kept] == [
@@ -165,8 +168,8 @@ def test_forgotten_places_are_told_among_the_nodes(store):
         db.execute("DELETE FROM turns WHERE identity = ?", (b.identity,))
         db.execute("UPDATE sessions SET generation = generation + 1")
         db.execute(
-            "INSERT INTO tombstones (session, identity, parent, generation)"
-            " SELECT id, ?, ?, generation FROM sessions",
+            "INSERT INTO tombstones (owner, session, identity, parent, generation)"
+            " SELECT owner, id, ?, ?, generation FROM sessions",
             (b.identity, b.parent),
         )
     (node,) = nodes(store, ALICE, last)
@@ -219,6 +222,25 @@ def test_others_cost_nothing(store, ref):
     store.write([Write(ref=other, turns=(turn,)) for other in others])
     among_many = steps(store, use)
     assert among_many < 2 * alone, f"{alone} steps alone, {among_many} among many"
+
+
+def test_a_session_costs_what_is_in_it(store):
+    """However much its user said in others."""
+    ref = SessionRef("me", "mine")
+    turns = line(*"abcdefgh")
+
+    def use():
+        add(store, ref, *turns)
+        store.nodes(NodesRequest(ref))
+        store.turns(TurnsRequest(ref=ref))
+        store.turns(TurnsRequest(ref=ref, identities=(turns[0].identity,)))
+        store.find(FindRequest("me", (turns[-1].identity,), (turns[-2].meaning,)))
+
+    use()
+    alone = steps(store, use)
+    add(store, SessionRef("me", "another"), *line(*(f"word {n}" for n in range(2_000))))
+    beside = steps(store, use)
+    assert beside < 1.5 * alone, f"{alone} steps alone, {beside} beside another session"
 
 
 def test_no_connection_is_left_open(tmp_path, monkeypatch):
@@ -351,11 +373,11 @@ def test_a_new_session_of_the_same_owner_has_the_text_already_and_another_owner_
     assert settings_size(store)[1] > alone + len(RULES.encode())
     bodies = rows(
         store,
-        "SELECT o.user, c.id, c.body FROM settings s JOIN owners o ON o.id = s.owner"
+        f"SELECT {USER_NAME}, c.id, c.body FROM settings s JOIN owners o ON o.id = s.owner"
         " JOIN contents c ON c.id = s.payload WHERE typeof(c.body) = 'blob'",
     )
     whose = {id_: user for user, id_, _ in bodies} | dict(
-        rows(store, "SELECT s.payload, o.user FROM settings s JOIN owners o ON o.id = s.owner")
+        rows(store, f"SELECT s.payload, {USER_NAME} FROM settings s JOIN owners o ON o.id = s.owner")
     )
     assert {(user, whose[json.loads(body)[0]]) for user, _, body in bodies} == {("alice", "alice")}
 

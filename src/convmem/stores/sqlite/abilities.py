@@ -22,6 +22,15 @@ from convmem.errors import StoreCorruptError, StoreUnavailableError
 from convmem.protocols import SessionRef
 from convmem.stores.sqlite.contents import blot, bytes_of, keep, replace, text_of
 from convmem.stores.sqlite.forget import forget, parts
+from convmem.stores.sqlite.names import (
+    IS_OWNER,
+    IS_SESSION,
+    SESSION_NAME,
+    USER_NAME,
+    keep_name,
+    owner_values,
+    session_values,
+)
 from convmem.stores.sqlite.receipts import CALL_COLUMNS, call_of, receipts
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.threads.pace import give_way
@@ -45,7 +54,7 @@ if TYPE_CHECKING:
     from convmem.stores.sqlite.connections import Connections
     from convmem.types import Turn
 
-__all__ = ["SQLiteAbilities", "epoch_of", "owner_row", "pins_of", "views_of"]
+__all__ = ["SQLiteAbilities", "epoch_of", "make_owner", "owner_row", "pins_of", "views_of"]
 
 _MOST_PROBLEMS = 20
 
@@ -67,6 +76,9 @@ class SQLiteAbilities:
             generations: dict[int, int] = {}
             for view in batch:
                 _put_view(db, view, generations)
+            for fingerprint in {view.fingerprint for view in batch if view.vector is not None}:
+                if fingerprint is not None:
+                    _raise_upto(db, fingerprint)
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
         """Turns that still need a view, in the journal's order."""
@@ -84,12 +96,17 @@ class SQLiteAbilities:
     def response(self, request: ResponseRequest) -> KnownCall | None:
         """The call that brought a response; the latest, should there be several."""
         with self._db.reading() as db:
+            owner = OwnerRef(request.user, request.session if request.user is None else None)
+            whose, values = "c.owner > 0" if request.user is not None else "c.owner < 0", list[int]()
+            if owner != OwnerRef(None):
+                row = owner_row(db, owner)
+                whose, values = f"{whose} AND c.owner = ?", [row[0] if row is not None else 0]
             row = db.execute(
-                "SELECT c.id, o.user, s.name, c.at, c.state, c.end FROM calls c"
-                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = s.owner"
-                " WHERE c.response_id = ?1 AND +o.user IS ?2 AND (?3 IS NULL OR s.name = ?3)"
-                " ORDER BY c.at DESC LIMIT 1",
-                (request.response_id, request.user, request.session),
+                f"SELECT c.id, {USER_NAME}, {SESSION_NAME}, c.at, c.state, c.end FROM calls c"
+                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = c.owner"
+                f" WHERE {whose} AND c.response_id = ?"
+                " AND (? IS NULL OR s.digest = name_digest('session', ?)) ORDER BY c.at DESC LIMIT 1",
+                (*values, request.response_id, request.session, request.session),
             ).fetchone()
         if row is None:
             return None
@@ -109,18 +126,22 @@ class SQLiteAbilities:
             owner = owner_row(db, OwnerRef.of(which.ref))
             if redaction is not None and redaction != (owner[2] if owner is not None else 0):
                 return False
-            place = (_session(db, which), which.host, which.model)
-            row = db.execute(
-                "SELECT summary FROM epochs WHERE session = ? AND host = ? AND model = ?", place
-            ).fetchone()
+            found = _session(db, which)
+            if found is None:
+                return True
+            place = (*found, which.host, which.model)
+            row = db.execute(f"SELECT summary FROM epochs WHERE {_PLACE}", place).fetchone()
             old = row[0] if row is not None else None
+            there = "SELECT 1 FROM turns WHERE owner = ? AND session = ?"
             if epoch is None:
                 blot(db, [old])
-                db.execute("DELETE FROM epochs WHERE session = ? AND host = ? AND model = ?", place)
-            elif db.execute("SELECT 1 FROM turns WHERE session = ?", place[:1]).fetchone() is not None:
+                db.execute(f"DELETE FROM epochs WHERE {_PLACE}", place)
+            elif db.execute(there, found).fetchone() is not None:
                 summary = replace(db, old, bytes_of(epoch.summary))
                 db.execute(
-                    "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)", (*place, epoch.start, summary)
+                    "INSERT OR REPLACE INTO epochs (owner, session, host, model, start, summary)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (*place, epoch.start, summary),
                 )
         return True
 
@@ -135,9 +156,7 @@ class SQLiteAbilities:
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
         """Pin a text; the same text again is the same pin."""
         with self._db.writing() as db:
-            column, name = _named(owner)
-            db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-            (number,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (name,)).fetchone()
+            number, _ = make_owner(db, owner)
             _raise_generation(db, number)
             for pin in pins_of(db, number):
                 if pin.text == text:
@@ -159,9 +178,9 @@ class SQLiteAbilities:
         with self._db.reading() as db:
             found = db.execute(
                 f"SELECT {CALL_COLUMNS} FROM calls c"
-                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = s.owner"
-                " WHERE s.name = ? AND o.user IS ? AND c.id > ? ORDER BY c.id LIMIT ?",
-                (request.ref.session, request.ref.user, request.after, request.limit),
+                " JOIN sessions s ON s.id = c.session JOIN owners o ON o.id = c.owner"
+                f" WHERE {IS_SESSION} AND c.id > ? ORDER BY c.id LIMIT ?",
+                (*session_values(request.ref), request.after, request.limit),
             ).fetchall()
         return [call_of(row) for row in found]
 
@@ -208,11 +227,11 @@ class SQLiteAbilities:
     def forget(self, request: ForgetRequest) -> Forgotten:
         """Delete turns and everything derived from them, leaving tombstones.
 
-        The rows of the sessions and the owner stay, empty, with the names that the caller gave them:
-        tombstones are found by them when the caller sends the history again. A session without a turn but
-        with tombstones is not listed. Calls stay, they hold no words; those of a session that is forgotten
-        as a whole go. Receipts go with the turns of their calls. Contents are overwritten in place, so that
-        the file keeps its size.
+        The rows of the sessions and the owner stay, empty: tombstones are found by them when the caller sends
+        the history again. A session without a turn but with tombstones is not listed. One that is forgotten
+        as a whole loses its name and keeps a digest of it, and so does an owner. Calls stay, they hold no
+        words; those of a session that is forgotten as a whole are added up without its name and go. Receipts
+        go with the turns of their calls. Contents are overwritten in place, so that the file keeps its size.
         """
         with self._db.writing() as db:
             row = owner_row(db, request.owner)
@@ -231,16 +250,9 @@ class SQLiteAbilities:
             row = owner_row(db, owner)
             for part in parts(seqs) if row is not None else ():
                 marks, values = ",".join("?" * len(part)), (row[0] if row is not None else 0, *part)
-                left += db.execute(
-                    "SELECT count(*) FROM turns t JOIN sessions s ON s.id = t.session"
-                    f" WHERE s.owner = ? AND t.seq IN ({marks})",
-                    values,
-                ).fetchone()[0]
-                left += db.execute(
-                    "SELECT count(*) FROM receipt_turns n JOIN receipts r ON r.id = n.receipt"
-                    f" JOIN sessions s ON s.id = r.session WHERE s.owner = ? AND n.turn IN ({marks})",
-                    values,
-                ).fetchone()[0]
+                for table, column in (("turns", "seq"), ("receipt_turns", "turn")):
+                    named = f"SELECT count(*) FROM {table} WHERE owner = ? AND {column} IN ({marks})"
+                    left += db.execute(named, values).fetchone()[0]
         return left + self._copies(owner)
 
     def _copies(self, owner: OwnerRef) -> int:
@@ -295,30 +307,15 @@ _READ_CHARACTERS = 4_000_000
 """Of turns that are read to be indexed, at a time: 256 turns of 20 MB each would fill the memory of any
 machine."""
 
-_ALL = "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id WHERE s.owner = ?2"
+_ALL = "SELECT seq FROM turns WHERE owner = ?2"
 _CHANGED = (
-    "SELECT t.seq AS seq FROM sessions s JOIN turns t ON t.session = s.id AND t.generation > ?3"
+    "SELECT t.seq AS seq FROM sessions s CROSS JOIN turns t"
+    " ON t.owner = s.owner AND t.session = s.id AND t.generation > ?3"
     " WHERE s.owner = ?2 AND s.generation > ?3"
     " UNION SELECT turn FROM views WHERE owner = ?2 AND generation > ?3"
 )
-_FINGERPRINTS = (  # one step per distinct fingerprint, however many turns have it
-    "WITH RECURSIVE f (x) AS (SELECT min(fingerprint) FROM views UNION ALL"
-    " SELECT (SELECT min(fingerprint) FROM views WHERE fingerprint > x) FROM f WHERE x IS NOT NULL)"
-    " SELECT x FROM f WHERE x IS NOT NULL"
-)
-
-
-def _named(owner: OwnerRef) -> tuple[str, str | None]:
-    return ("user", owner.user) if owner.user is not None else ("session", owner.session)
-
-
-def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
-    """The owner's row, generation and redaction."""
-    column, name = _named(owner)
-    row: tuple[int, int, int] | None = db.execute(
-        f"SELECT id, generation, redaction FROM owners WHERE {column} = ?", (name,)
-    ).fetchone()
-    return row
+_EMBEDDER = "SELECT id FROM embedders WHERE fingerprint = ?1"
+_PLACE = "owner = ? AND session = ? AND host = ? AND model = ?"
 
 
 def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
@@ -337,12 +334,13 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
     chosen = _CHANGED if request.since else _ALL
     limit = request.limit if request.limit is not None else -1
     rows = db.execute(
-        "SELECT t.seq, s.name, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
+        f"SELECT t.seq, {SESSION_NAME}, t.identity, t.parent, t.role, t.state, t.saying, a.body, b.body"
         f" FROM (SELECT seq FROM ({chosen}) WHERE seq > ?4 ORDER BY seq LIMIT ?5) c"
         " CROSS JOIN turns t ON t.seq = c.seq"
         " CROSS JOIN sessions s ON s.id = t.session CROSS JOIN views v ON v.turn = t.seq"
         " LEFT JOIN contents a ON a.id = v.entry"
-        " LEFT JOIN contents b ON b.id = CASE WHEN v.fingerprint = ?1 THEN v.vector END",
+        f" LEFT JOIN vectors x ON x.owner = ?2 AND x.turn = t.seq AND x.embedder = ({_EMBEDDER})"
+        " LEFT JOIN contents b ON b.id = x.vector",
         (request.fingerprint, owner, request.since, request.after, limit),
     )
     found: list[ViewRow] = []
@@ -355,22 +353,50 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
 
 def epoch_of(db: sqlite3.Connection, which: EpochRef) -> Epoch | None:
     """The running epoch."""
+    found = _session(db, which)
+    if found is None:
+        return None
     row = db.execute(
-        "SELECT e.start, c.body FROM epochs e JOIN contents c ON c.id = e.summary"
-        " WHERE e.session = ? AND e.host = ? AND e.model = ?",
-        (_session(db, which), which.host, which.model),
+        f"SELECT start, (SELECT body FROM contents WHERE id = summary) FROM epochs WHERE {_PLACE}",
+        (*found, which.host, which.model),
     ).fetchone()
     return Epoch(row[0], text_of(row[1])) if row is not None else None
 
 
-def _session(db: sqlite3.Connection, which: EpochRef) -> int | None:
-    user, name = which.ref.user, which.ref.session
-    column, owned_by = ("user", user) if user is not None else ("session", name)
-    row = db.execute(
-        f"SELECT s.id FROM sessions s JOIN owners o ON o.id = s.owner WHERE o.{column} = ? AND s.name = ?",
-        (owned_by, name),
+def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
+    """The owner's row, generation and redaction."""
+    row: tuple[int, int, int] | None = db.execute(
+        f"SELECT o.id, o.generation, o.redaction FROM owners o WHERE {IS_OWNER}", owner_values(owner)
     ).fetchone()
-    return None if row is None else int(row[0])
+    return row
+
+
+def make_owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int | None]:
+    """The owner's row and that of its name, made where they are missing."""
+    kind, name = owner_values(owner)
+    row = db.execute(f"SELECT o.id, o.name FROM owners o WHERE {IS_OWNER}", (kind, name)).fetchone()
+    if row is not None and row[1] is not None:
+        return int(row[0]), int(row[1])
+    kept = keep_name(db, kind, str(name))
+    if row is not None:
+        db.execute("UPDATE owners SET name = ? WHERE id = ?", (kept, row[0]))
+        return int(row[0]), kept
+    number = "max(coalesce(max(id), 0), 0) + 1" if kind == "user" else "min(coalesce(min(id), 0), 0) - 1"
+    (made,) = db.execute(
+        f"INSERT INTO owners (id, digest, name) SELECT {number}, name_digest(?, ?), ? FROM owners"
+        " RETURNING id",
+        (kind, name, kept),
+    ).fetchone()
+    return int(made), kept
+
+
+def _session(db: sqlite3.Connection, which: EpochRef) -> tuple[int, int] | None:
+    """The rows of the owner and the session."""
+    row: tuple[int, int] | None = db.execute(
+        f"SELECT o.id, s.id FROM sessions s JOIN owners o ON o.id = s.owner WHERE {IS_SESSION}",
+        session_values(which.ref),
+    ).fetchone()
+    return row
 
 
 def _raise_generation(db: sqlite3.Connection, owner: int) -> int:
@@ -380,38 +406,81 @@ def _raise_generation(db: sqlite3.Connection, owner: int) -> int:
 
 def _put_view(db: sqlite3.Connection, view: NewView, generations: dict[int, int]) -> None:
     """Keep one view; `generations` has those that this batch raised."""
-    row = db.execute(
-        "SELECT owner, entry, fingerprint, vector FROM views WHERE turn = ?", (view.seq,)
-    ).fetchone()
-    embedded = view.vector is not None and view.fingerprint is not None
-    if row is None or not (embedded or view.entry is not None):
+    row = db.execute("SELECT owner, entry FROM views WHERE turn = ?", (view.seq,)).fetchone()
+    embedder = _embedder(db, view.fingerprint) if row is not None and view.vector is not None else None
+    if row is None or (embedder is None and view.entry is None):
         return
-    owner, entry, fingerprint, vector = row
+    owner, entry = row
     if owner not in generations:
         generations[owner] = _raise_generation(db, owner)
     if view.entry is not None:
         entry = replace(db, entry, view.entry)
-    if view.vector is not None and embedded:
-        fingerprint, vector = view.fingerprint, replace(db, vector, view.vector)
+    if embedder is not None and view.vector is not None:
+        _put_vector(db, (owner, view.seq, embedder), view.vector)
     db.execute(
-        "UPDATE views SET entry = ?, fingerprint = ?, vector = ?, generation = ? WHERE turn = ?",
-        (entry, fingerprint, vector, generations[owner], view.seq),
+        "UPDATE views SET entry = ?, generation = ? WHERE turn = ?", (entry, generations[owner], view.seq)
     )
+
+
+def _embedder(db: sqlite3.Connection, fingerprint: str | None) -> int | None:
+    """The row of an embedder, made when there is none; None without a fingerprint."""
+    if fingerprint is None:
+        return None
+    row = db.execute("SELECT id FROM embedders WHERE fingerprint = ?", (fingerprint,)).fetchone()
+    if row is None:
+        row = db.execute(
+            "INSERT INTO embedders (fingerprint) VALUES (?) RETURNING id", (fingerprint,)
+        ).fetchone()
+    return int(row[0])
+
+
+def _put_vector(db: sqlite3.Connection, place: tuple[int, int, int], vector: bytes) -> None:
+    row = db.execute(
+        "SELECT vector FROM vectors WHERE owner = ? AND turn = ? AND embedder = ?", place
+    ).fetchone()
+    content = replace(db, row[0] if row is not None else None, vector)
+    if row is None or row[0] != content:
+        db.execute(
+            "INSERT OR REPLACE INTO vectors (owner, turn, embedder, vector) VALUES (?, ?, ?, ?)",
+            (*place, content),
+        )
+
+
+def _raise_upto(db: sqlite3.Connection, fingerprint: str) -> None:
+    """Note up to which turn an embedder has embedded all; a stretch at a time."""
+    embedder = _embedder(db, fingerprint)
+    db.execute(
+        "WITH stretch AS MATERIALIZED (SELECT turn, owner FROM views"
+        " WHERE turn > (SELECT upto FROM embedders WHERE id = ?1) ORDER BY turn LIMIT ?2)"
+        " UPDATE embedders SET upto = coalesce((SELECT turn - 1 FROM stretch v"
+        f" WHERE NOT {_HAS_VECTOR} ORDER BY turn LIMIT 1), (SELECT max(turn) FROM stretch), upto)"
+        " WHERE id = ?1",
+        (embedder, _STRETCH),
+    )
+
+
+_HAS_VECTOR = (
+    "EXISTS (SELECT 1 FROM vectors x WHERE x.owner = v.owner AND x.turn = v.turn AND x.embedder = ?1)"
+)
+_STRETCH = 1_000
+"""Turns that are looked at to raise `upto`, as nobody else writes meanwhile: a millisecond."""
 
 
 def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
     """Which turns lack a view, at the cost of those that do."""
-    lacking = "SELECT turn FROM views INDEXED BY"
     after, limit = request.after, request.limit
     rows = db.execute(
-        f"{lacking} views_to_analyze WHERE entry IS NULL AND turn > ? ORDER BY turn LIMIT ?", (after, limit)
+        "SELECT turn FROM views INDEXED BY views_to_analyze WHERE entry IS NULL AND turn > ?"
+        " ORDER BY turn LIMIT ?",
+        (after, limit),
     ).fetchall()
     if request.fingerprint is not None:
-        for other in [None, *(x for (x,) in db.execute(_FINGERPRINTS) if x != request.fingerprint)]:
-            rows += db.execute(
-                f"{lacking} views_by_fingerprint WHERE fingerprint IS ? AND turn > ? ORDER BY turn LIMIT ?",
-                (other, after, limit),
-            )
+        known = "SELECT id, upto FROM embedders WHERE fingerprint = ?"
+        embedder, upto = db.execute(known, (request.fingerprint,)).fetchone() or (None, 0)
+        rows += db.execute(
+            f"SELECT turn FROM views v WHERE turn > ?2 AND NOT {_HAS_VECTOR} ORDER BY turn LIMIT ?3",
+            (embedder, max(after, upto), limit),
+        )
     return sorted({seq for (seq,) in rows})[:limit]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import CallReadsReply, OwnerRef
 from convmem.stores.sqlite.abilities import epoch_of, owner_row, pins_of, views_of
+from convmem.stores.sqlite.names import IS_SESSION, session_values
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.wire.message import weight_of
 
@@ -78,10 +79,9 @@ def _newest(
 
 def _turns(db: sqlite3.Connection, ref: SessionRef, identities: Sequence[bytes]) -> dict[bytes, Turn]:
     """Turns of a session by identity; of several sayings the first."""
-    column, owned_by = ("user", ref.user) if ref.user is not None else ("session", ref.session)
     rows = db.execute(
-        f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE o.{column} = ? AND s.name = ?"
-        f" AND t.identity IN ({','.join('?' * len(identities))}) ORDER BY t.seq DESC",
-        (owned_by, ref.session, *identities),
+        f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE {IS_SESSION}"
+        f" AND t.identity IN ({','.join('?' * len(identities))}) ORDER BY +t.seq DESC",
+        (*session_values(ref), *identities),
     )
     return {bytes.fromhex(turn.branch): turn for turn in (turn_of(db, row) for row in rows)}

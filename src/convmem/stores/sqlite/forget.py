@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convmem.stores.sqlite.contents import blot
+from convmem.stores.sqlite.names import drop_names
 from convmem.stores.sqlite.receipts import drop_receipts
 from convmem.stores.sqlite.settings import sweep_settings
+from convmem.stores.sqlite.sums import add_up
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,12 +33,12 @@ class Gone:
 
 def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
     """Carry out a request inside the transaction that the caller began."""
-    named = "SELECT id FROM sessions WHERE owner = ?1 AND (?2 IS NULL OR name = ?2)"
+    named = "SELECT id FROM sessions WHERE owner = ?1 AND (?2 IS NULL OR digest = name_digest('session', ?2))"
     sessions = [int(row[0]) for row in db.execute(named, (owner, request.session))]
     alone = request.owner.user is None  # such an owner is its session
     all_sessions = request.session is None or (alone and request.session == request.owner.session)
     whole = request.seqs is None and (bool(sessions) or all_sessions)
-    rows = list(_chosen(db, sessions, request.seqs))
+    rows = list(_chosen(db, owner, sessions, request.seqs))
     pins = _pins(db, owner, request.pins, everything=whole and all_sessions)
     if not (whole or rows or pins):
         return Gone()
@@ -48,19 +50,24 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
     seqs = tuple(sorted(seq for seq, _ in rows))
     media: set[bytes] = set()
     for part in parts(seqs):
-        media |= _bury(db, part, generation)
+        media |= _bury(db, owner, part, generation)
     for session in sessions if whole else sorted({session for _, session in rows}):
         db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
-        _end_epochs(db, session)
+        _drop_derived(db, owner, session)
         if whole:
-            db.execute("DELETE FROM calls WHERE session = ?", (session,))
+            add_up(db, owner, session)
+            db.execute("DELETE FROM calls WHERE owner = ? AND session = ?", (owner, session))
+            _drop_nodes(db, "owner = ? AND session = ?", owner, session)
     if pins:  # they stand in the summaries of all sessions
         for (session,) in db.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchall():
-            _end_epochs(db, session)
+            _drop_derived(db, owner, session)
     blot(db, [text for _, text in pins])
     db.executemany("DELETE FROM pins WHERE id = ?", [(pin,) for pin, _ in pins])
     _sweep_media(db, owner, media)
     sweep_settings(db, owner)
+    kept = db.execute("SELECT 1 FROM pins WHERE owner = ?", (owner,)).fetchone() is not None
+    if whole and not (alone and kept):  # without a user, the session's name is the owner's
+        drop_names(db, owner, sessions, owner_too=all_sessions and not kept)
     return Gone(seqs, len(pins))
 
 
@@ -72,17 +79,18 @@ def parts(seqs: Iterable[int]) -> Iterator[list[int]]:
 
 
 def _chosen(
-    db: sqlite3.Connection, sessions: list[int], seqs: tuple[int, ...] | None
+    db: sqlite3.Connection, owner: int, sessions: list[int], seqs: tuple[int, ...] | None
 ) -> Iterator[tuple[int, int]]:
     """The turns to forget, each with its session."""
     if seqs is None:
         for session in sessions:
-            yield from db.execute("SELECT seq, session FROM turns WHERE session = ?", (session,))
+            named = "SELECT seq, session FROM turns WHERE owner = ? AND session = ?"
+            yield from db.execute(named, (owner, session))
         return
     allowed = set(sessions)
     for part in parts(set(seqs)):
-        marks = ",".join("?" * len(part))
-        for seq, session in db.execute(f"SELECT seq, session FROM turns WHERE seq IN ({marks})", part):
+        named = f"SELECT seq, session FROM turns WHERE owner = ? AND seq IN ({_marks(part)})"
+        for seq, session in db.execute(named, (owner, *part)):
             if session in allowed:
                 yield seq, session
 
@@ -97,27 +105,37 @@ def _pins(
     return [(pin, text) for pin, text in rows if ids is None or f"p{pin}" in ids]
 
 
-def _bury(db: sqlite3.Connection, seqs: list[int], generation: int) -> set[bytes]:
+def _bury(db: sqlite3.Connection, owner: int, seqs: list[int], generation: int) -> set[bytes]:
     """Put tombstones where turns were; returns the digests of their media."""
-    marks = ",".join("?" * len(seqs))
-    blot(db, _column(db, f"SELECT payload FROM turns WHERE seq IN ({marks})", *seqs))
-    for view in ("entry", "vector"):
-        blot(db, _column(db, f"SELECT {view} FROM views WHERE turn IN ({marks})", *seqs))
-    media = _digests(db, f"SELECT media FROM turns WHERE seq IN ({marks}) AND media IS NOT NULL", *seqs)
+    place = (owner, *seqs)
+    turns, derived = (f"owner = ? AND {column} IN ({_marks(seqs)})" for column in ("seq", "turn"))
+    for content, table in (("entry", "views"), ("vector", "vectors"), ("value", "facts")):
+        blot(db, _column(db, f"SELECT {content} FROM {table} WHERE {derived}", *place))
+    _drop_nodes(db, f"owner = ? AND id IN (SELECT node FROM node_turns WHERE {derived})", owner, *place)
+    blot(db, _column(db, f"SELECT payload FROM turns WHERE {turns}", *place))
+    media = _digests(db, f"SELECT media FROM turns WHERE {turns} AND media IS NOT NULL", *place)
     db.execute(
-        "INSERT OR REPLACE INTO tombstones (session, parent, identity, saying, generation)"
-        f" SELECT session, parent, identity, saying, ? FROM turns WHERE seq IN ({marks})",
-        (generation, *seqs),
+        "INSERT OR REPLACE INTO tombstones (owner, session, parent, identity, saying, meaning, generation)"
+        f" SELECT owner, session, parent, identity, saying, meaning, ? FROM turns WHERE {turns}",
+        (generation, *place),
     )
-    drop_receipts(db, seqs)
-    db.execute(f"DELETE FROM turns WHERE seq IN ({marks})", seqs)  # other receipts' rows of them go with it
+    drop_receipts(db, owner, seqs)
+    db.execute(f"DELETE FROM turns WHERE {turns}", place)  # what else names them goes with them
     return media
 
 
-def _end_epochs(db: sqlite3.Connection, session: int) -> None:
-    """Forget the summaries of a session."""
-    blot(db, _column(db, "SELECT summary FROM epochs WHERE session = ?", session))
-    db.execute("DELETE FROM epochs WHERE session = ?", (session,))
+def _drop_nodes(db: sqlite3.Connection, where: str, *values: object) -> None:
+    """Forget summaries."""
+    blot(db, _column(db, f"SELECT text FROM nodes WHERE {where}", *values))
+    db.execute(f"DELETE FROM nodes WHERE {where}", values)
+
+
+def _drop_derived(db: sqlite3.Connection, owner: int, session: int) -> None:
+    """Forget what stands for a session as it was: the summaries of its epochs, and its title."""
+    blot(db, _column(db, "SELECT summary FROM epochs WHERE owner = ? AND session = ?", owner, session))
+    db.execute("DELETE FROM epochs WHERE owner = ? AND session = ?", (owner, session))
+    blot(db, _column(db, "SELECT title FROM sessions WHERE id = ?", session))
+    db.execute("UPDATE sessions SET title = NULL WHERE id = ? AND title IS NOT NULL", (session,))
 
 
 def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> None:
@@ -125,14 +143,17 @@ def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> 
     if candidates:
         candidates -= _digests(
             db,
-            "SELECT t.media FROM sessions s JOIN turns t ON t.session = s.id AND t.media IS NOT NULL"
-            " WHERE s.owner = ?",
+            "SELECT media FROM turns WHERE owner = ? AND media IS NOT NULL",
             owner,
         )
     for digest in candidates:
         place = (owner, digest)
         blot(db, _column(db, "SELECT content FROM media WHERE owner = ? AND digest = ?", *place))
         db.execute("DELETE FROM media WHERE owner = ? AND digest = ?", place)
+
+
+def _marks(values: list[int]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _digests(db: sqlite3.Connection, sql: str, *values: object) -> set[bytes]:

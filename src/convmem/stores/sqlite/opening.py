@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sqlite3
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +23,34 @@ from convmem.errors import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from convmem.stores.sqlite.names import teach
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Opening", "connect", "damaged", "recognized", "unavailable"]
+__all__ = [
+    "APPLICATION_ID",
+    "Opening",
+    "applied",
+    "connect",
+    "damaged",
+    "recognized",
+    "unavailable",
+    "use_wal",
+]
 
 APPLICATION_ID = 0x434D454D  # "CMEM" in the file's header
-MIGRATIONS = ("m001_journal", "m002_receipts")
+MIGRATIONS = ("m001_journal", "m002_receipts", "m003_second_edition")
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
+
+_MIGRATION_MS = 300_000
+"""How long opening waits for another process that may be migrating: a million turns take it half a minute."""
+_MIGRATION_CACHE_KIB = 65_536
+"""Pages that a migration keeps in memory, so that its indexes are not written to the log again and again."""
+_CACHE_KIB = 2_000
+"""SQLite's default."""
+
+log = logging.getLogger("convmem")
 
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING came in 3.35
 
@@ -40,6 +60,8 @@ _NO_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
 _SMALLEST_PAGE = 512  # bytes; no database is smaller, unless it is empty
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_OUTDATED = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
+"""What statements meet that were written for other tables."""
 _PASSING = {
     sqlite3.SQLITE_CANTOPEN: "see whether too many files are open, then try again",
     sqlite3.SQLITE_FULL: "make room on the disk",
@@ -59,7 +81,7 @@ class Opening:
         path: the file, absolute, or `":memory:"`.
         durability: `"normal"` or `"full"`.
         busy_ms: how long statements wait for another process.
-        open_ms: how long opening waits for one.
+        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
     """
 
     path: str
@@ -91,11 +113,12 @@ def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
         )
     try:
         with unavailable(path):
-            db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
             db.execute("PRAGMA temp_store = MEMORY")  # no words in temporary files
             if not checked:
                 _bring_up_to_date(db, opening)
+            db.execute("PRAGMA foreign_keys = ON")
+            teach(db)
             db.execute(f"PRAGMA synchronous = {opening.durability}")
             db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
     except BaseException:
@@ -121,12 +144,27 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
         return _read_only(path)
     if code == sqlite3.SQLITE_NOTADB:
         return StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-    if code == sqlite3.SQLITE_CORRUPT:
-        return damaged(path, error)
-    if isinstance(error, sqlite3.OperationalError) and not code:  # Python's own; its message has the words
-        return damaged(path, "a text in it is not UTF-8")
+    undecoded = isinstance(error, sqlite3.OperationalError) and not code  # Python's own; it has the words
+    if code == sqlite3.SQLITE_CORRUPT or undecoded:
+        return damaged(path, "a text in it is not UTF-8" if undecoded else error)
+    if code in _OUTDATED and (newer := _newer(path)) is not None:
+        return newer
     remedy = _PASSING.get(code)
     return StoreUnavailableError(f"{path}: {error}; {remedy}") if remedy else StoreError(f"{path}: {error}")
+
+
+def _newer(path: str) -> StoreNewerError | None:
+    """The error for a file that another process has made a newer edition's since it was opened."""
+    if not Path(path).is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)) as db:
+            recognized(db, path)
+    except StoreNewerError as newer:
+        return newer
+    except (StoreError, sqlite3.Error):
+        pass
+    return None
 
 
 def damaged(path: str, error: object) -> StoreCorruptError:
@@ -209,20 +247,8 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise StoreError(f"SQLite {needed} or newer is needed; this Python has {sqlite3.sqlite_version}")
     recognized(db, path)
-    if _applied(db) != set(MIGRATIONS):
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            recognized(db, path)  # another process may have been first
-            if _applied(db) != set(MIGRATIONS):
-                from convmem.stores.sqlite.schema import migrate  # noqa: PLC0415 (200 ms that only a due migration pays)
-
-                migrate(db)
-                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    if applied(db) != set(MIGRATIONS):
+        _migrate(db, opening)
     elif not opening.in_memory:
         # A file that cannot be written says so now, not at the first turn.
         # BEGIN IMMEDIATE alone is content to read from a file opened read-only.
@@ -231,7 +257,47 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
             db.execute("DELETE FROM store WHERE 0")
         finally:
             db.execute("ROLLBACK")
-    _use_wal(db, opening.open_ms / 1000)
+    use_wal(db, opening.open_ms / 1000)
+
+
+def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
+    """Bring a new file, or one of an earlier edition, up to date, unless another process was first.
+
+    All of it is one transaction in WAL mode: what is there is not written over before the whole of the new
+    is in the log beside the file and committed, and whoever reads goes on reading the old until then.
+    """
+    path = opening.path
+    if earlier := bool(applied(db)):
+        use_wal(db, opening.open_ms / 1000)
+        db.execute(f"PRAGMA busy_timeout = {max(opening.open_ms, _MIGRATION_MS)}")
+        db.execute(f"PRAGMA cache_size = -{_MIGRATION_CACHE_KIB}")
+    started, turns = time.monotonic(), None
+    db.execute("PRAGMA foreign_keys = OFF")  # tables are dropped; what is left is checked as a whole
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        recognized(db, path)  # another process may have been first
+        if applied(db) != set(MIGRATIONS):
+            from convmem.stores.sqlite.schema import migrate  # noqa: PLC0415 (200 ms that only a due migration pays)
+
+            migrate(db)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            turns = db.execute("SELECT count(*) FROM turns").fetchone()[0]
+        db.execute("COMMIT")
+    except LookupError as error:
+        raise damaged(path, error) from error
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    if earlier:
+        db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
+        db.execute(
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        )  # it holds old names; where readers keep it, forgetting does
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        db.execute(f"PRAGMA busy_timeout = {int(opening.open_ms)}")
+        if turns is not None:
+            took = time.monotonic() - started
+            log.info("%s: brought from an earlier edition to this one, %d turns in %.1f s", path, turns, took)
 
 
 def recognized(db: sqlite3.Connection, path: str) -> None:
@@ -240,12 +306,13 @@ def recognized(db: sqlite3.Connection, path: str) -> None:
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     if tables and owner != APPLICATION_ID:
         raise _foreign(path)
-    if unknown := _applied(db) - set(MIGRATIONS):
+    if unknown := applied(db) - set(MIGRATIONS):
         names = ", ".join(sorted(unknown))
         raise StoreNewerError(f"{path}: was written by a newer convmem (it has {names}); upgrade convmem")
 
 
-def _applied(db: sqlite3.Connection) -> set[str]:
+def applied(db: sqlite3.Connection) -> set[str]:
+    """The names of the migrations that ran on a database."""
     known = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
     if db.execute(known).fetchone() is None:
         return set()
@@ -253,7 +320,7 @@ def _applied(db: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _use_wal(db: sqlite3.Connection, wait_s: float) -> None:
+def use_wal(db: sqlite3.Connection, wait_s: float) -> None:
     """Switch to write-ahead logging; SQLite does not wait for others here, so this does."""
     until = time.monotonic() + wait_s
     while True:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.abilities import ReceiptRow
 from convmem.protocols import CallRow, QuotedRow, SessionRef
+from convmem.stores.sqlite.names import IS_OWNER, SESSION_NAME, USER_NAME
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,43 +40,49 @@ def call_of(row: Sequence[Any]) -> CallRow:
 
 
 def put_receipt(
-    db: sqlite3.Connection, session: int, call: CallRow, receipt: NewReceipt, journaled: Iterable[int]
+    db: sqlite3.Connection,
+    place: tuple[int, int],
+    call: CallRow,
+    receipt: NewReceipt,
+    journaled: Iterable[int],
 ) -> None:
     """Keep a receipt in place of the one that is there, inside the transaction that the caller began.
 
     Args:
         db: the connection.
-        session: the row of the session.
+        place: the rows of the owner and the session.
         call: the call it is the receipt of, which is written already.
         receipt: the receipt.
         journaled: the turns that were written with it.
     """
+    owner, session = place
     turns = dict.fromkeys((*receipt.turns, *journaled))
-    there = "SELECT 1 FROM turns WHERE seq = ?"
-    if any(db.execute(there, (seq,)).fetchone() is None for seq in turns):
-        db.execute("DELETE FROM receipts WHERE call = ?", (call.id,))
+    there = "SELECT 1 FROM turns WHERE seq = ? AND owner = ?"
+    if any(db.execute(there, (seq, owner)).fetchone() is None for seq in turns):
+        db.execute("DELETE FROM receipts WHERE owner = ? AND call = ?", (owner, call.id))
         return
     (id_,) = db.execute(
-        "INSERT INTO receipts (call, session, at, account) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (call) DO UPDATE SET account = excluded.account RETURNING id",
-        (call.id, session, _microseconds(call.at), receipt.account),
+        "INSERT INTO receipts (owner, call, session, at, account) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (owner, call) DO UPDATE SET account = excluded.account RETURNING id",
+        (owner, call.id, session, _microseconds(call.at), receipt.account),
     ).fetchone()
-    db.execute("DELETE FROM receipt_turns WHERE receipt = ?", (id_,))
+    db.execute("DELETE FROM receipt_turns WHERE owner = ? AND receipt = ?", (owner, id_))
     named: list[tuple[int, str | None]] = [(seq, None) for seq in turns]
     named += [(quoted.seq, quoted.about) for quoted in receipt.quoted]
     db.executemany(
-        "INSERT INTO receipt_turns SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM turns WHERE seq = ?3)",
-        [(id_, place, seq, about) for place, (seq, about) in enumerate(named)],
+        "INSERT INTO receipt_turns (owner, receipt, place, turn, about) SELECT ?1, ?2, ?3, ?4, ?5"
+        " WHERE EXISTS (SELECT 1 FROM turns WHERE seq = ?4 AND owner = ?1)",
+        [(owner, id_, n, seq, about) for n, (seq, about) in enumerate(named)],
     )
 
 
-def drop_receipts(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
-    """Drop the receipts of the calls that journaled one of these turns; a few hundred turns at a time."""
+def drop_receipts(db: sqlite3.Connection, owner: int, seqs: Sequence[int]) -> None:
+    """Drop the receipts of the owner's calls that journaled one of these turns; a few hundred at a time."""
     marks = ",".join("?" * len(seqs))
     db.execute(
-        "DELETE FROM receipts WHERE id IN"
-        f" (SELECT receipt FROM receipt_turns WHERE turn IN ({marks}) AND about IS NULL)",
-        seqs,
+        "DELETE FROM receipts WHERE owner = ? AND id IN (SELECT receipt FROM receipt_turns"
+        f" WHERE owner = ? AND turn IN ({marks}) AND about IS NULL)",
+        (owner, owner, *seqs),
     )
 
 
@@ -83,33 +90,42 @@ def receipts(db: sqlite3.Connection, request: ReceiptsRequest) -> list[ReceiptRo
     """Receipts, the newest first."""
     where, values = ["1"], list[Any]()
     if request.owner is None:
-        where.append("o.user IS NULL")
+        where.append("o.id < 0")
     elif request.owner is not True:
-        where.append("o.user = ?")
-        values.append(request.owner)
-    for column, value in (("s.name", request.session), ("r.call", request.call)):
-        if value is not None:
-            where.append(f"{column} = ?")
-            values.append(value)
+        where.append(IS_OWNER)
+        values += ("user", request.owner)
+    if request.session is not None:
+        where.append("s.digest = name_digest('session', ?)")
+        values.append(request.session)
+    if request.call is not None:
+        where.append("r.call = ?")
+        values.append(request.call)
     if request.since is not None:
         where.append("r.at >= ?")
         values.append(_microseconds(request.since))
+    if request.call is not None:  # owner by owner, each of whom has at most one
+        tables = "owners o CROSS JOIN receipts r ON r.owner = o.id CROSS JOIN sessions s ON s.id = r.session"
+    else:
+        tables = (
+            "owners o JOIN sessions s ON s.owner = o.id JOIN receipts r"
+            " ON r.owner = s.owner AND r.session = s.id"
+        )
     # The page first: what is sorted to find it has no need of the rest of the rows.
     rows = db.execute(
-        "WITH page AS MATERIALIZED (SELECT r.id AS id, o.user AS user, s.name AS name"
-        " FROM owners o JOIN sessions s ON s.owner = o.id JOIN receipts r ON r.session = s.id"
+        f"WITH page AS MATERIALIZED (SELECT r.id AS id FROM {tables}"
         f" WHERE {' AND '.join(where)} ORDER BY r.at DESC, r.id DESC LIMIT ?)"
-        f" SELECT r.id, page.user, page.name, r.account, {CALL_COLUMNS} FROM page"
-        " JOIN receipts r ON r.id = page.id JOIN calls c ON c.id = r.call ORDER BY r.at DESC, r.id DESC",
+        f" SELECT r.owner, r.id, {USER_NAME}, {SESSION_NAME}, r.account, {CALL_COLUMNS} FROM page"
+        " JOIN receipts r ON r.id = page.id JOIN calls c ON c.owner = r.owner AND c.id = r.call"
+        " JOIN sessions s ON s.id = r.session JOIN owners o ON o.id = r.owner ORDER BY r.at DESC, r.id DESC",
         (*values, request.limit),
     ).fetchall()
     return [_row(db, row) for row in rows]
 
 
 def _row(db: sqlite3.Connection, row: tuple[Any, ...]) -> ReceiptRow:
-    id_, user, session, account, *call = row
+    owner, id_, user, session, account, *call = row
     named = db.execute(
-        "SELECT turn, about FROM receipt_turns WHERE receipt = ? ORDER BY place", (id_,)
+        "SELECT turn, about FROM receipt_turns WHERE owner = ? AND receipt = ? ORDER BY place", (owner, id_)
     ).fetchall()
     return ReceiptRow(
         call=call_of(call),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from convmem.stores.sqlite.media import put_back
+from convmem.stores.sqlite.names import SESSION_NAME, USER_NAME
 from convmem.threads.pace import give_way
 from convmem.types import Turn
 from convmem.wire.message import text_of
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["TURN_COLUMNS", "TURN_TABLES", "turn_of"]
 
 TURN_COLUMNS = (
-    "t.seq, s.name, o.user, t.role, (SELECT body FROM contents WHERE id = t.payload), t.media, t.state, t.at,"
-    " t.saying, t.identity,"
-    " (SELECT min(p.seq) FROM turns p WHERE p.identity = t.parent AND p.session = t.session), o.id"
+    f"t.seq, {SESSION_NAME}, {USER_NAME}, t.role, (SELECT body FROM contents WHERE id = t.payload), t.media,"
+    " t.state, t.at, t.saying, t.identity, (SELECT min(+p.seq) FROM turns p"
+    " WHERE p.owner = t.owner AND p.identity = t.parent AND p.session = t.session), o.id"
 )
-TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
+"""The plus keeps SQLite from walking through the owner's turns in order until it meets the parent."""
+TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = t.owner"
 
 
 def turn_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from convmem.errors import StoreCorruptError, StoreError, StoreFormatError
 from convmem.stores.sqlite.media import is_text
-from convmem.stores.sqlite.opening import Opening, connect, recognized, unavailable
+from convmem.stores.sqlite.opening import APPLICATION_ID, applied, recognized, unavailable
+from convmem.stores.sqlite.schema import migrate
 from convmem.stores.sqlite.settings import drop_without_base
 
 if TYPE_CHECKING:
@@ -26,36 +27,98 @@ if TYPE_CHECKING:
 
 __all__ = ["Salvaged", "salvage"]
 
-# Views are left out: they are made again from the turns.
-_BY_ROWID = ("owners", "sessions", "contents", "turns", "settings", "pins", "receipts")
-_BY_KEY = {
-    "tombstones": "session, parent, identity, saying",
-    "media": "owner, digest",
-    "calls": "id",
-    "epochs": "session, host, model",
-    "receipt_turns": "receipt, place",
-    "limits": "host, model",
-}
-_NAMES = (
-    ("sessions", "owner", "owners"),
-    ("turns", "session", "sessions"),
-    ("turns", "payload", "contents WHERE typeof(body) = 'text' AND json_valid(body)"),
-    ("tombstones", "session", "sessions"),
-    ("media", "owner", "owners"),
-    ("media", "content", "contents"),
-    ("settings", "owner", "owners"),
-    ("settings", "payload", "contents"),
-    ("pins", "owner", "owners"),
-    ("pins", "text", "contents"),
-    ("epochs", "session", "sessions"),
-    ("epochs", "summary", "contents"),
-    ("calls", "session", "sessions"),
-    ("receipts", "session", "sessions"),
-    ("receipts", "call", "calls"),
-    ("receipt_turns", "receipt", "receipts"),
-    ("receipt_turns", "turn", "(SELECT seq AS id FROM turns)"),
+
+@dataclass(frozen=True, slots=True)
+class _Edition:
+    """How the tables of an edition are read.
+
+    Views are left out: they are made again from the turns.
+
+    Attributes:
+        by_rowid: tables whose first column is the address of the row.
+        by_key: the others, each with its key.
+        names: which column names rows of which table, or which columns rows by which: rows that name one that
+            is lost are dropped, in this order.
+    """
+
+    by_rowid: tuple[str, ...]
+    by_key: dict[str, str]
+    names: tuple[tuple[str, str, str], ...]
+
+
+_WORDS = "SELECT id FROM contents WHERE typeof(body) = 'text' AND json_valid(body)"
+_CONTENTS = "SELECT id FROM contents"
+_FIRST = _Edition(
+    by_rowid=("owners", "sessions", "contents", "turns", "settings", "pins", "receipts"),
+    by_key={
+        "tombstones": "session, parent, identity, saying",
+        "media": "owner, digest",
+        "calls": "id",
+        "epochs": "session, host, model",
+        "receipt_turns": "receipt, place",
+        "limits": "host, model",
+    },
+    names=(
+        ("sessions", "owner", "SELECT id FROM owners"),
+        ("turns", "session", "SELECT id FROM sessions"),
+        ("turns", "payload", _WORDS),
+        ("tombstones", "session", "SELECT id FROM sessions"),
+        ("media", "owner", "SELECT id FROM owners"),
+        ("media", "content", _CONTENTS),
+        ("settings", "owner", "SELECT id FROM owners"),
+        ("settings", "payload", _CONTENTS),
+        ("pins", "owner", "SELECT id FROM owners"),
+        ("pins", "text", _CONTENTS),
+        ("epochs", "session", "SELECT id FROM sessions"),
+        ("epochs", "summary", _CONTENTS),
+        ("calls", "session", "SELECT id FROM sessions"),
+        ("receipts", "session", "SELECT id FROM sessions"),
+        ("receipts", "call", "SELECT id FROM calls"),
+        ("receipt_turns", "receipt", "SELECT id FROM receipts"),
+        ("receipt_turns", "turn", "SELECT seq FROM turns"),
+    ),
 )
-"""Which column names rows of which table: rows that name one that is lost are dropped, in this order."""
+_COMPLETE = (  # of a summary that lost a turn nobody could tell any more when it is to be forgotten
+    "SELECT owner, node FROM node_turns GROUP BY owner, node"
+    " HAVING min((owner, turn) IN (SELECT owner, seq FROM turns))"
+)
+_SECOND = _Edition(
+    by_rowid=(*_FIRST.by_rowid, "names", "nodes", "facts"),
+    by_key={
+        "tombstones": "owner, identity, session, parent, saying",
+        "media": "owner, digest",
+        "calls": "owner, id",
+        "epochs": "owner, session, host, model",
+        "receipt_turns": "owner, receipt, place",
+        "node_turns": "owner, node, turn",
+        "limits": "host, model",
+        "sums": "day, host, model",
+    },
+    names=(
+        ("sessions", "owner", "SELECT id FROM owners"),
+        *(
+            (table, "(owner, session)", "SELECT owner, id FROM sessions")
+            for table in ("turns", "tombstones", "epochs", "calls", "receipts", "nodes")
+        ),
+        *((table, "owner", "SELECT id FROM owners") for table in ("media", "settings", "pins")),
+        ("turns", "payload", _WORDS),
+        ("media", "content", _CONTENTS),
+        ("settings", "payload", _CONTENTS),
+        ("pins", "text", _CONTENTS),
+        ("epochs", "summary", _CONTENTS),
+        ("nodes", "text", _CONTENTS),
+        ("facts", "value", _CONTENTS),
+        ("facts", "(owner, turn)", "SELECT owner, seq FROM turns"),
+        ("receipts", "(owner, call)", "SELECT owner, id FROM calls"),
+        ("receipt_turns", "(owner, receipt)", "SELECT owner, id FROM receipts"),
+        ("receipt_turns", "(owner, turn)", "SELECT owner, seq FROM turns"),
+        ("node_turns", "(owner, node)", "SELECT owner, id FROM nodes"),
+        ("nodes", "(owner, id)", _COMPLETE),
+        ("node_turns", "(owner, node)", "SELECT owner, id FROM nodes"),
+    ),
+)
+_NAMES = (("owners", "name", "names"), ("sessions", "name", "names"), ("sessions", "title", "contents"))
+"""Texts without which a row is still of use: column, and the table that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +207,48 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         raise StoreCorruptError(
             f"{path}: not even its key can be read ({error}); try `sqlite3 FILE .recover`, or a backup"
         ) from error
-    with closing(connect(Opening(path=str(made)))) as new:
-        new.execute("PRAGMA foreign_keys = OFF")
+    edition = _FIRST if _LATER not in applied(old) else _SECOND
+    with unavailable(str(made)), closing(sqlite3.connect(made, isolation_level=None)) as new:
+        new.execute("PRAGMA secure_delete = ON")
+        new.execute("PRAGMA temp_store = MEMORY")
         new.execute("BEGIN")
+        migrate(new, stop_before=_LATER if edition is _FIRST else None)
+        new.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         new.execute("UPDATE store SET key = ?, created = ?", (key, created))
-        missed = [0]
-        for table in (*_BY_ROWID, *_BY_KEY):
+        missed = {table: [0] for table in (*edition.by_rowid, *edition.by_key)}
+        for table, missing in missed.items():
             columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
             marks = ",".join("?" * len(columns))
-            rows = _rows(old, table, ", ".join(columns), missed if table == "turns" else [0])
+            rows = _rows(old, table, columns, edition.by_key.get(table), missing)
             new.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
         (read,) = new.execute("SELECT count(*) FROM turns").fetchone()
-        for named, column, table in _NAMES:
-            new.execute(f"DELETE FROM {named} WHERE {column} NOT IN (SELECT id FROM {table})")
+        if edition is _SECOND:
+            _mend_names(new)
+            if missed["node_turns"][0]:
+                new.execute("DELETE FROM nodes")  # as of those that lost a turn
+        for table, named, there in edition.names:
+            new.execute(f"DELETE FROM {table} WHERE {named} NOT IN ({there})")
         drop_without_base(new)
         new.execute("UPDATE calls SET settings = NULL WHERE settings NOT IN (SELECT id FROM settings)")
         _forgo_lost_media(new)
+        if edition is _FIRST:
+            migrate(new)
         _begin_anew(old, new)
         (kept,) = new.execute("SELECT count(*) FROM turns").fetchone()
         new.execute("COMMIT")
         if new.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise StoreCorruptError(f"{path}: what is readable does not fit together; it was left as it is")
-    return kept, read - kept + missed[0]
+    return kept, read - kept + missed["turns"][0]
+
+
+_LATER = "m003_second_edition"
+
+
+def _mend_names(new: sqlite3.Connection) -> None:
+    """Forgo names and titles that are lost; what had them is found by their digests."""
+    for table, column, texts in _NAMES:
+        there = f"SELECT id FROM {texts} WHERE typeof(body) = 'text'"
+        new.execute(f"UPDATE {table} SET {column} = NULL WHERE {column} NOT IN ({there})")
 
 
 def _forgo_lost_media(new: sqlite3.Connection) -> None:
@@ -193,20 +276,27 @@ def _begin_anew(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
         "UPDATE owners SET generation = generation + 1, redaction = redaction + 1, rid = redaction + 1"
     )
     new.execute(
-        "INSERT INTO views (turn, owner, generation) SELECT t.seq, o.id, o.generation"
-        " FROM turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = s.owner"
+        "INSERT INTO views (turn, owner, generation)"
+        " SELECT t.seq, o.id, o.generation FROM turns t JOIN owners o ON o.id = t.owner"
     )
     try:
         last = old.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
     except sqlite3.DatabaseError:
         return
-    new.executemany("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", last)
+    for name, seq in last:
+        raised = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1"
+        if not new.execute(raised, (name, seq)).rowcount:
+            new.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, seq))
 
 
-def _rows(db: sqlite3.Connection, table: str, columns: str, missed: list[int]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table that can be read; adds to `missed` how many are there and cannot."""
-    select = f"SELECT {columns} FROM {table}"
-    key = _BY_KEY.get(table)
+def _rows(
+    db: sqlite3.Connection, table: str, columns: list[str], key: str | None, missed: list[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table that can be read.
+
+    Adds to `missed` how many are there and cannot; one for a table that is read by a key and is damaged.
+    """
+    select = f"SELECT {', '.join(columns)} FROM {table}"
     last = 0
     try:
         for row in db.execute(f"{select} ORDER BY {key or 'rowid'}"):
@@ -217,6 +307,7 @@ def _rows(db: sqlite3.Connection, table: str, columns: str, missed: list[int]) -
     else:
         return
     if key is not None:
+        missed[0] += 1
         backwards = ", ".join(f"{column} DESC" for column in key.split(", "))
         yield from _until_damage(db, f"{select} ORDER BY {backwards}")
         return

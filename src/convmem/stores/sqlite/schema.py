@@ -1,7 +1,8 @@
 """The SQLite schema, as named migrations.
 
 Each migration runs in one transaction together with the record that it ran (sqlite-utils' migrations).
-A migration that landed is never edited: add another, and its name to `NAMES`.
+A migration that landed is never edited: add another, and its name to `opening.MIGRATIONS`. The tables as they
+are now stand in `second_edition.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlite_utils.migrations import Migrations
+
+from convmem.stores.sqlite.second_edition import move
 
 if TYPE_CHECKING:
     import sqlite3
@@ -215,8 +218,14 @@ def m002_receipts(db: Database) -> None:
         db.conn.execute(statement)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Apply the pending migrations inside the transaction that the caller began."""
+@_migrations()
+def m003_second_edition(db: Database) -> None:
+    """Put the owner first everywhere, and make room for what is derived from turns."""
+    move(db.conn)
+
+
+def migrate(connection: sqlite3.Connection, *, stop_before: str | None = None) -> None:
+    """Apply the pending migrations, or those before one, inside the transaction that the caller began."""
     from sqlite_utils.db import Database  # noqa: PLC0415 (200 ms that only a due migration pays)
 
-    _migrations.apply(Database(connection))
+    _migrations.apply(Database(connection), stop_before=stop_before)

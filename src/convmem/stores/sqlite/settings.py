@@ -26,9 +26,6 @@ __all__ = ["drop_without_base", "keep_settings", "settings_of", "sweep_settings"
 
 _LATEST = 8
 """Calls of the session whose texts are looked at for a base: an app may have several agents in it."""
-_AT_HAND = 200
-"""Settings, the newest first and of all owners, that are looked at where a session has no call yet. To look
-at all would take longer with every text that is kept."""
 _MOST_BASES = 3
 _SHARE = 2
 """How many times a difference must fit into its text to be kept in its place."""
@@ -62,12 +59,7 @@ def settings_of(db: sqlite3.Connection, row: int) -> list[Message]:
 
 def sweep_settings(db: sqlite3.Connection, owner: int) -> None:
     """Forget the system texts that no call of the owner's was sent with."""
-    used = {
-        row[0]
-        for row in db.execute(
-            "SELECT c.settings FROM sessions s JOIN calls c ON c.session = s.id WHERE s.owner = ?", (owner,)
-        )
-    }
+    used = {row[0] for row in db.execute("SELECT settings FROM calls WHERE owner = ?", (owner,))}
     rows = db.execute("SELECT id, payload FROM settings WHERE owner = ? ORDER BY id", (owner,)).fetchall()
     gone = {payload for id_, payload in rows if id_ not in used}
     if gone:
@@ -126,14 +118,12 @@ def _latest(db: sqlite3.Connection, owner: int, session: int) -> Iterator[int]:
     """Contents of the settings that the session, or else the owner, used last; each once."""
     rows = db.execute(
         "SELECT s.payload FROM calls c JOIN settings s ON s.id = c.settings"
-        " WHERE c.session = ? ORDER BY c.at DESC LIMIT ?",
-        (session, _LATEST),
+        " WHERE c.owner = ? AND c.session = ? ORDER BY c.at DESC LIMIT ?",
+        (owner, session, _LATEST),
     ).fetchall()
     if not rows:
         rows = db.execute(
-            "SELECT payload FROM (SELECT id, owner, payload FROM settings ORDER BY id DESC LIMIT ?)"
-            " WHERE owner = ? ORDER BY id DESC LIMIT ?",
-            (_AT_HAND, owner, _LATEST),
+            "SELECT payload FROM settings WHERE owner = ? ORDER BY id DESC LIMIT ?", (owner, _LATEST)
         ).fetchall()
     yield from dict.fromkeys(int(payload) for (payload,) in rows)
 

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convmem.abilities import OwnerRef
 from convmem.protocols import Node, NodesReply, SessionRef, Written
-from convmem.stores.sqlite.abilities import SQLiteAbilities, owner_row
+from convmem.stores.sqlite.abilities import SQLiteAbilities, make_owner, owner_row
 from convmem.stores.sqlite.call_reads import SQLiteCallReads
 from convmem.stores.sqlite.connections import Connections
 from convmem.stores.sqlite.contents import keep
 from convmem.stores.sqlite.media import take_out
+from convmem.stores.sqlite.names import (
+    IS_OWNER,
+    IS_SESSION,
+    SESSION_NAME,
+    USER_NAME,
+    keep_name,
+    session_values,
+)
 from convmem.stores.sqlite.opening import Opening, damaged
 from convmem.stores.sqlite.receipts import put_receipt
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
@@ -48,7 +56,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
         busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
-        open_ms: how long opening waits for one.
+        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
 
     Raises:
         StoreError: the file is missing its folder, is no convmem database, was written by a newer
@@ -86,62 +94,55 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         """A session's tree, or what changed in it."""
         with self._db.reading() as db:
             row = db.execute(
-                "SELECT s.id, s.generation, o.redaction FROM sessions s JOIN owners o ON o.id = s.owner"
-                f" WHERE {_is(request.ref)}",
-                _ref(request.ref),
+                "SELECT o.id, s.id, s.generation, o.redaction FROM sessions s JOIN owners o ON o.id = s.owner"
+                f" WHERE {IS_SESSION}",
+                session_values(request.ref),
             ).fetchone()
             if row is None:
                 owner = owner_row(db, OwnerRef.of(request.ref))
                 return NodesReply(0, owner[2] if owner is not None else 0, ())
-            session, generation, redaction = row
+            owned, session, generation, redaction = row
             if generation == request.since:
                 return NodesReply(generation, redaction, ())
             rows = db.execute(
                 "SELECT 0 AS seq, identity, parent, X'', '', NULL, saying FROM tombstones"
-                " WHERE session = ?1 AND generation > ?2 UNION ALL"
+                " WHERE owner = ?1 AND session = ?2 AND generation > ?3 UNION ALL"
                 " SELECT seq, identity, parent, meaning, role, state, saying FROM turns"
-                " WHERE session = ?1 AND generation > ?2 ORDER BY seq",
-                (session, request.since),
+                " WHERE owner = ?1 AND session = ?2 AND generation > ?3 ORDER BY seq",
+                (owned, session, request.since),
             )
             return NodesReply(generation, redaction, [Node(*row) for row in rows])
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
         """The sessions that know a turn, the last written first."""
-        owned, written = "o.user = ?", "s.generation"
-        if request.user is None:  # each of these sessions counts generations of its own
-            owned = "+o.user IS NULL"  # the plus keeps SQLite from walking through all that have no user
-            written = (
-                "(SELECT t.seq FROM turns t WHERE t.session = s.id"
-                " ORDER BY t.generation DESC, t.seq DESC LIMIT 1)"
-            )
-        arms = [
-            f"SELECT session FROM turns WHERE {column} IN ({','.join('?' * len(digests))})"
-            for column, digests in (("identity", request.identities), ("meaning", request.meanings))
-            if digests
-        ]
-        if request.identities:  # where a turn was forgotten, its place is known still
-            arms.append(arms[0].replace("FROM turns", "FROM tombstones"))
-        if not arms:
+        asked = (("identity", request.identities), ("meaning", request.meanings))
+        known = [(column, digests) for column, digests in asked if digests]
+        if not known:
             return ()
-        known = [*request.identities, *request.meanings, *request.identities]
-        scope = [request.user] if request.user is not None else []
         with self._db.reading() as db:
+            if request.user is None:
+                arms, values, written = *_among_nobody(known), _LAST_WRITTEN
+            else:
+                row = owner_row(db, OwnerRef(request.user))
+                if row is None:
+                    return ()
+                arms, values, written = *_of_owner(row[0], known), "s.generation"
             rows = db.execute(
-                "SELECT o.user, s.name FROM sessions s JOIN owners o ON o.id = s.owner"
-                f" WHERE s.id IN ({' UNION '.join(arms)}) AND {owned}"
-                f" ORDER BY {written} DESC, s.id DESC LIMIT ?",
-                (*known, *scope, request.limit),
+                f"SELECT {USER_NAME}, {SESSION_NAME} FROM sessions s JOIN owners o ON o.id = s.owner"
+                f" WHERE s.id IN ({' UNION '.join(arms)}) ORDER BY {written} DESC, s.id DESC LIMIT ?",
+                (*values, request.limit),
             )
             return [SessionRef(*row) for row in rows]
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
         """Turns in full, in the journal's order."""
-        where, values = _where(request)
+        tables, where, order, values = _where(request)
         with self._db.reading() as db:
+            # The page first: what is sorted to find it has no need of the words.
             rows = db.execute(
-                f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES}"
-                f" WHERE {where} AND t.seq > ? ORDER BY t.seq LIMIT ?",
-                (*values, request.after, request.limit),
+                f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE t.seq IN (SELECT t.seq FROM {tables}"
+                f" WHERE {where} ORDER BY {order} LIMIT ?) ORDER BY t.seq",
+                (*values, request.limit),
             ).fetchall()
             try:
                 return [turn_of(db, row) for row in rows]
@@ -153,7 +154,8 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         where, values = _owned(request.owner)
         with self._db.reading() as db:
             rows = db.execute(
-                "SELECT s.name, o.user, s.created, (SELECT count(*) FROM turns t WHERE t.session = s.id)"
+                f"SELECT {SESSION_NAME}, {USER_NAME}, s.created,"
+                " (SELECT count(*) FROM turns t WHERE t.owner = s.owner AND t.session = s.id)"
                 f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {where} AND {_LISTED} ORDER BY s.id",
                 values,
             )
@@ -166,7 +168,8 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         """Counts, and the size of the database in bytes."""
         with self._db.reading() as db:
             counts = db.execute(
-                "SELECT count(DISTINCT o.user), count(*), (SELECT count(*) FROM turns),"
+                "SELECT count(DISTINCT CASE WHEN o.id > 0 THEN o.id END), count(*),"
+                " (SELECT count(*) FROM turns),"
                 " (SELECT count(*) FROM calls WHERE model IS NOT NULL OR host IS NOT NULL),"
                 " (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size)"
                 f" FROM sessions s JOIN owners o ON o.id = s.owner WHERE {_LISTED}"
@@ -176,44 +179,82 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
 
 
 _LISTED = (
-    "(EXISTS (SELECT 1 FROM turns WHERE session = s.id)"
-    " OR NOT EXISTS (SELECT 1 FROM tombstones WHERE session = s.id))"
+    "(EXISTS (SELECT 1 FROM turns t WHERE t.owner = s.owner AND t.session = s.id) OR (s.name IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.owner = s.owner AND t.session = s.id)))"
 )
 """Of a session whose every turn was forgotten only the tombstones are left, and nobody is shown its name."""
 
+_LAST_WRITTEN = (  # each session without a user counts generations of its own
+    "(SELECT t.seq FROM turns t WHERE t.owner = s.owner AND t.session = s.id"
+    " ORDER BY t.generation DESC, t.seq DESC LIMIT 1)"
+)
 
-def _is(ref: SessionRef) -> str:
-    """Finds a session; without a user it is its own owner, named by the session.
-
-    Two texts, because one with `IS` on both columns walks through every owner that has NULL in one of them.
-    """
-    return "o.user = ? AND s.name = ?" if ref.user is not None else "o.session = ? AND s.name = ?"
+_Known = list[tuple[str, tuple[bytes, ...]]]
 
 
-def _ref(ref: SessionRef) -> tuple[str, str]:
-    return ref.session if ref.user is None else ref.user, ref.session
+def _of_owner(owner: int, known: _Known) -> tuple[list[str], list[Any]]:
+    """Selects of an owner's sessions that know turns; where one was forgotten, its place is known still."""
+    arms, values = list[str](), list[Any]()
+    for column, digests in known:
+        users = " AND owner > 0" if column == "meaning" else ""  # as the index has it
+        for table in ("turns", "tombstones") if column == "identity" else ("turns",):
+            arms.append(
+                f"SELECT session FROM {table} WHERE owner = ?{users} AND {column} IN ({_marks(digests)})"
+            )
+            values += (owner, *digests)
+    return arms, values
+
+
+def _among_nobody(known: _Known) -> tuple[list[str], list[Any]]:
+    """The same among the sessions without a user, by the indexes that hold no others."""
+    arms, values = list[str](), list[Any]()
+    for column, digests in known:
+        named = ("turns_of_nobody", "tombstones_of_nobody")
+        for index in named if column == "identity" else ("turns_of_nobody_by_meaning",):
+            table = index.partition("_")[0]
+            arms.append(
+                f"SELECT session FROM {table} INDEXED BY {index}"
+                f" WHERE owner < 0 AND {column} IN ({_marks(digests)})"
+            )
+            values += digests
+    return arms, values
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _owned(owner: str | Literal[True] | None) -> tuple[str, list[Any]]:
     """The sessions of a user, of none, or all."""
     if owner is True:
         return "1", []
-    return ("o.user IS NULL", []) if owner is None else ("o.user = ?", [owner])
+    return ("o.id < 0", []) if owner is None else (IS_OWNER, ["user", owner])
 
 
-def _where(request: TurnsRequest) -> tuple[str, list[Any]]:
+def _where(request: TurnsRequest) -> tuple[str, str, str, list[Any]]:
+    """Tables, condition, order and values of the query for the turns asked for.
+
+    The plus keeps SQLite from walking through all of an owner's turns to find those of a session.
+    """
+    tables, seq = "owners o JOIN turns t ON t.owner = o.id", "t.seq"
     values: list[Any]
     if request.ref is not None:
-        where, values = _is(request.ref), [*_ref(request.ref)]
+        tables = (
+            "owners o JOIN sessions s ON s.owner = o.id"
+            " JOIN turns t ON t.owner = s.owner AND t.session = s.id"
+        )
+        where, values, seq = IS_SESSION, [*session_values(request.ref)], "+t.seq"
     else:
         where, values = _owned(request.owner)
+        if request.owner is True:
+            tables = "turns t"
     if request.identities is not None:
-        where += f" AND t.identity IN ({','.join('?' * len(request.identities))})"
+        where += f" AND t.identity IN ({_marks(request.identities)})"
         values += request.identities
     if request.seqs is not None:
-        where += f" AND t.seq IN ({','.join('?' * len(request.seqs))})"
+        where += f" AND t.seq IN ({_marks(request.seqs)})"
         values += request.seqs
-    return where, values
+    return tables, f"{where} AND {seq} > ?", seq, [*values, request.after]
 
 
 def _write(db: sqlite3.Connection, write: Write) -> Written:
@@ -225,47 +266,64 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
         known = owner_row(db, OwnerRef.of(write.ref))
         if write.redaction != (known[2] if known is not None else 0):
             return Written(None, generation)
-    owner, session, _ = row or _make_session(db, write)
+    owner, session, _, named = row or _make_session(db, write)
+    if not named:
+        _name_again(db, session, write.ref)
     (generation,) = db.execute(
         "UPDATE owners SET generation = generation + 1 WHERE id = ? RETURNING generation", (owner,)
     ).fetchone()
-    db.execute("UPDATE sessions SET generation = ? WHERE id = ?", (generation, session))
+    db.execute(
+        "UPDATE sessions SET generation = ?, used = coalesce(?, used) WHERE id = ?",
+        (generation, _last_said(write), session),
+    )
     seqs = [_insert(db, owner, session, generation, turn) for turn in write.turns]
     for identity, state in write.states:
         db.execute(
-            "UPDATE turns SET state = ?, generation = ? WHERE session = ? AND identity = ? AND state <> ?",
-            (state, generation, session, identity, state),
+            "UPDATE turns SET state = ?, generation = ?"
+            " WHERE owner = ? AND identity = ? AND session = ? AND state <> ?",
+            (state, generation, owner, identity, session, state),
         )
-    db.executemany(
-        "INSERT OR IGNORE INTO tombstones (session, parent, identity, generation) VALUES (?, ?, ?, ?)",
-        [(session, parent, identity, generation) for parent, identity in write.forgotten],
-    )
+    for parent, identity in write.forgotten:
+        db.execute(
+            "INSERT OR IGNORE INTO tombstones (owner, session, parent, identity, generation)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (owner, session, parent, identity, generation),
+        )
     if write.call is not None:
         _call(db, owner, session, write.call)
         if write.receipt is not None:
-            put_receipt(db, session, write.call, write.receipt, seqs)
+            put_receipt(db, (owner, session), write.call, write.receipt, seqs)
     return Written(tuple(f"t{seq}" for seq in seqs), generation)
 
 
-def _find_session(db: sqlite3.Connection, ref: SessionRef) -> tuple[int, int, int] | None:
-    """The rows of the owner and the session, and the session's generation."""
-    row: tuple[int, int, int] | None = db.execute(
-        f"SELECT o.id, s.id, s.generation FROM owners o JOIN sessions s ON s.owner = o.id WHERE {_is(ref)}",
-        _ref(ref),
+def _find_session(db: sqlite3.Connection, ref: SessionRef) -> tuple[int, int, int, bool] | None:
+    """The rows of the owner and the session, the session's generation, and whether both have their names."""
+    row: tuple[int, int, int, int] | None = db.execute(
+        "SELECT o.id, s.id, s.generation, o.name IS NOT NULL AND s.name IS NOT NULL"
+        f" FROM owners o JOIN sessions s ON s.owner = o.id WHERE {IS_SESSION}",
+        session_values(ref),
     ).fetchone()
-    return row
+    return None if row is None else (*row[:3], bool(row[3]))
 
 
-def _make_session(db: sqlite3.Connection, write: Write) -> tuple[int, int, int]:
-    column = "session" if write.ref.user is None else "user"
-    owned_by, name = _ref(write.ref)
-    db.execute(f"INSERT INTO owners ({column}) VALUES (?) ON CONFLICT DO NOTHING", (owned_by,))
-    (owner,) = db.execute(f"SELECT id FROM owners WHERE {column} = ?", (owned_by,)).fetchone()
+def _make_session(db: sqlite3.Connection, write: Write) -> tuple[int, int, int, bool]:
+    ref = write.ref
+    owner, owner_name = make_owner(db, OwnerRef.of(ref))
+    name = keep_name(db, "session", ref.session) if ref.user is not None else owner_name
     (session,) = db.execute(
-        "INSERT INTO sessions (owner, name, created) VALUES (?, ?, ?) RETURNING id",
-        (owner, name, _first_said(write).isoformat()),
+        "INSERT INTO sessions (owner, digest, name, created, used)"
+        " VALUES (?, name_digest('session', ?), ?, ?, ?) RETURNING id",
+        (owner, ref.session, name, *[_first_said(write).isoformat()] * 2),
     ).fetchone()
-    return owner, session, 0
+    return owner, session, 0, True
+
+
+def _name_again(db: sqlite3.Connection, session: int, ref: SessionRef) -> None:
+    """Keep the names of a session that had been forgotten and is written to again."""
+    _, owner_name = make_owner(db, OwnerRef.of(ref))
+    if db.execute("SELECT name FROM sessions WHERE id = ?", (session,)).fetchone()[0] is None:
+        name = keep_name(db, "session", ref.session) if ref.user is not None else owner_name
+        db.execute("UPDATE sessions SET name = ? WHERE id = ?", (name, session))
 
 
 def _first_said(write: Write) -> datetime:
@@ -274,18 +332,26 @@ def _first_said(write: Write) -> datetime:
     return write.call.at if write.call is not None else datetime.now(UTC)
 
 
+def _last_said(write: Write) -> str | None:
+    if write.call is not None:
+        return write.call.at.isoformat()
+    return write.turns[-1].at.isoformat() if write.turns else None
+
+
 def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, turn: NewTurn) -> int:
-    place = (session, turn.parent, turn.identity, turn.saying)
+    place = (owner, turn.identity, session, turn.parent, turn.saying)
     there = db.execute(
-        "SELECT seq FROM turns WHERE session = ? AND parent = ? AND identity = ? AND saying = ?", place
+        "SELECT seq FROM turns"
+        " WHERE owner = ? AND identity = ? AND session = ? AND parent = ? AND saying = ?",
+        place,
     ).fetchone()
     if there is not None:
         return int(there[0])
     payload, media = take_out(turn.payload)
     (seq,) = db.execute(
         "INSERT INTO turns"
-        " (session, parent, identity, saying, meaning, role, state, at, payload, media, generation)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        " (owner, identity, session, parent, saying, meaning, role, state, at, payload, media, generation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
         (
             *place,
             turn.meaning,
@@ -301,20 +367,24 @@ def _insert(db: sqlite3.Connection, owner: int, session: int, generation: int, t
     for m in media:
         known = db.execute("SELECT 1 FROM media WHERE owner = ? AND digest = ?", (owner, m.digest)).fetchone()
         if known is None:
-            db.execute("INSERT INTO media VALUES (?, ?, ?)", (owner, m.digest, keep(db, m.content)))
+            values = (owner, m.digest, keep(db, m.content), len(m.content))
+            db.execute("INSERT INTO media (owner, digest, content, size) VALUES (?, ?, ?, ?)", values)
     return int(seq)
 
 
 def _call(db: sqlite3.Connection, owner: int, session: int, call: CallRow) -> None:
     settings = keep_settings(db, owner, session, call.settings) if call.settings else None
     db.execute(
-        "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        "INSERT INTO calls"
+        " (owner, id, session, at, state, model, host, settings, end, usage, response_id, error)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, id) DO UPDATE SET"
         " state = excluded.state, model = coalesce(excluded.model, model),"
         " host = coalesce(excluded.host, host), settings = coalesce(excluded.settings, settings),"
         " end = coalesce(excluded.end, end),"
         " usage = coalesce(excluded.usage, usage), response_id = coalesce(excluded.response_id, response_id),"
         " error = coalesce(excluded.error, error)",
         (
+            owner,
             call.id,
             session,
             call.at.isoformat(),
