@@ -32,7 +32,10 @@ _FRESH_LATEST_S = 0.4
 
 
 def kill(*, runs: int, seed: int, folder: Path) -> bool:
-    """Run a child on one file, killing it each time; every tenth run begins a file of its own."""
+    """Run a child on one file, killing it each time; every tenth run begins a file of its own.
+
+    Every other run is killed some time after its first acknowledged turn, the rest also while the file opens.
+    """
     chance = random.Random(seed)
     path = folder / "killed.db"
     acks: list[Ack] = []
@@ -45,6 +48,8 @@ def kill(*, runs: int, seed: int, folder: Path) -> bool:
             child = Child("kill", path=str(target), base_url=provider.base_url, run=run)
             child.wait_for("ready")
             child.go()
+            if run % 2 == 0:  # on a busy machine a process may be killed before anything was acknowledged
+                child.wait_for("ack")
             time.sleep(chance.uniform(0, _FRESH_LATEST_S if fresh else _LATEST_S))
             child.kill()
             new = [ack for line in child.lines if (ack := Ack.parse(line))]
