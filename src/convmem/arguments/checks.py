@@ -1,4 +1,4 @@
-"""What callers hand to the direct API, checked at the door: a clear error before anything is done."""
+"""Checks of the arguments that callers hand in: each returns the value, or raises before anything is done."""
 
 from __future__ import annotations
 
@@ -38,22 +38,25 @@ __all__ = [
 ]
 
 _LONGEST_PIN = 2_000
-"""In bytes of UTF-8, as tokens go by those rather than by characters."""
+"""Bytes of UTF-8 that a pin may have: some 500 tokens, which every request pays for. Bytes, because tokens
+follow them more closely than characters in all languages."""
 _TURN_ID = re.compile(r"t[0-9]+")
 _PIN_ID = re.compile(r"p[0-9]+")
 _LONGEST_S = 7 * 24 * 3_600
+"""Seconds in a week, the longest wait: a thread's wait overflows at some 292 years, and a number above a week
+is most likely in another unit."""
 
 
 def checked_text(name: str, text: object, why: str) -> str:
-    """A text that says something.
+    """Return a text that has more than white space.
 
     Args:
-        name: the argument.
-        text: what was given for it.
-        why: what to give, for the error.
+        name: the name of the argument.
+        text: the value of the argument.
+        why: the end of the error text, which says what to give.
 
     Raises:
-        InputError: no string, or nothing but white space.
+        InputError: it is no string, or has nothing but white space.
     """
     if not isinstance(text, str):
         raise InputError(f"{name} is a string, not {type(text).__name__}; {why}")
@@ -63,10 +66,10 @@ def checked_text(name: str, text: object, why: str) -> str:
 
 
 def checked_pin(text: object) -> str:
-    """A text short enough to go with every request.
+    """Return a text that is short enough to go with every request.
 
     Raises:
-        InputError: no string, nothing but white space, or too long.
+        InputError: it is no string, has nothing but white space, or is too long.
     """
     text = checked_text("text", text, "say what to keep in context")
     size = len(text.encode("utf-8", "surrogatepass"))
@@ -80,10 +83,10 @@ def checked_pin(text: object) -> str:
 
 
 def checked_count(name: str, value: object, *, least: int, of: str) -> int:
-    """A whole number.
+    """Return a whole number; `of` says what it counts, for the error.
 
     Raises:
-        InputError: anything else, or less than `least`.
+        InputError: it is anything else, or less than `least`.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise InputError(f"{name} is a number of {of}, not {type(value).__name__}")
@@ -93,10 +96,10 @@ def checked_count(name: str, value: object, *, least: int, of: str) -> int:
 
 
 def checked_time(name: str, value: object) -> datetime:
-    """A time with its zone.
+    """Return a datetime that has a time zone.
 
     Raises:
-        InputError: anything else.
+        InputError: it is anything else.
     """
     if not isinstance(value, datetime):
         raise InputError(f"{name} is an aware datetime, not {_kind(value)}")
@@ -106,10 +109,10 @@ def checked_time(name: str, value: object) -> datetime:
 
 
 def checked_choice(name: str, value: object, choices: Collection[str]) -> str:
-    """One of a few words.
+    """Return one of the words allowed.
 
     Raises:
-        InputError: anything else.
+        InputError: it is anything else.
     """
     if not isinstance(value, str) or value not in choices:
         listed = " or ".join(f'"{choice}"' for choice in choices)
@@ -118,10 +121,10 @@ def checked_choice(name: str, value: object, choices: Collection[str]) -> str:
 
 
 def checked_flag(name: str, value: object) -> bool:
-    """A yes or no; the text "False" is neither, though Python takes it for true.
+    """Return True or False; the text "False" is refused, as Python would take it for true.
 
     Raises:
-        InputError: anything but True and False.
+        InputError: it is anything but True and False.
     """
     if not isinstance(value, bool):
         raise InputError(f"{name} is True or False, not {_shown(value)}")
@@ -129,10 +132,10 @@ def checked_flag(name: str, value: object) -> bool:
 
 
 def checked_file(name: str, path: object) -> Path:
-    """The path of a file, with the user's home for a leading `~`; whether it is there is not looked at.
+    """Return the path of a file, with the user's home for a leading `~`; the file need not exist.
 
     Raises:
-        InputError: no path.
+        InputError: it is no path.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"{name} is {_kind(path)}; give the path of a file")
@@ -145,10 +148,10 @@ def checked_file(name: str, path: object) -> Path:
 
 
 def checked_seconds(name: str, value: object) -> float | None:
-    """A time to wait at most; None for as long as it takes.
+    """Return the most seconds to wait; None to wait without end.
 
     Raises:
-        InputError: no number of 0 or more, or more than a thread can wait.
+        InputError: it is no number from 0 to a week.
     """
     if value is None:
         return None
@@ -181,7 +184,7 @@ def checked_clock(clock: object) -> Callable[[], datetime]:
 
 
 def checked_compressor(compressor: object) -> Compressor:
-    """An object that writes summaries.
+    """Return an object that writes summaries.
 
     Raises:
         InputError: it has no method `compress` that takes a request.
@@ -192,17 +195,18 @@ def checked_compressor(compressor: object) -> Compressor:
 
 
 def checked_method(name: str, value: object, method: str, *, arguments: int, give: str) -> None:
-    """An object that has a method which can be called with so many arguments.
+    """Check that an object has a method that can be called with so many arguments.
 
     Args:
-        name: the argument of the caller.
-        value: what was given for it.
-        method: the method.
-        arguments: how many it takes, by position.
-        give: what to give instead, for the error.
+        name: the name of the caller's argument.
+        value: the value of that argument.
+        method: the name of the method.
+        arguments: how many arguments the method takes, by position.
+        give: the end of the error text, which says what to give instead.
 
     Raises:
-        InputError: it has none, it is a class, or the method is async or takes another number of arguments.
+        InputError: the object has no such method or is a class, or the method is async or takes another
+            number of arguments.
     """
     if isinstance(value, type):
         raise InputError(f"{name} is the class {value.__name__}; pass an instance of it")
@@ -220,7 +224,7 @@ def checked_method(name: str, value: object, method: str, *, arguments: int, giv
 
 
 def _cannot_take(function: Callable[..., object], arguments: int) -> TypeError | None:
-    """Why a function cannot be called with so many arguments by position; None when it can."""
+    """Return why a function cannot be called with so many arguments by position; None when it can."""
     try:
         signature(function).bind(*[None] * arguments)
     except TypeError as error:
@@ -231,7 +235,7 @@ def _cannot_take(function: Callable[..., object], arguments: int) -> TypeError |
 
 
 def _shown(value: object) -> str:
-    """A text as it was given, anything else by its type: it may be endless, or fail when it is shown."""
+    """Show a text as it was given and any other value by its type: it may be endless, or fail when shown."""
     return reprlib.repr(value) if isinstance(value, str) else _kind(value)
 
 
@@ -244,10 +248,10 @@ def _is_async(function: object) -> bool:
 
 
 def checked_milliseconds(name: str, value: object) -> float:
-    """A time to wait, in milliseconds.
+    """Return a time to wait, in milliseconds.
 
     Raises:
-        InputError: no number above 0, or more than a thread can wait.
+        InputError: it is no number from 1 to a week.
     """
     ms = _checked_time(name, value, "milliseconds", _LONGEST_S * 1_000)
     if ms < 1:  # nothing is ready within a fraction of a millisecond, so no call would recall anything
@@ -258,10 +262,10 @@ def checked_milliseconds(name: str, value: object) -> float:
 
 
 def checked_timeout(name: str, value: object) -> float:
-    """A time to wait, in seconds.
+    """Return a time to wait, in seconds.
 
     Raises:
-        InputError: no number above 0, or more than a thread can wait.
+        InputError: it is no number above 0, or more than a week.
     """
     return _checked_time(name, value, "seconds", _LONGEST_S)
 
@@ -275,10 +279,10 @@ def _checked_time(name: str, value: object, unit: str, most: float) -> float:
 
 
 def checked_hooks(hooks: object) -> tuple[Guarded, ...]:
-    """Hooks that break nothing.
+    """Return the hooks, each guarded so that its errors break no call.
 
     Raises:
-        InputError: no list, or something in it that cannot be called with an event.
+        InputError: it is no list, or has something in it that cannot be called with an event.
     """
     kind = type(hooks)
     if issubclass(kind, str | bytes | Mapping) or not issubclass(kind, Iterable):
@@ -297,10 +301,10 @@ def checked_hooks(hooks: object) -> tuple[Guarded, ...]:
 
 
 def checked_model(model: object) -> str | None:
-    """The name of a model, known or not.
+    """Return the name of a model, whether convmem knows the model or not.
 
     Raises:
-        InputError: no string, or one that cannot be stored.
+        InputError: it is no string, or one that cannot be stored.
     """
     if model is None:
         return None
@@ -314,10 +318,10 @@ def checked_model(model: object) -> str | None:
 
 
 def checked_ids(ids: object) -> list[str]:
-    """Ids of turns; of those whose turn is not there, nothing happens.
+    """Return ids of turns such as `"t7"`; whether there are such turns is not looked at.
 
     Raises:
-        InputError: no list of strings, or ids of something else.
+        InputError: it is no list of strings, or has ids of something else.
     """
     kind = type(ids)
     if issubclass(kind, str | bytes | Mapping) or not issubclass(kind, Iterable):

@@ -1,4 +1,4 @@
-"""Messages and times as the direct API is handed them."""
+"""Checks of the messages and times that callers hand to the direct API."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CONTENT = frozenset({"user", "system", "developer", "tool"})
 
 
 def checked_messages(messages: object) -> list[Message]:
-    """Messages as plain JSON.
+    """Return the messages as plain JSON.
 
     Raises:
-        InputError: what is no list of messages with roles, naming the place; nothing was recorded.
+        InputError: they are no list of messages with roles; the text names the place.
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
         raise InputError("messages is a list of messages, each with `role` and `content`")
@@ -46,10 +46,11 @@ def checked_messages(messages: object) -> list[Message]:
 
 
 def with_content(given: list[Message]) -> list[Message]:
-    """Messages that say something, in roles of a chat API; what other programs call these is taken too.
+    """Return the messages with roles of a chat API, for which other programs' names (`"human"`) may stand.
 
     Raises:
-        InputError: one without content that must have it, or in another role, naming the place.
+        InputError: a message lacks the content that its role must have, or has an unknown role; the text
+            names the place.
     """
     messages = [
         {**message, "role": role_of(message["role"], where=f"messages[{i}]")}
@@ -65,10 +66,10 @@ def with_content(given: list[Message]) -> list[Message]:
 
 
 def checked_times(at: object, n: int, now: datetime) -> list[datetime]:
-    """One aware datetime per message: `at` for all, one each, or now.
+    """Return one aware datetime per message: `at` for all of them, one each, or now.
 
     Raises:
-        InputError: naive datetimes, another number than messages, anything else.
+        InputError: a datetime has no zone, there are more or fewer than messages, or it is anything else.
     """
     if at is None:
         return [now] * n

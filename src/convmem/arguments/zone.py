@@ -1,4 +1,4 @@
-"""Time zones: this machine's, with its rules for summer and winter of all years, and those users name."""
+"""Resolves time zones: the machine's, with its rules for every year, and zones given by name or object."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from convmem.errors import InputError
 __all__ = ["LOCAL", "resolve_zone"]
 
 _BEYOND = (OverflowError, OSError, ValueError)
-"""What the platform raises of times that it has no rules for; there the zone is UTC."""
+"""What the platform raises for times that it has no rules for, such as the year 1; UTC is taken for those."""
 
 
 class _Local(tzinfo):
-    """The zone in which `time.localtime` reads clocks; asked anew for every time."""
+    """The zone of `time.localtime`: the platform is asked anew for every time."""
 
     def utcoffset(self, dt: datetime | None) -> timedelta:
-        """What the clocks were ahead of UTC by, at that wall time."""
+        """Return how far the clocks were ahead of UTC at that wall time."""
         return self._fixed(dt).utcoffset(None) or timedelta()
 
     def dst(self, dt: datetime | None) -> timedelta | None:  # noqa: ARG002 (the platform does not say)
-        """Unknown."""
+        """Return None: the platform does not say whether it was summer time."""
         return None
 
     def tzname(self, dt: datetime | None) -> str:
-        """What the zone was called at that wall time."""
+        """Return the zone's abbreviation at that wall time, such as "CET"."""
         return self._fixed(dt).tzname(None) or "UTC"
 
     def fromutc(self, dt: datetime) -> datetime:
-        """The wall time of a time in UTC; of an hour that comes twice, the right one."""
+        """Return the wall time of a time in UTC, with `fold` set in the second of two like hours."""
         try:
             wall = dt.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
         except _BEYOND:
@@ -53,12 +53,14 @@ LOCAL: Final[tzinfo] = _Local()
 
 _GIVE = 'give the IANA name of a zone, such as "Asia/Shanghai", or a datetime.tzinfo'
 _NEAR = 0.8
-"""How alike a name must be for the error to suggest it: Shangai is like Shanghai, Beijing not like Berlin."""
+"""How alike a name must be, from 0 to 1, for the error to suggest it: "Shangai" is like "Shanghai" (.93), but
+"Beijing" not like "Berlin" (.62)."""
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+"""Any time will do: a zone is asked for its offset then, to see whether it can tell one."""
 
 
 def resolve_zone(tz: object) -> tzinfo:
-    """The zone that a name or an object means; this machine's when it is None.
+    """Return the zone that a name or an object means; this machine's when it is None.
 
     Raises:
         InputError: no zone has this name, or the object cannot tell its offset from UTC.

@@ -1,4 +1,4 @@
-"""The four threads of a Memory beside its writer, and which work may have how many of them."""
+"""Sets up the four threads of a Memory beside its writer, and how many of them each kind of work may take."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from convmem.threads.pool import Pool, Share
 __all__ = ["Lanes"]
 
 _THREADS = 4
+"""Background threads of one Memory, the writer not counted. More would cost memory and compete for Python's
+one interpreter lock; fewer would let a slow embedding service or a big load hold up other users' calls."""
 _COMPOSING = 3
-"""One is left for what compositions wait for: a summary, a question's vector, a partition."""
+"""Threads that compose requests at once. The fourth is left for what compositions wait for (a summary, a
+question's vector, a partition): with none left, compositions would wait for work that can never begin."""
 
 
 class Lanes:
-    """The lanes of one pool, the most urgent first.
+    """The queues of background work of one Memory, the most urgent first, all on one pool of four threads.
 
-    Of the four threads one is always left for composing requests, whatever hangs elsewhere: loading and
-    analyzing have one together, whatever may call a model that is far away has two.
+    Loading and analyzing turns share one thread, calls of models (which may be far away, and hang) share two.
+    So one thread is always left for composing requests, whatever hangs elsewhere.
     """
 
     def __init__(self) -> None:
         self.pool = Pool("convmem", _THREADS)
         reading, models = Share(1), Share(2)
+        # A lane takes precedence over those made after it: what a call waits for comes before what nobody
+        # waits for.
         self.compose = self.pool.lane("compose", Share(_COMPOSING))
         self.embed = self.pool.lane("embed", models)
         self.load = self.pool.lane("load", reading)

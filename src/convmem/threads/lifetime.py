@@ -1,4 +1,4 @@
-"""What a process owes its open memories when it ends or forks, and when nobody holds one any more."""
+"""Closes open memories when the process ends or drops them, and makes them usable in a forked child."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ __all__ = ["Open", "watch", "when_dropped"]
 log = logging.getLogger("convmem")
 
 _EXIT_WAIT_S = 2.0
+"""Seconds that all open memories together may take to write what is queued when the process ends: with less,
+a slow disk loses queued writes; with more, Ctrl-C seems to hang."""
 
 
 class Open(Protocol):
-    """Something that writes in the background."""
+    """Something that writes in the background and must be closed before the process ends."""
 
     def close_within(self, seconds: float) -> None:
-        """Write what can be written in that time, and close."""
+        """Write what can be written in so many seconds, and close."""
         ...
 
     def after_fork(self) -> None:
-        """In a forked child: begin anew."""
+        """Make new threads and queues in a forked child, where the parent's threads do not exist."""
         ...
 
 
@@ -39,12 +41,13 @@ _OPEN: Living[Open] = Living()
 
 
 def watch(thing: Open) -> None:
-    """Close it when the process ends, and tell it when it is forked, for as long as it lives."""
+    """Have a thing closed when the process ends and told when it is forked, as long as the thing lives."""
     _OPEN.add(thing)
 
 
-# What was dropped waits here for the one thread that closes it. The garbage collector may call at any moment,
-# in any thread and with any lock held: it puts something into this queue, which is made for that, no more.
+# Closing functions of things that were dropped, waiting for the one thread that calls them. The garbage
+# collector may call at any moment, in any thread and with any lock held, so all it does is put a function
+# into this queue: `SimpleQueue.put` is made to be called from there.
 _dropped: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 _closing = threading.Lock()
 
@@ -54,15 +57,15 @@ def when_dropped(
 ) -> weakref.finalize[[Callable[[], None], Callable[[], str]], object]:
     """Close what belongs to a thing once nobody holds the thing any more, with a `ResourceWarning`.
 
-    Python shows it like that of a file which nobody closed: with `-X dev`, `-W default` or in pytest.
+    Python shows the warning as it does for a file that nobody closed: with `-X dev`, `-W default`, in pytest.
 
     Args:
-        thing: what is held.
-        close: closes what belongs to it; must not refer to it.
-        name: what the warning calls it; must not refer to it either.
+        thing: the object whose end is awaited.
+        close: closes what belongs to the thing; must not refer to the thing, or it would never be dropped.
+        name: returns what the warning calls the thing; must not refer to the thing either.
 
     Returns:
-        What to `detach` when it is closed by hand.
+        The finalizer; call its `detach` when the thing is closed by hand.
     """
     finalizer = weakref.finalize(thing, _dropped_unclosed, close, name)
     finalizer.atexit = False  # at the end of the process, what is open is closed by `watch`
@@ -81,7 +84,7 @@ def _close_soon(close: Callable[[], None]) -> None:
 
 
 def _close_dropped() -> None:
-    """Close what was dropped, one after the other; the thread that does it ends with the queue."""
+    """Call the queued closing functions one after the other, until the queue is empty."""
     while True:
         try:
             while True:
@@ -90,9 +93,10 @@ def _close_dropped() -> None:
                     close()
                 except Exception:
                     log.exception("a Memory that was dropped without close() could not be closed")
-                del close  # it holds a store
+                del close  # the function holds a store, which this thread would keep open while it waits
         except queue.Empty:
             _closing.release()
+        # Looked at once more after the lock is free: something put in just before found the lock taken.
         if _dropped.empty() or not _closing.acquire(blocking=False):
             return
 
@@ -101,6 +105,7 @@ def _at_exit() -> None:
     until = time.monotonic() + _EXIT_WAIT_S
     for thing in _OPEN.all():
         thing.close_within(max(0.0, until - time.monotonic()))
+    # The thread that closes what was dropped holds this lock: taking it is waiting for the thread.
     _closing.acquire(timeout=max(0.0, until - time.monotonic()))
 
 

@@ -1,4 +1,4 @@
-"""Things that are known for as long as they live, and can be listed while other threads add some."""
+"""A set of objects that keeps none of them alive and can be listed while other threads add to it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class Living(Generic[T]):
-    """A set that keeps none of its members alive.
+    """A set of objects that keeps none of its members alive.
 
-    `weakref.WeakSet` is not it: listing one fails when another thread adds to it meanwhile.
+    `weakref.WeakSet` would not do: listing one fails when another thread adds to it meanwhile.
     """
 
     def __init__(self) -> None:
         self._things: WeakValueDictionary[int, T] = WeakValueDictionary()
 
     def add(self, thing: T) -> None:
-        """Know this thing until nobody holds it."""
+        """Add an object; it leaves the set when nobody else holds it."""
         self._things[id(thing)] = thing
 
     def all(self) -> list[T]:
-        """Those that live now."""
+        """List the members that are alive now."""
         return [thing for ref in self._things.valuerefs() if (thing := ref()) is not None]

@@ -42,13 +42,13 @@ __all__ = ["Condition", "KeptWhole", "Lock", "Undisturbed", "WholeLock", "keep_w
 
 
 class Lock(_RLock):
-    """A lock that its holder may take again; in a child it is free unless the forking thread holds it."""
+    """A lock that its holder may take again; free in a forked child unless the forking thread holds it."""
 
     def __init__(self) -> None:
         _LOCKS.add(self)
 
     def renew(self) -> None:
-        """In a forked child: be free, unless the one thread that came along holds it."""
+        """Free the lock in a forked child, unless the one thread that exists there holds it."""
         if not self._is_owned():
             self._at_fork_reinit()
 
@@ -64,11 +64,11 @@ class KeptWhole(Protocol):
     """Something that must not be half changed when its process is forked."""
 
     def before_fork(self) -> None:
-        """Wait until no other thread is at it, and keep others out until `after_fork`."""
+        """Wait until no other thread changes the state, and keep other threads out until `after_fork`."""
         ...
 
     def after_fork(self, *, child: bool) -> None:
-        """Let others in again: in the parent, and in the child, where there are no others yet."""
+        """Let other threads in again; called in the parent and in the child."""
         ...
 
 
@@ -83,24 +83,24 @@ class WholeLock(Lock):
         keep_whole(self)
 
     def before_fork(self) -> None:
-        """Wait for the holder, and keep it."""
+        """Wait for the holder, and hold the lock over the fork."""
         self.acquire()
 
     def after_fork(self, *, child: bool) -> None:  # noqa: ARG002 (the thread that forked holds it in both)
-        """Give it back."""
+        """Release the lock, which the forking thread holds in the parent and in the child."""
         self.release()
 
 
 class Undisturbed:
-    """Work of any number of threads that a fork waits for; it begins when no fork is awaited.
+    """A context around work that must not be under way in another thread when the process is forked.
 
-    As a context around what must not be under way in another thread when a process is forked. It waits for no
-    other thread, and for nobody outside.
+    Any number of threads may be inside at once. A fork waits until all others are out, and whoever wants in
+    waits until the fork is done. The work inside must wait for no other thread and for nobody outside.
     """
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._inside: dict[int, int] = {}  # how often, by ids of threads
+        self._inside: dict[int, int] = {}  # how often each thread has entered, by the thread's id
         self._forking = 0
         keep_whole(self)
 
@@ -123,21 +123,21 @@ class Undisturbed:
                     self._changed.notify_all()
 
     def before_fork(self) -> None:
-        """Wait until no other thread is at it, and keep others out."""
+        """Wait until no other thread is inside, and keep other threads out."""
         self._changed.acquire()
         self._forking += 1
         while self._inside.keys() - {threading.get_ident()}:
             self._changed.wait()
 
     def after_fork(self, *, child: bool) -> None:
-        """Let others in again."""
+        """Let other threads in again."""
         self._forking = 0 if child else self._forking - 1
         self._changed.notify_all()
         self._changed.release()
 
 
 def keep_whole(thing: KeptWhole) -> None:
-    """Have forks wait for this, for as long as it lives."""
+    """Have forks wait for a thing, for as long as the thing lives."""
     _WHOLE.add(thing)
 
 
@@ -146,12 +146,13 @@ _WHOLE: Living[KeptWhole] = Living()
 
 
 reckoning = Undisturbed()
-"""Around what multiplies matrices: numpy's library for it (OpenBLAS) has locks of its own, and lets other
-threads run meanwhile. A child forked in the midst of it would wait for ever when it multiplies itself."""
+"""The context around every multiplication of matrices: numpy's library for it (OpenBLAS) has locks of its
+own, and lets other threads run meanwhile. A child that was forked in the midst of a multiplication would wait
+for ever at its own first one."""
 
 
 class _Forking(threading.local):
-    """What the thread that forks keeps whole meanwhile."""
+    """What the forking thread holds between `before_fork` and `after_fork`, the last taken at the end."""
 
     def __init__(self) -> None:
         self.kept: list[KeptWhole] = []
@@ -177,12 +178,14 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    # Locks first: `after_fork` of what is kept whole takes some of them.
     for lock in list(_LOCKS):
         lock.renew()
     _let_go(child=True)
 
 
-# Registered when the first lock is imported, so that it comes before what uses locks in a child.
+# Python calls these functions in the child in the order in which they were registered. This module registers
+# its own when the first lock is imported, so locks are free before any other code in the child takes one.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child

@@ -1,4 +1,4 @@
-"""Loading once: at first use, with threads racing for it, and with the process forking meanwhile."""
+"""Makes a value once, at first use: with threads racing for it, and with the process forking meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Once(Generic[T]):
         self._made: tuple[T, int] | None = None
 
     def __call__(self) -> T:
-        """The object, made by the first who asks."""
+        """Return the value; the first thread that asks makes it, others wait for that thread."""
         if self._made is None:
             with self._lock:
                 if self._made is None:
@@ -33,16 +33,16 @@ class Once(Generic[T]):
 
     @property
     def inherited(self) -> bool:
-        """Whether the value was made before this process was forked off."""
+        """Whether the value was made in the parent process, before this one was forked off."""
         return self._made is not None and self._made[1] != os.getpid()
 
 
 class lazy(Generic[T]):  # noqa: N801 (a decorator, used like `property`)
-    """A property that is worked out at first use and kept with its object; no lock is held meanwhile.
+    """A property whose value is worked out at first use and kept with its object; no lock is held meanwhile.
 
-    Two threads that ask at once both work it out, so it must come out alike. Python 3.11's `cached_property`
-    has one lock for all objects of a class: threads would wait for each other's, and a child forked
-    meanwhile for ever.
+    Two threads that ask at once both work the value out, so both must come to the same. Python 3.11's
+    `cached_property` has one lock for all objects of a class: threads would wait for each other's objects,
+    and a child forked meanwhile would wait for ever.
     """
 
     def __init__(self, work_out: Callable[[Any], T]) -> None:
@@ -57,7 +57,7 @@ class lazy(Generic[T]):  # noqa: N801 (a decorator, used like `property`)
     @overload
     def __get__(self, thing: object, owner: type | None = None) -> T: ...
     def __get__(self, thing: object | None, owner: type | None = None) -> Self | T:
-        """The value; from then on it stands in the object's own attributes, which Python looks at first."""
+        """Work the value out and set it as an attribute of the object, where Python looks first next time."""
         if thing is None:
             return self
         value: T = self._work_out(thing)

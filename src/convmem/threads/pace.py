@@ -1,7 +1,7 @@
-"""Long work that gives way to calls.
+"""Slows long background work down while calls are under way.
 
 Python runs one thread of a process at a time, and lets one go on for 5 ms before another gets its turn. A
-call changes threads some thirty times: beside one thread that only reckons it takes ten times as long. So
+call changes threads some thirty times: beside one thread that only computes it takes ten times as long. So
 long work stops every millisecond, and while calls are under way it rests for most of the time.
 """
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["Pace", "after_fork", "calling", "calls_under_way", "give_way"]
 
 _SLICE_S = 0.001
-"""Of work between two looks at who waits: a fifth of what Python gives a thread."""
+"""Seconds of processor time that long work takes between two looks at who waits: a fifth of the 5 ms that
+Python gives a thread. Longer slices delay calls, shorter ones spend the time on looking."""
 _LULL_S = 0.05
-"""After a call so long others are reckoned with: between what memory does before and after it the client
-library works, and who asks again does so at once."""
+"""Seconds after the end of a call during which long work goes on resting: the client library works between
+what memory does before and after the provider, and who asks again mostly does so at once."""
 
 
 class _Calls:
-    """Calls under way in this process: the lock that they wait for, Python's own, is the process's too."""
+    """Counts the calls under way in the whole process, whose threads all share Python's one lock."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -42,13 +43,13 @@ _working = threading.local()
 
 
 def after_fork() -> None:
-    """In a forked child no call is under way."""
+    """Set the count of calls to 0 in a forked child, where none is under way."""
     _calls.count = 0
 
 
 @contextmanager
 def calling() -> Generator[None]:
-    """While somebody waits for memory, long work stands back."""
+    """Count a call as under way within this context, so that long work makes way for it."""
     with _calls.lock:
         _calls.count += 1
     try:
@@ -60,18 +61,19 @@ def calling() -> Generator[None]:
 
 
 def calls_under_way() -> int:
-    """How many wait for memory now."""
+    """Return how many calls are under way in this process."""
     return _calls.count
 
 
 class Pace:
-    """How much of the time one piece of long work may take while calls are under way.
+    """Limits the share of time that one piece of long work takes while calls are under way.
 
-    As a context it holds for all that the thread does in it and that calls `give_way`.
+    Used as a context, the limit holds for all code that the thread runs inside and that calls `give_way`.
 
     Args:
-        share: of the time.
-        own: how many calls wait for this very work; for those it need not make way.
+        share: the part of the time in which the work may run, between 0 and 1: with .15 it works 1 ms and
+            rests 5.7 ms.
+        own: returns how many calls wait for this very work; the work does not make way for those.
     """
 
     def __init__(self, share: float, own: Callable[[], int] = lambda: 0) -> None:
@@ -81,8 +83,8 @@ class Pace:
         self._before: Pace | None = None
 
     def give_way(self) -> None:
-        """Rest when that is due; to be called at every small step."""
-        worked = time.thread_time() - self._since  # what it waited for others is no work
+        """Sleep when a slice of work is used up; call this at every small step (well under a millisecond)."""
+        worked = time.thread_time() - self._since  # processor time: waiting for others does not count as work
         if worked < _SLICE_S:
             return
         others = _calls.count > self._own() or time.monotonic() - _calls.last_s < _LULL_S
@@ -102,7 +104,7 @@ class Pace:
 
 
 def give_way() -> None:
-    """One small step of what may be long work: rest when that is due, and this thread's work has a `Pace`."""
+    """Mark a small step of what may be long work: sleep when that is due and the thread is in a `Pace`."""
     pace: Pace | None = getattr(_working, "pace", None)
     if pace is not None:
         pace.give_way()

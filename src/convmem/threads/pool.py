@@ -1,4 +1,4 @@
-"""Threads that work in the background and never keep the process from ending."""
+"""A pool of background threads that never keep the process from ending."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ T = TypeVar("T")
 _Job: TypeAlias = "tuple[Future[Any], Callable[[], Any]]"
 
 _IDLE_S = 10.0
-"""A thread that had nothing to do for so long ends; the next job starts another in .1 ms."""
+"""Seconds without a job after which a thread ends. Starting another takes .1 ms, so a longer wait would save
+little, and a much shorter one would start a thread for nearly every call."""
 
 
 class Share:
-    """How many threads of a pool some of its lanes may have together.
+    """A limit of how many threads of a pool some of its lanes may use at once.
 
     Args:
-        most: so many.
+        most: the number of threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -48,7 +49,7 @@ class Lane:
 
     @property
     def contended(self) -> bool:
-        """Whether a job waits that takes precedence and shares a limit with this lane."""
+        """Whether a job waits in a more urgent lane that shares a limit with this one."""
         for lane in self.pool.lanes:
             if lane is self:
                 return False
@@ -58,26 +59,26 @@ class Lane:
 
     @property
     def free(self) -> bool:
-        """Whether its next job may begin."""
+        """Whether the lane's limits let its next job begin."""
         return all(share.running < share.most for share in self.shares)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Do this soon. It must not wait for another job of the pool, but for a time of its own choosing."""
+        """Queue a job. The job must not wait without a limit of time for another job of the same pool."""
         return self.pool.submit(self, work)
 
     def later(self, seconds: float, work: Callable[[], object]) -> None:
-        """Do this after some time, unless the pool is closed before."""
+        """Queue a job after so many seconds, unless the pool is closed before."""
         self.pool.later(self, seconds, work)
 
 
 class Pool:
-    """A few daemon threads that do the jobs of several lanes.
+    """Runs the jobs of several lanes on a few daemon threads.
 
     The standard library's executor joins its threads at exit: an embedder that hangs would hang the process.
 
     Args:
-        name: what its threads are called, before the name of the lane.
-        threads: the most of them; they start when they are needed, and end when they are not.
+        name: the first part of its threads' names; the second is the name of the lane.
+        threads: the most threads at once; they start when they are needed, and end when they are not.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -94,7 +95,7 @@ class Pool:
         self._closing = False
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child, where the threads are gone."""
+        """Forget threads and queued jobs in a forked child, where the threads are gone."""
         self._begin()
         for lane in self.lanes:
             lane.queue.clear()
@@ -102,18 +103,18 @@ class Pool:
                 share.running = 0
 
     def lane(self, name: str, *shares: Share) -> Lane:
-        """A lane whose jobs take precedence over those of the lanes that are made after it.
+        """Make a lane whose jobs take precedence over those of the lanes that are made after it.
 
         Args:
-            name: what its threads are called meanwhile.
-            shares: limits of how many threads its jobs have, which it may have in common with others.
+            name: the second part of a thread's name while the thread does a job of this lane.
+            shares: limits of how many threads its jobs use; other lanes may have the same limits.
         """
         lane = Lane(self, name, shares)
         self.lanes.append(lane)
         return lane
 
     def submit(self, lane: Lane, work: Callable[[], T]) -> Future[T]:
-        """Do this soon."""
+        """Queue a job of a lane; the future has its result."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         with self._changed:
@@ -129,14 +130,14 @@ class Pool:
         return future
 
     def later(self, lane: Lane, seconds: float, work: Callable[[], object]) -> None:
-        """Do this after some time, unless the pool is closed before."""
+        """Queue a job of a lane after so many seconds, unless the pool is closed before."""
         with self._changed:
             if self._closing:
                 return
             heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), lane, work))
             try:
                 self._start()
-            except RuntimeError:  # as soon as a thread is there, it is found
+            except RuntimeError:  # no thread can be started now; the next one that is finds the job
                 return
             self._changed.notify()
 
@@ -148,7 +149,7 @@ class Pool:
             self._threads += 1
 
     def close(self) -> None:
-        """End the threads once they have nothing left to do; waits for none."""
+        """End the threads once they have nothing left to do; does not wait for that."""
         with self._changed:
             self._closing = True
             self._later.clear()
@@ -169,7 +170,7 @@ class Pool:
                 future.set_result(result)
                 del result
             thread.name = self._name
-            del taken, lane, future, work  # a thread that waits holds nothing
+            del taken, lane, future, work  # a thread that waits for a job keeps nothing of the last one alive
 
     def _give_back(self, lane: Lane) -> None:
         with self._changed:
@@ -178,7 +179,7 @@ class Pool:
             self._changed.notify()  # a job that waited for the share may begin on a thread that waits for one
 
     def _next(self) -> tuple[Lane, _Job] | None:
-        """The next job; None when the thread is to end."""
+        """Wait for the next job and take it; None when the thread is to end."""
         with self._changed:
             until = time.monotonic() + _IDLE_S
             while True:

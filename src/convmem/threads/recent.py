@@ -1,4 +1,4 @@
-"""A map that keeps the values used last: at most so many, or of at most so much weight together."""
+"""A map that keeps the most recently used values, up to a number of values or a total weight."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """The values used last; several threads may use it at once.
+    """Keeps the most recently used values; several threads may use it at once.
 
     The newest value stays, whatever it weighs.
 
     Args:
         most: how many values are kept.
-        weigh: what one value weighs; None where only their number counts.
-        most_weight: what all values may weigh together.
+        weigh: returns the weight of one value, say its bytes; None where only the number of values counts.
+        most_weight: the weight that all values may have together, in the same unit.
     """
 
     def __init__(self, most: int, *, weigh: Callable[[V], int] | None = None, most_weight: int = 0) -> None:
@@ -42,7 +42,7 @@ class Recent(Generic[K, V]):
         return key in self._kept
 
     def get(self, key: K) -> V | None:
-        """The value, which counts as used; None where there is none."""
+        """Return the value of a key and count it as used; None where there is none."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -51,7 +51,7 @@ class Recent(Generic[K, V]):
             return found[0]
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """The values that there are, by their keys."""
+        """Return the values that are kept, by their keys, and count them as used."""
         found: dict[K, V] = {}
         with self._lock:
             for key in keys:
@@ -61,10 +61,10 @@ class Recent(Generic[K, V]):
         return found
 
     def put(self, key: K, value: V) -> V | None:
-        """Keep a value.
+        """Keep a value, and drop the least recently used ones beyond the limits.
 
         Returns:
-            What it takes the place of; None where there was none.
+            The value that the key had before; None where it had none.
         """
         weight = self._weigh(value) if self._weigh is not None else 0
         with self._lock:
@@ -76,7 +76,7 @@ class Recent(Generic[K, V]):
         return before[0] if before is not None else None
 
     def put_many(self, values: Mapping[K, V]) -> None:
-        """Keep several values."""
+        """Keep several values, in the order given."""
         with self._lock:
             for key, value in values.items():
                 self.put(key, value)
@@ -85,14 +85,14 @@ class Recent(Generic[K, V]):
         return len(self._kept) > self._most or (self._weigh is not None and self._weight > self._most_weight)
 
     def pop(self, key: K) -> V | None:
-        """Take a value out; None where there is none."""
+        """Remove a key and return its value; None where there is none."""
         with self._lock:
             found = self._kept.pop(key, None)
             self._weight -= found[1] if found is not None else 0
         return found[0] if found is not None else None
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all values."""
         with self._lock:
             self._kept.clear()
             self._weight = 0

@@ -1,4 +1,4 @@
-"""Waiting for other threads: one generator of waits, driven by a caller that blocks or by one that awaits."""
+"""Drives one generator of waits for other threads, by a caller that blocks or by one that awaits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["NotReadyError", "Waits", "adrive", "aoutcome", "drive", "outcome", "
 T = TypeVar("T")
 
 Waits: TypeAlias = Generator[tuple[Future[Any], float], BaseException | None, T]
-"""Steps of a call: each yields what it waits for and for how many seconds at most, and is told what went
-wrong: None when nothing did, a `NotReadyError` when it was not ready."""
+"""The steps of a call as a generator. Each step yields the future that it waits for and the most seconds to
+wait; what the step gets back is the error: None when there was none, a `NotReadyError` when time ran out."""
 
 
 class NotReadyError(TimeoutError):
-    """What was waited for is not ready yet; a store may raise a `TimeoutError` of its own."""
+    """The awaited result was not ready in time; a type of its own, as a store may raise `TimeoutError`."""
 
 
 def seconds_until(until: float) -> float:
-    """How long it is until a time of the monotonic clock, in seconds; 0 when it is over."""
+    """Return the seconds left until a time of the monotonic clock; 0 when that time is over."""
     return max(0.0, until - time.monotonic())
 
 
@@ -37,12 +37,12 @@ def drive(steps: Waits[T]) -> T:
         try:
             error = outcome(future, seconds)
         except BaseException as stopped:
-            steps.throw(stopped)  # the steps see to what has begun, and raise it again
+            steps.throw(stopped)  # the steps end what they have begun, and raise the error again
             raise
 
 
 async def adrive(steps: Waits[T]) -> T:
-    """`drive`, without blocking the event loop."""
+    """Go through the steps of a call as `drive` does, without blocking the event loop."""
     error: BaseException | None = None
     while True:
         try:
@@ -57,7 +57,7 @@ async def adrive(steps: Waits[T]) -> T:
 
 
 def outcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """What went wrong, waiting for so many seconds at most; None when all is well."""
+    """Wait for a future, at most so many seconds, and return its error; None when it has a result."""
     wait((future,), timeout=seconds)
     return _said(future, seconds)
 
@@ -69,7 +69,7 @@ def _said(future: Future[Any], seconds: float) -> BaseException | None:
 
 
 async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
-    """`outcome` on whatever event loop is running."""
+    """Wait for a future as `outcome` does, on whatever event loop is running (asyncio's or Trio's)."""
     if future.done():
         return future.exception()
     try:
@@ -79,6 +79,8 @@ async def aoutcome(future: Future[Any], seconds: float) -> BaseException | None:
 
         return await run_sync(outcome, future, seconds)
     watched = asyncio.wrap_future(future, loop=loop)
-    watched.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is asked for below
+    # Asked for its error here too: else asyncio logs "exception was never retrieved" when time runs out.
+    watched.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     await asyncio.wait((watched,), timeout=seconds)
     return _said(future, seconds)

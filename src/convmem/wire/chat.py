@@ -1,4 +1,4 @@
-"""Chat Completions bodies ⇄ turns."""
+"""Reads Chat Completions bodies and replies into turns, and writes turns back into bodies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from convmem.wire.message import (
     plain,
     text_of,
 )
+from convmem.wire.narrow import is_array, is_object
 from convmem.wire.pieces import Pieces
 from convmem.wire.values import ChatRequest, Reply, name_of, output_limit, split, tools_of
 
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "ReplyStream", "chat_only", "parse", "rebuilt", "reply_of", "stream_reply"]
 
 PATH = "/chat/completions"
+"""The path that chat bodies are sent to, below the provider's base URL."""
 
 
 def parse(body: object) -> ChatRequest:
     """Read a chat body.
 
     Raises:
-        InputError: when it is none that memory could journal: no mapping, no list of messages with roles.
+        InputError: memory could not journal it, because it is no mapping or has no list of messages with
+            roles.
     """
     if not isinstance(body, Mapping):
         raise InputError(f"a chat body is a mapping, not {type(body).__name__}")
@@ -59,21 +62,22 @@ def _json_mode(wanted: object) -> bool:
 
 def _message(item: object, i: int) -> Message:
     message = plain(item, where=f"messages[{i}]")
-    if not isinstance(message, dict):
+    if not is_object(message):
         raise InputError(f"messages[{i}] is {type(item).__name__}, not a mapping with `role` and `content`")
-    fields = cast("Message", message)
-    role = fields.get("role")
+    role: object = message.get("role")
     if not isinstance(role, str) or not encodable(role):
         raise InputError(f"messages[{i}] has no `role`")
-    return fields
+    return message
 
 
 def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:
-    """The body with these messages instead of its own.
+    """Build the body again with these messages in place of its own.
+
+    Messages that need not change stay the caller's own objects, so that they are sent byte for byte.
 
     Args:
-        body: as the caller made it.
-        messages: settings and turns: those put back, then the caller's own.
+        body: the body as the caller made it.
+        messages: the settings, then the turns that are put back, then the caller's own turns.
         dropped: how many of the caller's turns, from the first, are left out.
     """
     given: Sequence[object] = body["messages"]
@@ -90,12 +94,13 @@ def _role(item: object) -> object:
 
 
 def chat_only(message: Message) -> Message:
-    """A message that is put back, without what only other shapes have: their items, parts unknown to chat.
+    """Return a message that is put back without what chat has no word for: Responses items and their parts.
 
-    A tool's result is text in chat.
+    Parts of the latter kind become text, such as `[image]`; so does every part of a tool's result, because
+    chat takes only text there.
     """
     content: object = message.get("content")
-    parts = cast("list[object]", content) if isinstance(content, list) else []
+    parts: list[object] = content if is_array(content) else []
     is_strange = _is_no_text if message.get("role") == "tool" else is_foreign
     if ITEMS not in message and not any(map(is_strange, parts)):
         return message
@@ -111,12 +116,12 @@ def _is_no_text(part: object) -> bool:
 
 
 def stream_reply() -> ReplyStream:
-    """What puts a streamed reply together."""
+    """Make what puts one streamed reply together."""
     return ReplyStream()
 
 
 def reply_of(completion: object) -> Reply:
-    """Read a chat completion: a mapping or an SDK object. What cannot be read of it is passed over."""
+    """Read a chat completion, a mapping or an SDK object; parts of it that cannot be read are left out."""
     dump = getattr(completion, "model_dump", None)
     try:
         # A provider's own kinds of content are no reason for a warning in the caller's log.
@@ -127,8 +132,7 @@ def reply_of(completion: object) -> Reply:
         return Reply(complete=False)
     fields = cast("Mapping[str, Any]", data)
     choices: object = fields.get("choices")
-    given = cast("list[object]", choices) if isinstance(choices, list) else []
-    rows = [cast("dict[str, object]", row) for row in given if isinstance(row, dict)]
+    rows = [row for row in choices if is_object(row)] if is_array(choices) else []
     messages = [_read_message(row.get("message")) for row in sorted(rows, key=_index)]
     kept = tuple({"role": "assistant", **m} for m in messages if m is not None)
     response_id: object = fields.get("id")
@@ -141,7 +145,7 @@ def reply_of(completion: object) -> Reply:
 
 
 def _words(completion: object) -> dict[str, Any]:
-    """What was said, of a completion that cannot be dumped."""
+    """Return the texts of a completion whose `model_dump` failed, in the form of a completion."""
     choices: list[Any] = list(getattr(completion, "choices", ()))
     rows = [{"index": choice.index, "message": {"content": choice.message.content}} for choice in choices]
     return {"id": getattr(completion, "id", None), "choices": rows}
@@ -153,7 +157,7 @@ def _index(row: Mapping[str, object]) -> int:
 
 
 def _read(value: object) -> dict[str, Any] | None:
-    """A mapping as plain JSON; None when it is none."""
+    """Copy a mapping as plain JSON; None when it is no mapping, or JSON cannot say what it holds."""
     try:
         return plain(cast("object", value)) if isinstance(value, Mapping) else None
     except InputError:
@@ -161,7 +165,7 @@ def _read(value: object) -> dict[str, Any] | None:
 
 
 def _read_message(value: object) -> dict[str, Any] | None:
-    """A message as plain JSON; its text alone when there is something in it that cannot be kept."""
+    """Copy a message as plain JSON; its text alone when JSON cannot say something in it."""
     message = _read(value)
     if message is None and isinstance(value, Mapping):
         return {"content": text_of(cast("Mapping[str, Any]", value))}
@@ -173,18 +177,18 @@ def _usage(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _without_parsed(message: Message) -> Message:
-    """The message without what an SDK's own parsing added to it."""
+    """Remove from a message, in place, what an SDK's own parsing added to it."""
     message.pop("parsed", None)
     calls: object = message.get("tool_calls")
-    for call in cast("list[object]", calls) if isinstance(calls, list) else ():
-        if isinstance(call, dict) and isinstance(function := cast("Message", call).get("function"), dict):
-            cast("Message", function).pop("parsed_arguments", None)
+    for call in calls if is_array(calls) else ():
+        if is_object(call) and is_object(function := call.get("function")):
+            function.pop("parsed_arguments", None)
     return message
 
 
 @dataclass(slots=True)
 class ReplyStream:
-    """Puts a streamed reply together, chunk by chunk, holding only what the reply itself will hold."""
+    """Puts a streamed chat reply together chunk by chunk; keeps no chunk, only the reply as it grows."""
 
     _choices: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     _finished: set[int] = field(default_factory=set[int])
@@ -192,17 +196,16 @@ class ReplyStream:
     _response_id: str | None = None
 
     def add(self, chunk: object) -> None:
-        """Take one parsed chunk; anything that is not one is ignored."""
-        if not isinstance(chunk, dict):
+        """Take one parsed chunk; anything that is no chunk is ignored."""
+        if not is_object(chunk):
             return
-        fields = cast("dict[str, Any]", chunk)
-        if self._response_id is None and isinstance(response_id := fields.get("id"), str):
+        if self._response_id is None and isinstance(response_id := chunk.get("id"), str):
             self._response_id = response_id
-        self._usage = _usage(fields) or self._usage
-        choices: object = fields.get("choices")
-        for row in cast("list[object]", choices) if isinstance(choices, list) else []:
-            if isinstance(row, dict):
-                self._add_choice(cast("dict[str, Any]", row))
+        self._usage = _usage(chunk) or self._usage
+        choices: object = chunk.get("choices")
+        for row in choices if is_array(choices) else ():
+            if is_object(row):
+                self._add_choice(row)
 
     def _add_choice(self, row: dict[str, Any]) -> None:
         index = _index(row)
@@ -210,8 +213,8 @@ class ReplyStream:
         if row.get("finish_reason"):
             self._finished.add(index)
         delta: object = row.get("delta")
-        if isinstance(delta, dict):
-            _merge(message, cast("dict[str, Any]", delta))
+        if is_object(delta):
+            _merge(message, delta)
 
     @property
     def finished(self) -> bool:
@@ -219,7 +222,11 @@ class ReplyStream:
         return bool(self._choices) and self._choices.keys() <= self._finished
 
     def reply(self, *, complete: bool) -> Reply:
-        """The reply as far as it came."""
+        """Return the reply as far as it came.
+
+        Args:
+            complete: the whole reply came. Of a reply that broke off, choices that said nothing are left out.
+        """
         messages = (_joined(self._choices[i]) for i in sorted(self._choices))
         said = (m for m in messages if complete or any(value for key, value in m.items() if key != "role"))
         return Reply(
@@ -230,20 +237,22 @@ class ReplyStream:
         )
 
 
-# Deltas of these keys replace what stood there; strings of any other key continue it.
 _REPLACED = frozenset({"role", "id", "type", "index", "name", "format"})
+"""Keys whose strings are sent whole: a later one replaces the earlier. A string under any other key continues
+the earlier one."""
 
 _CONTENT = "content"
 _GO_ON = frozenset({"text", "thinking"})
-"""Content parts that come in pieces without an index: Mistral's thoughts, and the text after them."""
+"""Types of content parts that come in pieces without an index: Mistral's thoughts, the text after them."""
 
 
 _DEEPEST = 50
-"""What is nested deeper in a delta is left out: no reply's words are there, and Python would go no deeper."""
+"""Levels of nesting at which a delta is read no further. Replies need fewer than ten; without a limit a
+hostile stream ends in Python's `RecursionError`."""
 
 
 def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
-    """Merge a delta: strings continue (as lists of pieces), lists go by `index`, the rest replaces."""
+    """Merge a delta into a message: strings are appended, lists merged by `index`, other values replaced."""
     if depth > _DEEPEST:
         return
     for key, value in delta.items():
@@ -251,13 +260,13 @@ def _merge(into: dict[str, Any], delta: dict[str, Any], depth: int = 0) -> None:
             into.setdefault(key, None)
         elif isinstance(value, str):
             _merge_text(into, key, value, depth)
-        elif isinstance(value, dict):
+        elif is_object(value):
             held = into.get(key)
-            if not isinstance(held, dict):
+            if not is_object(held):
                 held = into[key] = {}
-            _merge(cast("dict[str, Any]", held), cast("dict[str, Any]", value), depth + 1)
-        elif isinstance(value, list):
-            _merge_list(into, key, cast("list[object]", value), depth + 1)
+            _merge(held, value, depth + 1)
+        elif is_array(value):
+            _merge_list(into, key, value, depth + 1)
         else:
             into[key] = value
 
@@ -281,24 +290,24 @@ def _merge_list(into: dict[str, Any], key: str, items: list[object], depth: int)
         held = into[key] = _Indexed()
         items = [*before, *items]
     for item in items:
-        if not isinstance(item, dict):
+        if not is_object(item):
             held[len(held)] = item
             continue
-        fields = cast("dict[str, Any]", item)
-        index: object = fields.get("index")
-        slot = held.slot(index, fields.get("id")) if isinstance(index, int) else held.next_slot(fields)
-        _merge(held.setdefault(slot, {}), {k: v for k, v in fields.items() if k != "index"}, depth)
+        index: object = item.get("index")
+        slot = held.slot(index, item.get("id")) if isinstance(index, int) else held.next_slot(item)
+        _merge(held.setdefault(slot, {}), {k: v for k, v in item.items() if k != "index"}, depth)
 
 
 def _text_parts(text: str) -> list[object]:
-    """A text as content parts."""
+    """Make the content parts that say a text; none for an empty one."""
     return [{"type": "text", "text": text}] if text else []
 
 
 class _Indexed(dict[int, Any]):
-    """A list on its way in, by index.
+    """A list that a stream sends item by item, kept by index.
 
-    Gateways to Gemini give parallel tool calls the same index: an id that is new there begins another item.
+    Gateways to Gemini give parallel tool calls the same index, so a new id under a known index begins another
+    item.
     """
 
     def __init__(self) -> None:
@@ -306,7 +315,7 @@ class _Indexed(dict[int, Any]):
         self._latest: dict[int, int] = {}
 
     def slot(self, index: int, item_id: object) -> int:
-        """Where what comes under this index belongs."""
+        """Return the place in the list of what comes under an index with an id."""
         slot = self._latest.get(index, index)
         held: dict[str, Any] = self.get(slot, {})
         if item_id and held.get("id") not in {None, "", item_id}:
@@ -315,10 +324,10 @@ class _Indexed(dict[int, Any]):
         return slot
 
     def next_slot(self, item: Mapping[str, Any]) -> int:
-        """Where an item without an index belongs: behind the others, or in the last when that goes on."""
+        """Return the place of an item without an index: the last one's if it continues that, else a new."""
         last: object = self[max(self)] if self else None
         kind = item.get("type")
-        goes_on = kind in _GO_ON and isinstance(last, dict) and cast("Message", last).get("type") == kind
+        goes_on = kind in _GO_ON and is_object(last) and last.get("type") == kind
         return max(self) if goes_on else len(self)
 
 
@@ -327,6 +336,6 @@ def _joined(value: Any) -> Any:  # noqa: ANN401 (JSON has no narrower type)
         return str(value)
     if isinstance(value, _Indexed):
         return [_joined(value[i]) for i in sorted(value)]
-    if isinstance(value, dict):
-        return {key: _joined(item) for key, item in cast("dict[str, Any]", value).items()}
+    if is_object(value):
+        return {key: _joined(item) for key, item in value.items()}
     return value

@@ -1,10 +1,11 @@
-"""Single Responses items ⇄ chat messages."""
+"""Translates single items of the Responses API into chat messages, and chat messages into items."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from convmem.wire.message import ITEMS
+from convmem.wire.narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,16 +17,18 @@ __all__ = ["assistant_of", "begins_anew", "input_items", "is_said", "kind_of", "
 _Item = dict[str, Any]
 
 _RESULT_OF = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
+"""The type of the item that answers a call, by the type of the call."""
 _AUTO: Final = "auto"
+"""The `detail` of a picture where none is given: Responses names it, chat leaves it out."""
 
 
 def kind_of(item: Mapping[str, Any]) -> str:
-    """The type of an item; one without is a message."""
+    """Return the type of an item; an item without a type is a message."""
     return str(item.get("type") or "message")
 
 
 def is_said(item: Mapping[str, Any]) -> bool:
-    """Whether the model said it: its messages, calls and thoughts; not what others answer to them."""
+    """Whether the model said an item: its messages, calls and thoughts, but not the answers to its calls."""
     kind = kind_of(item)
     if kind == "message":
         return item.get("role") == "assistant"
@@ -33,13 +36,16 @@ def is_said(item: Mapping[str, Any]) -> bool:
 
 
 def begins_anew(item: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an item of the model's begins another turn: a text as chat has it, after another message."""
+    """Whether an item of the model's begins another turn.
+
+    A message whose content is a plain string, as apps write it that know chat, does so after another message.
+    """
     plain_text = kind_of(item) == "message" and isinstance(item.get("content"), str)
     return plain_text and any(kind_of(each) == "message" for each in before)
 
 
 def message_of(item: _Item) -> Message:
-    """The turn of a message that is not the model's."""
+    """Translate a message item that the model did not say into a turn."""
     said: Message = {key: value for key, value in item.items() if key not in {"type", "content"}}
     said["content"] = _chat_content(item.get("content"))
     given = {key: value for key, value in item.items() if (key, value) != ("type", "message")}
@@ -47,7 +53,7 @@ def message_of(item: _Item) -> Message:
 
 
 def _sayable(given: _Item, said: Message) -> bool:
-    """Whether the message says all that the item does."""
+    """Whether a chat message says all that the item does, so that the item need not be kept with it."""
     content: object = given.get("content")
     if isinstance(content, str):
         return given == said
@@ -57,10 +63,10 @@ def _sayable(given: _Item, said: Message) -> bool:
 
 
 def result_of(item: _Item) -> Message:
-    """The turn of what was answered to a call."""
+    """Translate the item that answers a call into a turn."""
     output: object = item.get("output")
     call_id: object = item.get("call_id")
-    parts: object = cast("list[object]", [output]) if isinstance(output, dict) else output
+    parts: object = [output] if is_object(output) else output
     content = _chat_content(parts) or ""
     said: Message = {"role": "tool", "tool_call_id": call_id, "content": content}
     told: _Item = {"type": "function_call_output", "call_id": call_id, "output": output}
@@ -68,11 +74,11 @@ def result_of(item: _Item) -> Message:
 
 
 def assistant_of(items: Sequence[_Item], *, verbatim: bool = False) -> Message:
-    """The turn of what the model said in one go.
+    """Translate the items that the model said in one go into one turn.
 
     Args:
-        items: its items.
-        verbatim: keep them also when they are no more than a text.
+        items: the items, in order.
+        verbatim: keep the items with the turn even if its text says all that they do.
     """
     texts, refusals, calls, thoughts = _spoken(items)
     said: Message = {"role": "assistant", "content": "\n\n".join(texts) if texts else None}
@@ -112,8 +118,8 @@ def _spoken(items: Sequence[_Item]) -> tuple[list[str], list[str], list[Message]
 def _joined(content: object, key: str) -> str:
     if isinstance(content, str):
         return content if key == "text" else ""
-    parts = cast("list[object]", content) if isinstance(content, list) else []
-    texts = [cast("_Item", part).get(key) for part in parts if isinstance(part, dict)]
+    parts = content if is_array(content) else []
+    texts = [part.get(key) for part in parts if is_object(part)]
     return "".join(text for text in texts if isinstance(text, str))
 
 
@@ -121,16 +127,13 @@ def _joined(content: object, key: str) -> str:
 
 
 def _chat_content(content: object) -> object:
-    if not isinstance(content, list):
-        return content
-    return [_chat_part(part) for part in cast("list[object]", content)]
+    return [_chat_part(part) for part in content] if is_array(content) else content
 
 
-def _chat_part(part: object) -> object:
-    """A part in the words of chat; what chat has no word for stays as it is."""
-    if not isinstance(part, dict):
-        return part
-    given = cast("_Item", part)
+def _chat_part(given: object) -> object:
+    """Translate a content part into chat's words; a part that chat has no word for stays as it is."""
+    if not is_object(given):
+        return given
     kind = given.get("type")
     if kind in {"input_text", "output_text"} and isinstance(given.get("text"), str):
         return {"type": "text", "text": given["text"]}
@@ -145,23 +148,19 @@ def _chat_part(part: object) -> object:
 
 
 def _input_content(content: object) -> object:
-    if not isinstance(content, list):
-        return content
-    return [_input_part(part) for part in cast("list[object]", content)]
+    return [_input_part(part) for part in content] if is_array(content) else content
 
 
-def _input_part(part: object) -> object:
-    if not isinstance(part, dict):
-        return part
-    given = cast("_Item", part)
+def _input_part(given: object) -> object:
+    if not is_object(given):
+        return given
     kind = given.get("type")
     if kind == "text":
         return {"type": "input_text", "text": given.get("text")}
-    if kind == "image_url" and isinstance(image := given.get("image_url"), dict):
-        made = cast("_Item", image)
-        return {"type": "input_image", "image_url": made.get("url"), "detail": made.get("detail", _AUTO)}
-    if kind == "file" and isinstance(file := given.get("file"), dict):
-        return {"type": "input_file", **cast("_Item", file)}
+    if kind == "image_url" and is_object(image := given.get("image_url")):
+        return {"type": "input_image", "image_url": image.get("url"), "detail": image.get("detail", _AUTO)}
+    if kind == "file" and is_object(file := given.get("file")):
+        return {"type": "input_file", **file}
     return given
 
 
@@ -169,7 +168,7 @@ def _input_part(part: object) -> object:
 
 
 def input_items(messages: Sequence[Message]) -> list[_Item]:
-    """Turns as input items, without ids: a provider that keeps nothing takes them too."""
+    """Translate turns into input items without ids, which a provider that stores nothing takes too."""
     items: list[_Item] = []
     kinds: dict[object, str] = {}
     for message in messages:

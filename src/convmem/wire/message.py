@@ -1,4 +1,4 @@
-"""One chat message: as plain JSON, as text, and as meaning."""
+"""Reads one chat message: as plain JSON, as text for people, and as the bytes that stand for its meaning."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from json.encoder import encode_basestring_ascii as _as_ascii  # pyright: ignore
 from typing import Any, Final, cast
 
 from convmem.errors import InputError
+from convmem.wire.narrow import is_array, is_object
 
 __all__ = [
     "ITEMS",
@@ -34,18 +35,19 @@ __all__ = [
 ]
 
 SETTINGS_ROLES = frozenset({"system", "developer"})
+"""Roles of the messages that lead a body and say how to answer; they are no turns of the conversation."""
 
 ITEMS: Final = "items"
-"""Where a message keeps the Responses items it stands for, verbatim. No provider is sent that field."""
+"""The field in which a message keeps, verbatim, the Responses items it stands for; no provider is sent it."""
 
 
 _SLICE: Final = 1 << 16
-"""Characters that are worked on in one step: .3 ms. No other thread of the process runs within a step, and
-twenty megabytes in one step take .1 s and more."""
+"""Characters that are worked on in one step, which takes .3 ms. No other thread of the process runs within a
+step: twenty megabytes in one step would keep them all for .1 s and more."""
 
 
 def slices(text: str) -> Iterator[str]:
-    """A text in pieces of some ten thousand characters; a short one is one piece."""
+    """Cut a text into pieces of at most 65,536 characters; a shorter text is one piece."""
     if len(text) <= _SLICE:
         yield text
         return
@@ -54,21 +56,21 @@ def slices(text: str) -> Iterator[str]:
 
 
 def newest_user(messages: Sequence[Mapping[str, Any]]) -> int | None:
-    """The place of the newest user message, in front of which memory puts what it adds; None without one."""
+    """Return the index of the newest user message, before which memory adds its text; None without one."""
     return next((i for i in range(len(messages) - 1, -1, -1) if messages[i].get("role") == "user"), None)
 
 
 def weight_of(value: object) -> int:
-    """Characters of the strings in a JSON value."""
+    """Count the characters of all strings in a JSON value, keys left out."""
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, dict):
-        return sum(map(weight_of, cast("dict[str, object]", value).values()))
-    return sum(map(weight_of, cast("list[object]", value))) if isinstance(value, list) else 0
+    if is_object(value):
+        return sum(map(weight_of, value.values()))
+    return sum(map(weight_of, value)) if is_array(value) else 0
 
 
 def dumps(value: object) -> str:
-    """JSON as compact text that any UTF-8 store can hold.
+    """Write a JSON value as compact text that any UTF-8 store can hold.
 
     Chinese stays readable; lone surrogates, which UTF-8 cannot hold, are escaped and come back the same.
     """
@@ -92,21 +94,21 @@ def _encodable(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _has_long(value: object) -> bool:
-    """Whether a string in a JSON value is longer than a slice."""
+    """Whether a JSON value has a string in it that is longer than a slice."""
     if isinstance(value, str):
         return len(value) > _SLICE
-    if isinstance(value, dict):
-        return any(map(_has_long, cast("dict[str, object]", value).values()))
+    if is_object(value):
+        return any(map(_has_long, value.values()))
     return isinstance(value, list | tuple) and any(map(_has_long, cast("Sequence[object]", value)))
 
 
 def _written(value: object, *, ascii_only: bool, meaning: bool = False) -> Iterator[str]:
-    """The JSON of a value piece by piece, its long strings in slices; joined, it is what `json.dumps` gives.
+    """Write a value as JSON piece by piece, long strings in slices; joined it is what `json.dumps` gives.
 
     Args:
-        value: with a string that is longer than a slice.
-        ascii_only: escape all other characters.
-        meaning: sort the keys, and write what is no JSON in the words of Python.
+        value: a value with a string that is longer than a slice.
+        ascii_only: escape all characters that are not ASCII.
+        meaning: sort the keys, and write a value that is no JSON as its `repr`.
     """
     mark = uuid.uuid4().hex
     aside: list[str] = []
@@ -130,23 +132,25 @@ def _written(value: object, *, ascii_only: bool, meaning: bool = False) -> Itera
 
 
 def _without_long(value: object, mark: str, aside: list[str]) -> object:
-    """The value with a mark and a number for each long string, which is put aside."""
+    """Copy a value with a mark and a number in place of each long string, which is appended to `aside`."""
     if isinstance(value, str):
         if len(value) <= _SLICE:
             return value
         aside.append(value)
         return f"{mark}{len(aside) - 1}"
-    if isinstance(value, dict):
-        fields = cast("dict[str, object]", value)
-        return {key: _without_long(item, mark, aside) for key, item in fields.items()}
+    if is_object(value):
+        return {key: _without_long(item, mark, aside) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_long(item, mark, aside) for item in cast("Sequence[object]", value)]
     return value
 
 
 _DEEPEST = 100
+"""Levels of nesting that a message may have: real ones have fewer than twenty, and the functions here call
+themselves once per level, of which Python allows some thousand."""
 _LARGEST_BITS = 14_000
-"""Of a whole number: Python writes no longer one in decimals."""
+"""Bits of the largest whole number that is taken, some 4,200 decimal digits: Python refuses to write more
+than 4,300 (`sys.get_int_max_str_digits`)."""
 
 
 def encodable(text: str) -> bool:
@@ -155,15 +159,17 @@ def encodable(text: str) -> bool:
 
 
 def plain(value: object, *, where: str = "message", within: tuple[int, ...] = ()) -> Any:  # noqa: ANN401 (JSON has no narrower type)
-    """A deep copy as JSON values: mappings, SDK objects (anything with `model_dump`), lists, tuples, scalars.
+    """Copy a value deeply as plain JSON values.
+
+    Mappings, SDK objects (anything with `model_dump`), lists, tuples and scalars are understood.
 
     Args:
         value: anything.
-        where: its place, for errors.
-        within: the objects it stands in.
+        where: the place of the value, such as `messages[3].content`, for errors.
+        within: the ids of the objects that the value stands in, from the outermost.
 
     Raises:
-        InputError: for what JSON cannot say, naming the place.
+        InputError: JSON cannot say the value; the text names the place.
     """
     if value is None or isinstance(value, str | int | float):
         return _scalar(value, where)
@@ -184,12 +190,12 @@ def plain(value: object, *, where: str = "message", within: tuple[int, ...] = ()
 
 
 def copies(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Deep copies, for hands that are not ours: what they change must not come back with the next call."""
+    """Copy messages deeply for a caller: what the caller changes must not come back with the next call."""
     return [plain(message) for message in messages]
 
 
 def _says_texts(value: object) -> bool:
-    """Whether it is a plain mapping whose keys and values are all strings, as most messages are."""
+    """Whether a value is a plain dict whose keys and values are all strings, as most messages are."""
     if type(value) is not dict:  # a mapping of another type may raise when it is read
         return False
     for key, item in cast("dict[object, object]", value).items():
@@ -199,7 +205,7 @@ def _says_texts(value: object) -> bool:
 
 
 def _scalar(value: str | float | None, where: str) -> object:
-    """The value as JSON has it: of a subclass (an enum, a NumPy number) what it is made of."""
+    """Return a scalar as JSON has it: of a subclass (an enum, a NumPy number) the value of the base class."""
     if isinstance(value, str):
         return value if type(value) is str else str.__str__(value)
     if isinstance(value, float):
@@ -235,6 +241,7 @@ def _container(value: object, where: str, within: tuple[int, ...]) -> object:
     raise InputError(f"{where}: {kind.__name__} is not JSON; send text, numbers, lists or mappings")
 
 
+# What a person reads in place of a part that is not text, by the part's type.
 _MEDIA = {
     "image_url": "[image]",
     "input_image": "[image]",
@@ -245,15 +252,16 @@ _MEDIA = {
     "input_file": "[file]",
 }
 _FOREIGN = frozenset({"computer_screenshot", "input_file", "input_image"})
+"""Types of content parts that only the Responses API has."""
 
 
 def is_foreign(part: object) -> bool:
-    """Whether a content part is one of the Responses API's that chat cannot say."""
+    """Whether a content part is of a type that the Responses API has and chat has not."""
     return isinstance(part, Mapping) and cast("Mapping[str, object]", part).get("type") in _FOREIGN
 
 
 def part_text(part: object) -> str:
-    """What a person would read of a content part."""
+    """Return what a person would read of a content part: its text, or a mark such as `[image]`."""
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
@@ -267,7 +275,7 @@ def part_text(part: object) -> str:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """What a person would read of a message: its text, its refusal or what it speaks; media as `[image]`."""
+    """Return what a person would read of a message: text, refusal or spoken words; a picture as `[image]`."""
     content: object = message.get("content")
     if isinstance(content, str):
         text = content
@@ -280,7 +288,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def _transcript(audio: object) -> str:
-    """The words of a spoken reply."""
+    """Return the words of a spoken reply; an empty text where there are none."""
     words: object = (
         cast("Mapping[str, object]", audio).get("transcript") if isinstance(audio, Mapping) else None
     )
@@ -288,7 +296,7 @@ def _transcript(audio: object) -> str:
 
 
 def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids of the tool calls an assistant message makes."""
+    """Return the ids of the tool calls that an assistant message makes."""
     calls: object = message.get("tool_calls")
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         return ()
@@ -299,9 +307,9 @@ def calls_of(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _meant_arguments(arguments: object) -> object:
-    """Arguments as JSON when they are, so that a re-serialized object means the same.
+    """Return a call's arguments as parsed JSON, so that the same object written another way means the same.
 
-    What is nested too deep (a model that ran away with "[[[[…") means what it says, letter by letter.
+    A text that is no JSON, or is nested too deep (a model that ran away with "[[[[…"), stands for itself.
     """
     if not isinstance(arguments, str):
         return arguments
@@ -314,7 +322,7 @@ def _meant_arguments(arguments: object) -> object:
 
 
 def _is_flat(value: object) -> bool:
-    """Whether a JSON value is nested at most `_DEEPEST` deep; level by level, without recursion."""
+    """Whether a JSON value is nested at most `_DEEPEST` levels; found level by level, without recursion."""
     level = [value]
     for _ in range(_DEEPEST + 1):
         level = [item for held in level for item in _items(held)]
@@ -324,9 +332,9 @@ def _is_flat(value: object) -> bool:
 
 
 def _items(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return cast("dict[str, object]", value).values()
-    return cast("list[object]", value) if isinstance(value, list) else ()
+    if is_object(value):
+        return value.values()
+    return value if is_array(value) else ()
 
 
 def _meant_call(call: object) -> object:
@@ -341,9 +349,10 @@ def _meant_call(call: object) -> object:
 
 
 def _meant_part(part: object) -> object:
-    """A content part without its weight: long strings (inline images, audio) stand as their hash."""
+    """Return a content part with its long strings (inline images, audio) replaced by their hashes."""
     if isinstance(part, str):
-        return part if len(part) < 4096 else _hashed(part)  # noqa: PLR2004 (any size will do)
+        # Any size would do, but must never change: meanings are stored as digests of what is made here.
+        return part if len(part) < 4096 else _hashed(part)  # noqa: PLR2004
     if isinstance(part, Mapping):
         fields = cast("Mapping[str, object]", part)
         return {key: _meant_part(value) for key, value in fields.items() if value is not None}
@@ -367,20 +376,21 @@ def _meant_content(content: object) -> object:
     if not isinstance(content, Sequence):
         return _meant_part(content)
     parts = [_meant_part(part) for part in cast("Sequence[object]", content)]
-    if len(parts) == 1 and isinstance(parts[0], dict):
-        only = cast("dict[str, object]", parts[0])
-        if only.get("type") == "text" and isinstance(text := only.get("text"), str):
+    if len(parts) == 1 and is_object(only := parts[0]) and only.get("type") == "text":
+        text: object = only.get("text")
+        if isinstance(text, str):
             return text.strip()
     return parts
 
 
-# What besides role and content makes one message another: everything else (reasoning, annotations, ids of
-# the provider, unknown fields) may be dropped or added by an app that sends the message back.
+# Fields besides role and content that count when two messages are compared. Everything else (reasoning,
+# annotations, ids of the provider, unknown fields) may be dropped or added by an app that sends a message
+# back. The order must not change: meanings are stored as digests of what is written in it.
 _MEANT_FIELDS = ("name", "tool_call_id", "refusal", "function_call", "audio")
 
 
 def meaning_of(message: Mapping[str, Any]) -> bytes:
-    """The bytes by which two copies of a message are recognized as the same saying.
+    """Return the bytes by which two copies of a message are recognized as the same saying.
 
     Role, text, names, tool ids and arguments count; a text given as a string or as one text part, `None`
     fields, white space at the ends and the formatting of arguments do not.
@@ -389,7 +399,7 @@ def meaning_of(message: Mapping[str, Any]) -> bytes:
 
 
 def meaning_pieces(message: Mapping[str, Any]) -> Iterator[bytes]:
-    """`meaning_of` piece by piece: of a huge message no more than one piece is made at a time."""
+    """Yield the bytes of `meaning_of` piece by piece, so that a huge message is never held as a whole."""
     meant = _meant(message)
     if _has_long(meant):
         for piece in _written(meant, ascii_only=True, meaning=True):
@@ -415,7 +425,7 @@ def _meant(message: Mapping[str, Any]) -> list[object]:
 
 
 def plainer(message: dict[str, Any]) -> dict[str, Any]:
-    """The message; its role and text alone when it cannot be written down or its meaning cannot be told."""
+    """Return the message, or its role and text alone when it cannot be written as JSON or compared."""
     try:
         meaning_of(message)
         dumps(message).encode()

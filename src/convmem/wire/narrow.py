@@ -1,4 +1,4 @@
-"""Parsed JSON, narrowed: whether a value is an object or an array."""
+"""Tells type checkers what a value of parsed JSON is: an object or an array."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["is_array", "is_object"]
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is a JSON object."""
+    """Whether a value of parsed JSON is an object."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Whether it is a JSON array."""
+    """Whether a value of parsed JSON is an array."""
     return isinstance(value, list)

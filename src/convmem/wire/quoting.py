@@ -1,4 +1,4 @@
-"""Quoted text that keeps its place: it ends no fence, and writes no line that looks like memory's own."""
+"""Makes quoted text harmless: it ends no fence, and has no line that looks like memory's own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Final
 __all__ = ["neutral", "one_line", "quoted"]
 
 _NAMES: Final = ("memory", "summary")
+"""Names of the tags that fence what memory adds: `<memory>` and `<summary>`."""
 _HARMLESS: Final = "("
+"""The sign in place of a tag's opening bracket."""
 _LONGEST_NAME: Final = 60
+"""Characters of a speaker's name that are shown: a longer one could pass for words that somebody said."""
 _FOREIGN: Final = "?"
+"""Stands for a letter of another script whose likeness to a Latin one is not known."""
 _MOST_FOREIGN: Final = 3
+"""Foreign letters in a word that may still be read as a tag's name: with more, Russian or Greek words of six
+and seven letters would be taken for tags."""
 
 # What is read as "<": the signs that look like it, and the ways to escape it.
 _ANGLES: Final = "<＜﹤‹«˂ᐸ\u2329〈《⟨⟪❬❮❰⦑⧼≪⋘≮≺⋖︿︽𝈶"
@@ -21,7 +27,10 @@ _OPENING: Final = re.compile(
     rf"[{_ANGLES}]|&(?:amp;)*(?:lt|#0*60(?!\d)|#x0*3c(?![\da-f]));?|\\u\{{?0*3c\}}?|\\x3c|%(?:25)*3c",
     re.IGNORECASE,
 )
+# What may stand between the letters of a name that stays readable: white space, signs, unseen characters.
 _BETWEEN: Final = r"[\s!-$'-;=?@\[\]^_`{-~\xad\u200b-\u200f\u2060-\u206f\ufeff]"
+# One sign of a text as it is read, in the order in which they are tried: a bracket in any spelling, ">", a
+# character written as an escape, what may stand between letters, and last any character.
 _SIGN: Final = re.compile(
     rf"(?P<opening>{_OPENING.pattern})|(?P<end>>)"
     r"|&(?:amp;)*#(?:0*(?P<decimal>[0-9]{1,7})|x0*(?P<hex>[0-9a-f]{1,6}));?|(?P<named>&[a-z]{2,31};)"
@@ -29,6 +38,7 @@ _SIGN: Final = re.compile(
     rf"|(?P<between>(?:(?![0-9$@]){_BETWEEN})+)|(?P<letter>.)",
     re.IGNORECASE | re.DOTALL,
 )
+# A quick look for most brackets: the first letter behind them begins no name, whatever reads like "m" or "s".
 _NO_NAME: Final = re.compile(rf"(?:(?![0-9$@]){_BETWEEN})*[a-ln-qt-z346789一-鿿]", re.IGNORECASE)
 
 # Signs of other scripts that are read as letters of the names, capitals where these look different.
@@ -47,18 +57,22 @@ _LOOKALIKES: Final = {
     for sign in signs
 }
 _UNSEEN: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800_")
+"""Letters by Unicode's word that are shown as nothing (Hangul fillers, empty Braille cell) or as a line."""
 
 _BREAKS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Every character after which a reader may begin a new line."""
 _CONTINUED: Final = re.compile(rf"[{_BREAKS}](?=[^{_BREAKS}])")
 _FORM: Final = re.compile(r"[\[\]:：]")
+"""Signs that give form to memory's own lines, such as `[2 May] Ann: …`."""
 _JOINERS: Final = "\u200c\u200d"
+"""Invisible signs that names in Persian and in Indian scripts are written with."""
 
 
 def neutral(text: str) -> str:
-    """Text that cannot end a fence, or open one: the bracket of whatever reads like its tag becomes round.
+    """Return a text that can neither end nor open a fence: brackets that begin such a tag become round.
 
-    It is read as a person would: in any width, script or escape, with or without accents, and whatever
-    stands in between that is no letter. All else stays as it is. Takes time linear in the text.
+    The text is read as a person would read it: in any width, script or escape, with or without accents, and
+    with any signs between the letters. All else stays as it is. Takes time linear in the text.
     """
     opens = False
     pieces: list[str] = []
@@ -72,12 +86,12 @@ def neutral(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Neutral text whose lines begin with a space, but for the first: no line of memory's own begins so."""
+    """Return a neutral text whose lines after the first begin with a space, as none of memory's own does."""
     return _CONTINUED.sub(r"\g<0> ", neutral(text))
 
 
 def one_line(name: str) -> str:
-    """A speaker's name as a line may begin with it: short, without the signs that give lines form."""
+    """Return a speaker's name as a line may begin with it: short, without the signs that give lines form."""
     seen = "".join(" " if _is_control(sign) else sign for sign in name[: 4 * _LONGEST_NAME])
     return " ".join(_FORM.sub(" ", seen).split())[:_LONGEST_NAME].strip(" -")
 
@@ -87,11 +101,15 @@ def _is_control(sign: str) -> bool:
 
 
 def _is_tag(text: str, place: int, *, followed: bool) -> bool:
-    """Whether the name of a fence stands here; looks no further than the next bracket.
+    """Whether the name of a fence stands right behind a bracket; looks no further than the next bracket.
 
-    Where that bracket is a tag's and will be none, what stands before it would be the tag's: `<</memory>`.
+    Args:
+        text: the whole text.
+        place: the index right behind the bracket.
+        followed: the next bracket begins a tag. It will be made round, so that this bracket would stand
+            before the name in its place: `<</memory>`.
     """
-    if _NO_NAME.match(text, place):  # most of them, and much faster
+    if _NO_NAME.match(text, place):  # true of most brackets, and much faster
         return False
     said = ""
     for sign in _SIGN.finditer(text, place):
@@ -117,7 +135,7 @@ def _says_name(said: str) -> bool:
 
 
 def _reads_as(said: str, letters: str) -> bool:
-    """A letter of another script may stand for any, but not for most of them."""
+    """Whether letters read as a name (or its beginning), where a few foreign letters may stand for any."""
     return (
         len(said) == len(letters)
         and said.count(_FOREIGN) <= _MOST_FOREIGN
@@ -134,7 +152,7 @@ def _decoded(sign: re.Match[str]) -> str:
 
 
 def _letters(text: str) -> str:
-    """What a text is read as: a to z and digits, nothing for what is not seen, else a foreign letter."""
+    """Return what a text is read as: a to z, digits and `_FOREIGN`; nothing for unseen characters."""
     found = ""
     for sign in unicodedata.normalize("NFKD", text):
         letter = sign.translate(_LOOKALIKES).casefold().translate(_LOOKALIKES)

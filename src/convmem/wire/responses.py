@@ -1,9 +1,9 @@
-"""Responses bodies and outputs ⇄ the same turns as chat.
+"""Reads Responses bodies and outputs into the same turns as chat's, and writes turns back into bodies.
 
 A Responses input is a list of items; a turn is one chat message. Messages of users and results of tools are
 a turn each. What the model said in one go (reasoning, messages, calls) is one assistant turn, as in chat. A
-turn that a chat message cannot say whole keeps its items, verbatim, under `items`; they make no difference to
-which turn it is.
+turn that a chat message cannot say whole keeps its items, verbatim, under `items`; the turn's identity does
+not depend on them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from convmem.errors import InputError
 from convmem.wire.items import assistant_of, begins_anew, input_items, is_said, kind_of, message_of, result_of
 from convmem.wire.message import SETTINGS_ROLES, encodable, plain
+from convmem.wire.narrow import is_array, is_object
 from convmem.wire.pieces import Pieces
 from convmem.wire.values import ChatRequest, Held, Reply, name_of, output_limit, tools_of
 
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "ReplyStream", "parse", "rebuilt", "reply_of", "stream_reply"]
 
 PATH = "/responses"
+"""The path that Responses bodies are sent to, below the provider's base URL."""
 
 _ENDED = frozenset({"completed", "incomplete", "failed", "cancelled"})
+"""Values of a response's `status` after which nothing more comes."""
 _RUNNING = frozenset({"queued", "in_progress"})
+"""Values of a response's `status` while the provider is at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The items of one turn as they were given, and the turn."""
+    """The items of one turn as the caller gave them, and the turn."""
 
     items: tuple[object, ...]
     message: Message
@@ -41,7 +45,7 @@ def parse(body: object) -> ChatRequest:
     """Read a Responses body.
 
     Raises:
-        InputError: when it is none that memory could journal.
+        InputError: memory could not journal it, because its input is no list of items with types or roles.
     """
     if not isinstance(body, Mapping):
         raise InputError(f"a Responses body is a mapping, not {type(body).__name__}")
@@ -66,7 +70,7 @@ def _json_mode(text: object) -> bool:
 
 
 def _held(fields: Mapping[str, Any]) -> Held | None:
-    """What the provider keeps; without an id when that is none that could be known."""
+    """Return which conversation the provider keeps; without an id when the body's is no usable text."""
     previous: object = fields.get("previous_response_id")
     conversation: object = fields.get("conversation")
     if not previous and not conversation:
@@ -93,7 +97,7 @@ def _instructions(fields: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def _leading(groups: Sequence[_Group]) -> int:
-    """How many of the groups, from the first, are settings of the call."""
+    """Count the groups, from the first, that are system or developer messages."""
     n = 0
     while n < len(groups) and groups[n].message.get("role") in SETTINGS_ROLES:
         n += 1
@@ -129,23 +133,24 @@ def _groups(items: Sequence[object]) -> list[_Group]:
 
 def _fields(item: object, i: int) -> dict[str, Any]:
     fields = plain(item, where=f"input[{i}]")
-    if not isinstance(fields, dict):
+    if not is_object(fields):
         raise InputError(f"input[{i}] is {type(item).__name__}, not an item")
-    found = cast("dict[str, Any]", fields)
-    if not isinstance(found.get("type", "message"), str):
+    if not isinstance(fields.get("type", "message"), str):
         raise InputError(f"input[{i}] has no `type`")
-    role: object = found.get("role")
-    if found.get("type", "message") == "message" and not (isinstance(role, str) and encodable(role)):
+    role: object = fields.get("role")
+    if fields.get("type", "message") == "message" and not (isinstance(role, str) and encodable(role)):
         raise InputError(f"input[{i}] has no `role` that is text")
-    return found
+    return fields
 
 
 def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: int) -> dict[str, Any]:
-    """The body with these messages instead of its own; items that need not change are the caller's objects.
+    """Build the body again with these messages in place of its own.
+
+    Items that need not change stay the caller's own objects, so that they are sent byte for byte.
 
     Args:
-        body: as the caller made it.
-        messages: settings and turns: those put back, then the caller's own.
+        body: the body as the caller made it.
+        messages: the settings, then the turns that are put back, then the caller's own turns.
         dropped: how many of the caller's turns, from the first, are left out.
     """
     groups = _groups(_items(body))
@@ -161,7 +166,7 @@ def rebuilt(body: Mapping[str, Any], messages: Sequence[Message], *, dropped: in
 
 
 def _changed(group: _Group, message: Message) -> Sequence[object]:
-    """The items of one of the caller's turns, with what was put in front of its text."""
+    """Return the items of one of the caller's turns, with what memory put in front of its text."""
     if message == group.message:
         return group.items
     if group.message.get("role") != "user":
@@ -171,19 +176,13 @@ def _changed(group: _Group, message: Message) -> Sequence[object]:
     content: object = message.get("content")
     if isinstance(content, str) and isinstance(before, str):
         return [{**given, "content": content}]
-    if not isinstance(content, list) or not isinstance(before, list):
+    if not is_array(content) or not is_array(before):
         return input_items([message])
-    first = cast("dict[str, Any]", content[0])
-    return [
-        {
-            **given,
-            "content": [{"type": "input_text", "text": first.get("text")}, *cast("list[object]", before)],
-        }
-    ]
+    return [{**given, "content": [{"type": "input_text", "text": content[0].get("text")}, *before]}]
 
 
 def reply_of(response: object) -> Reply:
-    """Read a response: a mapping or an SDK object."""
+    """Read a response, a mapping or an SDK object, into a reply."""
     data = plain(response, where="response")
     if not isinstance(data, dict):
         return Reply(complete=False)
@@ -205,20 +204,20 @@ def reply_of(response: object) -> Reply:
 
 
 def _without_parsed(item: dict[str, Any]) -> dict[str, Any]:
-    """An item without what an SDK's own parsing added to it."""
+    """Remove from an item, in place, what an SDK's own parsing added to it."""
     item.pop("parsed_arguments", None)
     for part in item.get("content") or ():
-        if isinstance(part, dict):
-            cast("dict[str, Any]", part).pop("parsed", None)
+        if is_object(part):
+            part.pop("parsed", None)
     return item
 
 
 def stream_reply() -> ReplyStream:
-    """What puts a streamed reply together."""
+    """Make what puts one streamed reply together."""
     return ReplyStream()
 
 
-# Deltas by the end of their event's name: the field of the item, or of its part, that they continue.
+# The field of an item, or of its content part, that a delta continues, by the type of the delta's event.
 _DELTAS = {
     "response.output_text.delta": "output_text",
     "response.refusal.delta": "refusal",
@@ -229,55 +228,59 @@ _DELTAS = {
 
 @dataclass(slots=True)
 class ReplyStream:
-    """Puts a streamed response together, event by event, holding only what the reply itself will hold."""
+    """Puts a streamed response together event by event; keeps no event, only the reply as it grows."""
 
     _items: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     _pieces: dict[tuple[int, int, str], Pieces] = field(default_factory=dict[tuple[int, int, str], Pieces])
     _response: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def add(self, event: object) -> None:
-        """Take one parsed event; anything that is not one is ignored."""
-        if not isinstance(event, dict):
+        """Take one parsed event; anything that is no event is ignored."""
+        if not is_object(event):
             return
-        fields = cast("dict[str, Any]", event)
-        kind: object = fields.get("type")
-        index: object = fields.get("output_index")
-        if isinstance(response := fields.get("response"), dict):
-            self._response = cast("dict[str, Any]", response)
+        kind: object = event.get("type")
+        index: object = event.get("output_index")
+        if is_object(response := event.get("response")):
+            self._response = response
             if self._response.get("status") in _ENDED and self._response.get("output"):
                 self._items.clear()
                 self._pieces.clear()
         elif not isinstance(index, int):
             return
-        elif isinstance(item := fields.get("item"), dict):
-            self._items[index] = cast("dict[str, Any]", item)
+        elif is_object(item := event.get("item")):
+            self._items[index] = item
             if kind == "response.output_item.done":
                 self._pieces = {key: value for key, value in self._pieces.items() if key[0] != index}
-        elif isinstance(kind, str) and kind in _DELTAS and isinstance(delta := fields.get("delta"), str):
-            part: object = fields.get("content_index")
+        elif isinstance(kind, str) and kind in _DELTAS and isinstance(delta := event.get("delta"), str):
+            part: object = event.get("content_index")
             place = (index, part if isinstance(part, int) else 0, _DELTAS[kind])
             self._pieces.setdefault(place, Pieces()).append(delta)
 
     @property
     def finished(self) -> bool:
-        """Its status says so, in `reply`."""
+        """True always: `reply` reads from the response's status whether it is whole."""
         return True
 
     def reply(self, *, complete: bool) -> Reply:
-        """The reply as far as it came. A response in the background goes on without its stream."""
+        """Return the reply as far as it came; a response in the background goes on without its stream.
+
+        Args:
+            complete: the stream came to its end.
+        """
         status = self._response.get("status")
         if status in _ENDED:
             output = self._response.get("output") or [self._items[i] for i in sorted(self._items)]
             return reply_of({**self._response, "output": output})
         goes_on = self._response.get("background") is True
         output = [] if goes_on else [item for i in sorted(self._items) if (item := self._joined(i))]
-        # No provider says that a stream is over but by one of its last events; some gateways say nothing.
+        # Providers say by a last event with the response that a stream is over. Some gateways never send a
+        # response, and there the end of the stream must do.
         ended = complete and bool(output) and not self._response
         made = reply_of({**self._response, "output": output, "status": "completed" if ended else "failed"})
         return Reply(made.choices, made.usage, made.response_id, complete=ended, waiting=goes_on)
 
     def _joined(self, index: int) -> dict[str, Any] | None:
-        """An item as far as it came; None when nothing of it did."""
+        """Return an item as far as it came; None when nothing of it did."""
         item = dict(self._items[index])
         pieces = {key[1:]: str(text) for key, text in self._pieces.items() if key[0] == index}
         if item.get("type") == "message":

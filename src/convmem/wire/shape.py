@@ -1,4 +1,4 @@
-"""The shapes of API that memory understands: one module of `wire` each, found by the path of a request."""
+"""Finds the API shape of a request by its path; each shape is one module of `wire`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ReplyParts(Protocol):
     """Puts a streamed reply together."""
 
     def add(self, chunk: object, /) -> None:
-        """Take the data of one event, parsed."""
+        """Take the parsed data of one event."""
         ...
 
     @property
@@ -28,12 +28,12 @@ class ReplyParts(Protocol):
         ...
 
     def reply(self, *, complete: bool) -> Reply:
-        """The reply as far as it came."""
+        """Return the reply as far as it came."""
         ...
 
 
 class Shape(Protocol):
-    """What a module of `wire` does for its API; all of it pure."""
+    """What a module of `wire` does for its API, without any I/O."""
 
     @property
     def PATH(self) -> str:  # noqa: N802 (a constant of the module)
@@ -41,21 +41,21 @@ class Shape(Protocol):
         ...
 
     def parse(self, body: object, /) -> ChatRequest:
-        """Read a body."""
+        """Read a request's body into settings and turns."""
         ...
 
     def rebuilt(
         self, body: Mapping[str, Any], messages: Sequence[Message], /, *, dropped: int
     ) -> dict[str, Any]:
-        """The body with other messages."""
+        """Build the body again with these messages in place of its own."""
         ...
 
     def reply_of(self, completion: object, /) -> Reply:
-        """Read a reply."""
+        """Read a whole reply, a mapping or an SDK object."""
         ...
 
     def stream_reply(self) -> ReplyParts:
-        """What puts a streamed reply together."""
+        """Make what puts one streamed reply together."""
         ...
 
 
@@ -64,11 +64,11 @@ _ONE_RESPONSE = re.compile(responses.PATH + r"/([^/]+)(?:/cancel)?")
 
 
 def shape_of(path: str) -> Shape | None:
-    """The shape of bodies sent to a path; None when memory does not understand them."""
+    """Return the shape of bodies that are sent to a path; None when memory does not understand them."""
     return _SHAPES.get(path)
 
 
 def retrieved_id(path: str) -> str | None:
-    """The id of the response that is asked for, or cancelled, at a path."""
+    """Return the id of the response that a request of this path asks for or cancels; None of other paths."""
     match = _ONE_RESPONSE.fullmatch(path)
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The data of server-sent events, from bytes as they come."""
+"""Reads the data of server-sent events from bytes that come in chunks of any size."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ if TYPE_CHECKING:
 
 __all__ = ["EventData"]
 
+# A carriage return at the end of a chunk is no line end yet: the next chunk may begin with its line feed.
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!$)")
 
 
 class EventData:
-    """Gives each event's data once the event is whole, the closing `[DONE]` too."""
+    """Yields each event's data, the closing `[DONE]` included, once the event is whole."""
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """Take some bytes, cut anywhere; yields the data of the events that they complete."""
+        """Take some bytes, cut anywhere, and yield the data of the events that they complete."""
         self._line.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:
             return

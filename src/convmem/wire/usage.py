@@ -1,4 +1,4 @@
-"""What a provider's usage says, whatever it calls it."""
+"""Reads token counts from the usage fields of replies, whatever the provider calls them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _PLACES = (
 )
 
 
+# Where providers say how many tokens of the prompt they wrote to their cache.
 _WRITTEN = (("prompt_tokens_details", "cache_write_tokens"), ("input_tokens_details", "cache_write_tokens"))
 
 
@@ -23,10 +24,10 @@ class Counted(NamedTuple):
     """A call's tokens as its provider counted them.
 
     Attributes:
-        prompt: of the prompt, those from the cache included.
-        cached: of the prompt, those that came from the cache.
-        output: of the reply, reasoning included.
-        written: of the prompt, those written to the cache; None where the provider does not say.
+        prompt: tokens of the prompt, those from the cache included.
+        cached: tokens of the prompt that came from the cache.
+        output: tokens of the reply, reasoning included.
+        written: tokens of the prompt that were written to the cache; None where the provider does not say.
     """
 
     prompt: int
@@ -36,15 +37,15 @@ class Counted(NamedTuple):
 
 
 def cached_tokens(usage: Mapping[str, Any] | None) -> int | None:
-    """Tokens of the prompt that were read from the provider's cache; None where it does not say."""
+    """Return how many tokens of the prompt came from the provider's cache; None where it does not say."""
     return _first(usage, *_PLACES)
 
 
 def counted(usage: Mapping[str, Any]) -> Counted | None:
-    """The tokens of a call; None when prompt or reply were not counted.
+    """Return the tokens of a call; None when the provider did not count prompt or reply.
 
-    Some providers (Gemini) leave reasoning out of the reply's tokens and have it in the total: what the
-    total has beyond the prompt was said by the model.
+    Some providers (Gemini) leave reasoning out of the reply's tokens and count it in the total alone: so the
+    total less the prompt is taken for the reply's where that is more.
     """
     prompt = _first(usage, ("prompt_tokens",), ("input_tokens",))
     output = _first(usage, ("completion_tokens",), ("output_tokens",))
@@ -56,7 +57,7 @@ def counted(usage: Mapping[str, Any]) -> Counted | None:
 
 
 def _first(usage: Mapping[str, Any] | None, *places: tuple[str, ...]) -> int | None:
-    """The first count that stands in one of these places."""
+    """Return the first whole number of 0 or more that stands in one of these places; None without one."""
     for place in places:
         found: object = usage
         for key in place:

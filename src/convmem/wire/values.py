@@ -1,4 +1,4 @@
-"""What the shapes of API have in common: a request and a reply as values, whatever the body they came in."""
+"""A request and a reply as values, the same for every API shape they may come in."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ Message = dict[str, Any]
 """A chat message as JSON: `role`, `content` and whatever else the caller or the provider put into it."""
 
 State = Literal["pending", "answered", "partial", "failed"]
-"""What became of a turn: awaiting its reply, settled, broken off on the way, or refused by the provider."""
+"""What became of a turn, in this order: it awaits its reply, was answered, its reply was broken off on the
+way, or it got no reply at all."""
 
 
 _MOST_OUTPUT = 1 << 40
+"""The largest limit of a reply, in tokens, that is believed: a million millions, beyond any model's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A conversation that the provider keeps; at most one of the two is given.
+    """Names a conversation that the provider keeps, by at most one of two ids.
 
     Attributes:
         response: the provider's id of the reply that the call continues.
@@ -51,17 +53,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What one body asks, as memory sees it; of any API shape, in the words of chat.
+    """What one request asks, in the words of chat, whatever the API shape of its body.
 
     Attributes:
         settings: the leading system and developer messages.
-        turns: the messages after them.
+        turns: the messages after the settings.
         model: the model asked, None when the body names none.
-        stream: the reply comes as server-sent events.
-        max_output: the most tokens the reply may have, when the body says so.
-        tools: the tools as JSON, empty when there are none; they take room like messages.
-        json_mode: the reply is to be a JSON object of no given form.
-        held: what the provider has of the conversation already; None when the body is all of it.
+        stream: the reply is to come as server-sent events.
+        max_output: the most tokens that the reply may have; None when the body does not say.
+        tools: the tools as JSON, which take room in the context like messages; empty when there are none.
+        json_mode: the reply is to be a JSON object of any form.
+        held: the conversation that the provider keeps and the body continues; None when the body has it all.
     """
 
     settings: tuple[Message, ...]
@@ -75,7 +77,7 @@ class ChatRequest:
 
     @property
     def question(self) -> str:
-        """The text of the newest user turn; empty where there is none."""
+        """The text of the newest user turn, which is what memory recalls by; empty where there is none."""
         at = newest_user(self.turns)
         return text_of(self.turns[at]) if at is not None else ""
 
@@ -89,7 +91,7 @@ class Reply:
         usage: the provider's usage fields, verbatim.
         response_id: the provider's id of the reply.
         complete: False when the reply was broken off on the way.
-        waiting: the provider goes on with it, and it can be asked for later.
+        waiting: the provider is still at work on the reply, which can be asked for later.
     """
 
     choices: tuple[Message, ...] = ()
@@ -100,7 +102,7 @@ class Reply:
 
     @property
     def state(self) -> State:
-        """What became of the turns that waited for it."""
+        """What became of the turns that waited for the reply."""
         if self.waiting:
             return "pending"
         if self.complete:
@@ -117,17 +119,17 @@ def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Messa
 
 
 def name_of(given: object) -> str | None:
-    """A name or an id as a body gives it; None when it is none that can be stored."""
+    """Return a name or an id from a body; None when it is no text, empty, or cannot be stored."""
     return given if isinstance(given, str) and given and encodable(given) else None
 
 
 def output_limit(given: object) -> int | None:
-    """The most tokens of a reply as a body gives it; None when it is no sensible number."""
+    """Return the most tokens of a reply from a body; None when that is no sensible number."""
     return given if isinstance(given, int) and 0 < given < _MOST_OUTPUT else None
 
 
 def tools_of(tools: object) -> str:
-    """Tools as JSON."""
+    """Write a body's tools as JSON; empty when there are none, or JSON cannot say them."""
     try:
         return dumps(plain(tools, where="tools")) if tools else ""
     except InputError:

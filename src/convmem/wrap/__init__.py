@@ -1,1 +1,1 @@
-"""Wrapping clients: what all SDKs share, and a folder for each SDK, whose modules alone know it."""
+"""Wrapping clients: modules that all SDKs share, and a folder for each SDK, whose modules alone import it."""

@@ -1,8 +1,8 @@
-"""Bodies that the caller reads for himself: raw and streaming-response views of the SDK.
+"""Watches HTTP bodies that the caller reads himself, by the SDK's raw and streaming-response views.
 
-Whatever way leads there (`read`, `json`, `iter_lines`, the SDK's own parser), the bytes come through the
-HTTP response's `iter_bytes`, or undecoded through its `iter_raw`, and an unread rest is given up by its
-`close`. All are watched, on that one response.
+However the caller reads (`read`, `json`, `iter_lines`, the SDK's own parser), the bytes come through the HTTP
+response's `iter_bytes`, or undecoded through its `iter_raw`, and an unread rest is given up by its `close`.
+So these methods are replaced, on that one response object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ log = logging.getLogger("convmem")
 
 
 def watch(http: Any, shape: Shape, recipient: Recipient, *, stream: bool) -> Body:  # noqa: ANN401 (httpx or httpx2)
-    """Watch the body of an unread response, sync or async."""
+    """Watch the body of an unread response, sync or async.
+
+    Args:
+        http: the HTTP response; some of its methods are replaced on the object.
+        shape: the API shape of the body.
+        recipient: whom to tell of the reply.
+        stream: the body is server-sent events.
+    """
 
     def decode(raw: bytes) -> bytes:
         return bytes(type(http)(200, headers=http.headers, content=raw).content)
@@ -45,7 +52,7 @@ def watch(http: Any, shape: Shape, recipient: Recipient, *, stream: bool) -> Bod
     def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         return _aread(body, ainner(chunk_size), body.take)
 
-    # `iter_bytes` reads through `iter_raw` itself.
+    # httpx's `iter_bytes` reads through `iter_raw` itself: within it (`reading`) the bytes were seen already.
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         chunks = raw(chunk_size)
         return chunks if body.reading else _read(body, chunks, body.take_raw)
@@ -98,7 +105,14 @@ async def _aread(
 
 
 class Body(Arriving):
-    """One body on its way to the caller."""
+    """One body on its way to the caller, kept until its reply can be read.
+
+    Args:
+        shape: the API shape of the body.
+        recipient: whom to tell of the reply.
+        stream: the body is server-sent events.
+        decode: undoes the body's content encoding, such as gzip; None where it has none.
+    """
 
     def __init__(
         self,
@@ -117,7 +131,7 @@ class Body(Arriving):
         self._raw: list[bytes] = []
 
     def pulled(self, chunks: Iterator[bytes]) -> bytes | None:
-        """The next chunk, or None."""
+        """Return the next chunk of the body; None at its end."""
         self.reading = True
         try:
             return next(chunks, None)
@@ -128,7 +142,7 @@ class Body(Arriving):
             self.reading = False
 
     async def apulled(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """`pulled` of an async body."""
+        """Return the next chunk of an async body; None at its end."""
         self.reading = True
         try:
             return await anext(chunks, None)
@@ -139,25 +153,25 @@ class Body(Arriving):
             self.reading = False
 
     def take(self, chunk: bytes) -> None:
-        """Some bytes, decoded."""
+        """Take some decoded bytes of the body."""
         if not self.ended:
             self._take(chunk)
 
     def take_raw(self, chunk: bytes) -> None:
-        """Some bytes as they came; encoded ones are kept until there are no more."""
+        """Take some bytes as they came; those of an encoded body are kept until the body ends."""
         if self._decode is None:
             self.take(chunk)
         else:
             self._raw.append(chunk)
 
     def reply(self, *, ended: bool) -> Reply:
-        """What has arrived: of a body that is no stream, nothing before it is there as a whole."""
+        """Return the reply as far as it arrived; a body that is no stream is read only when it is whole."""
         if self._decode is not None and self._raw:
             raw, self._raw = b"".join(self._raw), []
             try:
                 self._take(self._decode(raw))
-            except Exception:  # an edge: what memory cannot read is no trouble of the caller's
-                log.exception("a reply that was read undecoded cannot be decoded")
+            except Exception:  # an edge: what memory cannot read must not fail the caller
+                log.exception("the caller read a reply undecoded, and convmem cannot decode it")
         if self._parts is not None:
             return self._parts.reply(ended=ended)
         try:

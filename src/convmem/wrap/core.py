@@ -1,7 +1,7 @@
-"""What wrapping any SDK comes to: a call is opened by its path and body, sent, and its reply read; SDK-free.
+"""The steps of one wrapped call, the same for every SDK: open it by path and body, send it, read its reply.
 
-The steps of a call are one generator. It yields what it waits for, and what is to be sent; a blocking and an
-async loop carry the steps out with the SDK's own method.
+The steps are one generator. It yields the futures that it waits for and the requests to send; a blocking and
+an async loop carry them out with the SDK's own method.
 """
 
 from __future__ import annotations
@@ -50,24 +50,31 @@ __all__ = [
 T = TypeVar("T")
 
 _CONVERSATIONS = "/conversations"
+"""The path at which OpenAI makes a conversation that it keeps itself."""
 _COMPLETIONS = "/completions"
-"""The old API of one text and its continuation: a model answers, and there is no conversation to keep."""
+"""The path of the old API of one text and its continuation, where there is no conversation to keep."""
 _NO_CONVERSATION = "a completion of one text is no conversation: it goes straight through, unjournaled"
 _OFF = "memory is off for this call: it goes straight through, and nothing of it is read"
 
 
 class Send(NamedTuple):
-    """A step of a call: the SDK's own method is called with these arguments."""
+    """A step of a call: call the SDK's own method with these arguments."""
 
     given: Mapping[str, Any]
 
 
 Steps: TypeAlias = Generator[tuple[Future[Any], float] | Send, Any, T]
-"""Steps of a call: waits, as in `threads.waiting`, and what is to be sent; the latter brings the response."""
+"""The steps of a call: futures to wait for, as in `threads.waiting`, and requests to send. What the generator
+gets back is the future's error or the SDK's response."""
 
 
 def carry_out(steps: Steps[T], send: Callable[[Mapping[str, Any]], Any]) -> T:
-    """Go through the steps of a call on this thread."""
+    """Carry out the steps of a call on this thread, and return what they return.
+
+    Args:
+        steps: the steps.
+        send: calls the SDK's own method with the arguments of a `Send`.
+    """
     answer: Any = None
     failed: BaseException | None = None
     try:
@@ -90,7 +97,7 @@ def carry_out(steps: Steps[T], send: Callable[[Mapping[str, Any]], Any]) -> T:
 
 
 async def acarry_out(steps: Steps[T], send: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> T:
-    """`carry_out`, without blocking the event loop."""
+    """Carry out the steps of a call as `carry_out` does, without blocking the event loop."""
     answer: Any = None
     failed: BaseException | None = None
     try:
@@ -117,11 +124,11 @@ class Opened:
     """A call that memory has a part in.
 
     Attributes:
-        shared: what the calls of the Memory share.
-        shape: of its body.
-        body: as it would be sent without memory; None where nothing is sent.
-        recipient: who is told how it ended.
-        exchange: the same, where the request is composed.
+        shared: what all calls of the Memory share.
+        shape: the API shape of the body.
+        body: the body that would be sent without memory; None where nothing is sent.
+        recipient: whom to tell how the call ended.
+        exchange: the recipient again where memory composes the request; None where it does not.
     """
 
     shared: Shared
@@ -131,12 +138,12 @@ class Opened:
     exchange: Exchange | None = None
 
     def refusal(self, status: object, said: object, otherwise: str) -> Refusal | None:
-        """What a provider says is wrong with the request, where memory may have had a part in it.
+        """Read why a provider refused the request; None where what memory added cannot be the reason.
 
         Args:
-            status: of the HTTP response.
-            said: its body as JSON; None where it is none.
-            otherwise: its body as text.
+            status: the status code of the HTTP response.
+            said: the response's body as JSON; None where it is no JSON.
+            otherwise: the response's body as text.
         """
         if not isinstance(status, int) or self.exchange is None or self.exchange.messages is None:
             return None
@@ -144,7 +151,7 @@ class Opened:
             return None
         refusal = read_refusal(status, said if said is not None else otherwise)
         if refusal is not None and self.shape is responses:
-            return replace(refusal, message=None)  # items are not counted as messages are
+            return replace(refusal, message=None)  # the index is of an item, not of a message
         return refusal
 
     def _names_a_parameter(self, said: object) -> bool:
@@ -157,34 +164,35 @@ class Opened:
 
 
 class Request(Protocol):
-    """One request as a wrap sends it through its SDK."""
+    """One request as a wrap sends it through its SDK; each wrap has a class of its own for it."""
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """The arguments of the SDK's method."""
+        """The arguments for the SDK's method."""
         ...
 
     @property
     def arrived(self) -> Reply | None:
-        """The reply as far as the SDK has brought it, where the call raised all the same."""
+        """The reply as far as the SDK got it before the call raised; None where nothing came."""
         ...
 
     def returned(self, response: Any, /) -> Reply | None:  # noqa: ANN401 (the SDK's own)
-        """The reply to journal now; None when a stream, or whoever reads the response, will bring it."""
+        """Return the reply to journal now; None when a stream or the reader of the body will bring it."""
         ...
 
     def refusal(self, error: Exception, /) -> Refusal | None:
-        """What the provider says is wrong with the request, in the SDK's error."""
+        """Read from the SDK's error why the provider refused the request; None when it did not."""
         ...
 
 
 def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[Any]:
-    """The steps of a call that memory has a part in; brings the SDK's response.
+    """Go through a call that memory has a part in, and return the SDK's response.
 
     Args:
         opened: the call.
-        make: makes the request, anew when it is composed anew.
-        patient: wait for what arrived to be kept when the call raises; an event loop waits for nobody then.
+        make: makes the request; called again when memory composes it anew after a refusal.
+        patient: when the call raises, wait until the journal has what arrived. An event loop does not wait
+            for that.
     """
     recipient, exchange = opened.recipient, opened.exchange
     if exchange is not None:
@@ -214,11 +222,11 @@ def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[
 def open_call(
     shared: Shared, path: str, body: object, scope: Scope, *, host: str | None, policy: Policy | None
 ) -> Opened | Passage | None:
-    """What memory does with a request.
+    """Decide by path, body and scope what memory does with a request.
 
     Returns:
-        None when the call is none of memory's, a `Passage` alone when memory is off: it has a receipt then,
-        and nothing of it is read.
+        An `Opened` call that memory has a part in; a `Passage` alone when memory is off, which has a receipt
+        though nothing of it is read; None when memory does not understand requests of this path.
 
     Raises:
         JournalError: the body cannot be journaled, and `on_error="raise"` asked to be told.
@@ -243,7 +251,7 @@ def open_call(
 
 
 def open_again(shared: Shared, path: str, scope: Scope) -> Opened | None:
-    """What memory does with a response that is asked for again; None with any other path."""
+    """Open the call that asks for an earlier response again; None with any other path."""
     response_id = retrieved_id(path)
     if response_id is None or scope.mode in {"off", "read"}:
         return None
@@ -251,7 +259,7 @@ def open_again(shared: Shared, path: str, scope: Scope) -> Opened | None:
 
 
 def _passes(shared: Shared, passage: Passage, error: InputError) -> None:
-    """A body that cannot be read goes straight through, unless only what is journaled may go out."""
+    """Let a call with an unreadable body through, and say so; with `on_error="raise"` refuse it."""
     receipt = passage.receipt
     if shared.on_error == "raise" and receipt.mode != "read":
         passage.refused()
@@ -267,16 +275,17 @@ def _passes(shared: Shared, passage: Passage, error: InputError) -> None:
 
 
 def _model(body: object) -> str | None:
-    """The model that a body asks, whatever else is wrong with it."""
+    """Return the model that a body names, whatever else is wrong with the body."""
     return name_of(cast("Mapping[str, object]", body).get("model")) if isinstance(body, Mapping) else None
 
 
 def straight(
     shared: Shared, path: str, given: Mapping[str, Any], *, passage: Passage | None = None
 ) -> Steps[Any]:
-    """The steps of a call of which memory reads nothing; notes what matters later.
+    """Go through a call of which memory reads neither request nor reply, and return the SDK's response.
 
-    That is a receipt, where there is one, and a conversation that the provider keeps and that begins empty.
+    Two things are noted: the receipt, where the call has one, and the id of a conversation that the provider
+    keeps and that begins empty, because memory then knows all that is said in it.
     """
     stream = bool(given.get("stream"))
     with passage.unwatched(stream=stream) if passage is not None else nullcontext():
@@ -292,9 +301,9 @@ def straight(
 
 
 def read_reply(opened: Opened, reply: object) -> Reply:
-    """The reply; whatever is odd about it, the caller gets it."""
+    """Read a reply for the journal; one that cannot be read becomes an event; the caller still gets it."""
     try:
         return opened.shape.reply_of(reply)
-    except Exception as error:  # noqa: BLE001 (an edge: what memory cannot read is no trouble of the caller's)
+    except Exception as error:  # noqa: BLE001 (an edge: what memory cannot read must not fail the caller)
         emit(opened.shared.hooks, DegradedEvent(detail=f"the reply cannot be read: {error}"))
         return Reply(complete=False)

@@ -1,4 +1,4 @@
-"""A reply on its way to whoever reads it, which ends once, whatever ends it."""
+"""A reply that is still arriving; its recipient is told of the end exactly once, whatever ends it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger("convmem")
 
 
 class StreamParts:
-    """What has arrived of one streamed reply, event by event."""
+    """Puts one streamed reply together from the data of its events."""
 
     def __init__(self, shape: Shape) -> None:
         self._reply = shape.stream_reply()
         self._done = False
 
     def take(self, data: str) -> None:
-        """One event's data, as the provider sent it."""
+        """Take one event's data as the provider sent it, `[DONE]` included."""
         if data.startswith("[DONE]"):
             self._done = True
             return
@@ -37,24 +37,25 @@ class StreamParts:
         self._reply.add(chunk)
 
     def reply(self, *, ended: bool) -> Reply:
-        """The reply; whole if the provider said so: behind a proxy a dead server looks like an end, too.
+        """Return the reply; complete if the provider said so: a proxy ends the stream of a dead server too.
 
         Args:
             ended: the stream came to its end, and was not broken off.
         """
         try:
             return self._reply.reply(complete=ended and (self._done or self._reply.finished))
-        except Exception:  # an edge: what memory cannot read is no trouble of the caller's
+        except Exception:  # an edge: what memory cannot read must not fail the caller
             log.exception("a streamed reply cannot be read")
             return Reply(complete=False)
 
 
 class Arriving(ABC):
-    """A reply on its way; the recipient is told of its end once.
+    """A reply that is still arriving; its recipient is told of the end once.
 
     Attributes:
-        reading: whoever reads waits for more of it; what is closed meanwhile closes itself.
-        ended: the end was told, or is told by somebody else.
+        reading: the SDK is fetching more of the reply. A response that is closed then closes itself at its
+            end, which is no breaking off.
+        ended: the recipient was told of the end, or another object tells it.
     """
 
     def __init__(self, recipient: Recipient) -> None:
@@ -63,52 +64,52 @@ class Arriving(ABC):
         self.ended = False
 
     def __del__(self) -> None:
-        """Nobody can read the rest any more, be it that nobody began to."""
+        """End the reply as broken off: nobody holds it any more, so nobody can read the rest."""
         self.stop_soon()
 
     @abstractmethod
     def reply(self, *, ended: bool) -> Reply:
-        """What has arrived.
+        """Return the reply as far as it arrived.
 
         Args:
-            ended: it came to its end, and was not broken off.
+            ended: the reply came to its end, and was not broken off.
         """
 
     def complete(self) -> None:
-        """It came to its end."""
+        """Tell the recipient that the reply came to its end."""
         if self._ends():
             self._recipient.answered(self.reply(ended=True))
 
     async def acomplete(self) -> None:
-        """`complete`, without blocking the event loop."""
+        """Tell the recipient that the reply came to its end, without blocking the event loop."""
         if self._ends():
             await self._recipient.aanswered(self.reply(ended=True))
 
     def stop(self, error: BaseException | None = None) -> None:
-        """It was closed or broke before its end."""
+        """Tell the recipient that the reply was closed, or broke, before its end."""
         if self._ends():
             self._recipient.stopped(self.reply(ended=False), error)
 
     async def astop(self) -> None:
-        """It was closed before its end; without blocking the event loop."""
+        """Tell the recipient that the reply was closed before its end, without blocking the event loop."""
         if self._ends():
             await self._recipient.astopped(self.reply(ended=False))
 
     def stop_soon(self, error: BaseException | None = None) -> None:
-        """`stop`, waiting for nobody."""
+        """Tell the recipient as `stop` does, without waiting until the journal has what arrived."""
         if self._ends():
             self._recipient.stop_soon(self.reply(ended=False), error)
 
     def leave(self) -> None:
-        """Somebody else watches the same reply."""
+        """Tell the recipient nothing: another object watches the same reply."""
         self.ended = True
 
     def abandon(self) -> None:
-        """It belongs to the process this one was forked from."""
+        """Tell the recipient nothing in a forked child: the reply is the parent's."""
         self.ended = True
         self._recipient.abandon()
 
     def _ends(self) -> bool:
-        """Whether this is the end, and not something after it."""
+        """Mark the reply as ended; True the first time."""
         ended, self.ended = self.ended, True
         return not ended

@@ -1,4 +1,4 @@
-"""One streamed reply that an SDK's stream class reads: put together event by event."""
+"""Puts together, event by event, one streamed reply that an SDK's stream class reads."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Tee"]
 
 
 class Tee(Arriving):
-    """What has arrived of one streamed reply."""
+    """One streamed reply on its way through an SDK's stream class."""
 
     def __init__(self, shape: Shape, recipient: Recipient) -> None:
         super().__init__(recipient)
         self._parts = StreamParts(shape)
 
     def take(self, data: str) -> None:
-        """One event's data, as the provider sent it."""
+        """Take one event's data as the provider sent it."""
         self._parts.take(data)
 
     def reply(self, *, ended: bool) -> Reply:
-        """What has arrived."""
+        """Return the reply as far as it arrived."""
         return self._parts.reply(ended=ended)

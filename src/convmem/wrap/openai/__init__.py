@@ -1,4 +1,4 @@
-"""Clients of the OpenAI SDK; nothing here imports it before a client is wrapped."""
+"""Wraps clients of the OpenAI SDK; nothing here imports the SDK before a client is wrapped."""
 
 from convmem.wrap.openai.client import wrap_client
 

@@ -1,7 +1,7 @@
-"""The calls of a twin: what its `post` and `get` hand to the SDK's own, and what they see of the reply.
+"""The `post` and `get` of a wrapped OpenAI client: they call the SDK's own, with memory before and after.
 
-What a path means and what is done about it is the same for every SDK, and stands in `wrap.core`. Here is what
-is OpenAI's: options with headers and a parser, `extra_body`, stream classes, values that stand for nothing.
+What a path means and what is done about it is the same for every SDK, and stands in `wrap.core`. This module
+has what is OpenAI's alone: options with headers and a parser, `extra_body`, stream classes, `NOT_GIVEN`.
 """
 
 from __future__ import annotations
@@ -38,16 +38,17 @@ if TYPE_CHECKING:
 __all__ = ["BINDING", "Binding", "async_get", "async_post", "sync_get", "sync_post"]
 
 BINDING = "_convmem"
+"""The attribute of a wrapped client that holds its `Binding`."""
 
 
 class Binding(NamedTuple):
-    """Which memory a twin is bound to, and with which scope.
+    """Which Memory a wrapped client is bound to, and with which scope.
 
     Attributes:
-        shared: what the calls of the Memory share.
-        scope: as the wrap named it.
-        policy: the wrap's, or None for the memory's.
-        headers: the scope that headers of the client name, which go before the wrap.
+        shared: what all calls of the Memory share.
+        scope: the scope that `wrap` was given.
+        policy: the policy that `wrap` was given; None for the Memory's.
+        headers: the scope that the client's default headers name; it takes precedence over the wrap's.
     """
 
     shared: Shared
@@ -83,7 +84,7 @@ async def async_get(client: openai.AsyncOpenAI, path: str, **given: Any) -> Any:
 
 
 def _post(client: Any, path: str, given: dict[str, Any], *, blocking: bool = True) -> Steps[Any]:  # noqa: ANN401 (either client)
-    """What memory does with a post. Takes our headers out of `given`."""
+    """Return the steps of a POST; removes convmem's headers from `given`, as no provider is sent them."""
     shared, _, policy, _ = cast("Binding", vars(client)[BINDING])
     scope, body = _scope(client, given), _whole_body(given)
     opened = open_call(shared, path, body, scope, host=client.base_url.host, policy=policy)
@@ -93,7 +94,7 @@ def _post(client: Any, path: str, given: dict[str, Any], *, blocking: bool = Tru
 
 
 def _get(client: object, path: str, given: dict[str, Any], *, blocking: bool = True) -> Steps[Any]:
-    """What memory does with a get. Takes our headers out of `given`."""
+    """Return the steps of a GET; removes convmem's headers from `given`, as no provider is sent them."""
     shared = cast("Binding", vars(client)[BINDING]).shared
     opened = open_again(shared, path, _scope(client, given))
     if opened is None:
@@ -109,7 +110,7 @@ def _ask(opened: Opened, given: dict[str, Any], *, blocking: bool) -> Steps[Any]
 
 
 def _scope(client: object, given: dict[str, Any]) -> Scope:
-    """The scope of this call; takes our headers out of `given`."""
+    """Return the scope of a call, and remove convmem's headers from `given`."""
     shared, wrapped, _, said = cast("Binding", vars(client)[BINDING])
     options: Mapping[str, Any] = given.get("options") or {}
     headers = options.get("headers")
@@ -124,7 +125,7 @@ def _scope(client: object, given: dict[str, Any]) -> Scope:
 
 
 def _whole_body(given: Mapping[str, Any]) -> object:
-    """The body as it will be sent: `extra_body` merged over it, as the SDK does below `post`."""
+    """Return the body as it will be sent: with `extra_body` merged over it, as the SDK does below `post`."""
     body: object = given.get("body")
     options: Mapping[str, object] = given.get("options") or {}
     extra = options.get("extra_json")
@@ -134,11 +135,11 @@ def _whole_body(given: Mapping[str, Any]) -> object:
 
 
 class _Request:
-    """One request on its way through the SDK.
+    """One request on its way through the SDK; implements `wrap.core.Request`.
 
     Attributes:
-        given: the arguments for the SDK's own method: the caller's, with the body that the exchange made, our
-            stream class, and a parser that sees the reply before the caller's own parser can refuse it.
+        given: the arguments for the SDK's own method: the caller's, with the body that the exchange made,
+            convmem's stream class, and a parser that sees the reply before the caller's own can refuse it.
         arrived: the reply as the SDK parsed it, before the caller's own parser.
     """
 
@@ -162,7 +163,7 @@ class _Request:
             self.given["stream_cls"] = stream_cls[item[0]] if item else asked
 
     def _received(self, parsed: Any) -> Any:  # noqa: ANN401 (the SDK's parsers are untyped)
-        """Called by the SDK with the reply as it came, before the caller's own parser."""
+        """Note the reply, then run the caller's own parser; called by the SDK as its `post_parser`."""
         opened = self._opened
         if isinstance(parsed, self._stream_cls):
             if self._unwatch is not None:
@@ -176,12 +177,12 @@ class _Request:
         return self._parse(parsed) if callable(self._parse) else parsed
 
     def refusal(self, error: Exception) -> Refusal | None:
-        """What the provider says is wrong with the request."""
+        """Read from the SDK's error why the provider refused the request; None when it did not."""
         status: object = getattr(error, "status_code", None)
         return self._opened.refusal(status, getattr(error, "body", None), str(error))
 
     def returned(self, response: object) -> Reply | None:
-        """The reply to journal now; None when a stream, or whoever reads the response, will bring it."""
+        """Return the reply to journal now; None when a stream or the reader of the body will bring it."""
         opened, stream = self._opened, bool(self.given.get("stream"))
         opened.shared.receipts.put(response, opened.recipient)
         if self.arrived is not None:

@@ -1,9 +1,9 @@
-"""A twin of an OpenAI client that remembers.
+"""Makes a twin of an OpenAI client that has a memory, and leaves the client as it is.
 
-The twin shares everything with the client but its resources and has its own `post` and `get`; the client is
-not touched. `client.copy()` would not do: it loses instance attributes and `_strict_response_validation`,
-and fails for subclasses with their own `__init__`. A patched transport would not do either: openai 3 moved
-from httpx to httpx2.
+The twin is an object of the same class that shares the client's state, but has resources (such as `chat`) and
+the methods `post` and `get` of its own. `client.copy()` would not do: it loses instance attributes and
+`_strict_response_validation`, and fails for subclasses with their own `__init__`. A patched transport would
+not do either: openai 3 moved from httpx to httpx2.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ _HEADERS = "_custom_headers"
 """Where the SDK keeps `default_headers`."""
 
 _OWN = frozenset({BINDING, "post", "get", "copy", "with_options"})
+"""Attributes that a twin has of its own, so that they are not taken from the client."""
 
 
 def wrap_client(client: ClientT, shared: Shared, scope: Scope, policy: Policy | None) -> ClientT:
-    """A twin of the client, bound to the Memory whose calls share these values.
+    """Make a twin of a client, bound to the Memory whose calls share these values.
 
     Raises:
-        WrapError: what is handed in is no OpenAI client, or another tool has patched it in place.
-        ScopeError: one of our headers among its default headers is empty or unknown.
+        WrapError: the client is no OpenAI client, or another tool has patched it in place.
+        ScopeError: one of convmem's headers among the client's default headers is empty or unknown.
     """
     _check(client)
     bound = cast("Binding | None", vars(client).get(BINDING))
@@ -66,7 +67,7 @@ def _check(client: object) -> None:
 
 
 def _patched(client: object) -> str | None:
-    """The first method that was replaced on the client object itself or on one of its cached resources."""
+    """Name the first method that was replaced on the client object or on one of its cached resources."""
     own = vars(client)
     ours = _OWN if BINDING in own else frozenset[str]()
     for name, value in own.items():
@@ -95,7 +96,7 @@ def _is_cached(cls: type, name: str) -> bool:
 
 
 def _twin(client: ClientT, binding: Binding) -> ClientT:
-    """An object of the same class with the same state, but its own resources, `post` and `get`."""
+    """Make an object of the same class and state, but with resources, `post` and `get` of its own."""
     cls = type(client)
     twin = object.__new__(cls)
     for name, value in vars(client).items():
@@ -105,7 +106,7 @@ def _twin(client: ClientT, binding: Binding) -> ClientT:
             value = types.MethodType(value.__func__, twin)  # noqa: PLW2901 (bound to the twin instead)
         vars(twin)[name] = value
     said, kept = read_headers(vars(twin).get(_HEADERS))
-    if kept is not None:  # no provider is sent them
+    if kept is not None:  # convmem's headers are removed: no provider is sent them
         vars(twin)[_HEADERS] = kept
         binding = binding._replace(headers=said.over(binding.headers))
     is_async = isinstance(client, sys.modules["openai"].AsyncOpenAI)
@@ -126,10 +127,10 @@ def _twin(client: ClientT, binding: Binding) -> ClientT:
 
 
 def _looking_like(method: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """A copy of a method with the name, the signature and the documentation of the SDK's own.
+    """Copy a method, with the name, the signature and the documentation of the SDK's own.
 
-    A copy, because the method serves clients of all classes, which may sign theirs differently; and one with
-    the method's own code, so that a coroutine function stays one, which it would not behind a wrapper.
+    It is a copy because the one method serves clients of all classes, whose signatures may differ. It is no
+    wrapper around the method because a coroutine function would not be seen as one behind a wrapper.
     """
     own = cast("types.FunctionType", method)
     copied = types.FunctionType(

@@ -1,7 +1,7 @@
-"""Streams whose reply is put together while the caller reads it.
+"""Streams of the OpenAI SDK whose reply is journaled as the caller reads it.
 
-Subclasses of the SDK's own, made by the SDK: what the caller gets is an `openai.Stream` with every method
-it has. Nothing is buffered or delayed but the last step: the reply is committed before the stream ends.
+They are subclasses of the SDK's own, made by the SDK: the caller gets an `openai.Stream` with every method it
+has. Nothing is buffered, and only the end is delayed: the reply is committed before the stream ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MemoryStream(Stream[ItemT]):
     tee: Tee | None = None
 
     def watch(self, tee: Tee) -> None:
-        """Tell the tee of all that comes; also when the response is closed, as the SDK's helpers do."""
+        """Hand every event to a tee, and tell it when the HTTP response is closed (SDK helpers do that)."""
         self.tee = tee
         close = self.response.close
 
@@ -81,7 +81,7 @@ class AsyncMemoryStream(AsyncStream[ItemT]):
     tee: Tee | None = None
 
     def watch(self, tee: Tee) -> None:
-        """Tell the tee of all that comes; also when the response is closed, as the SDK's helpers do."""
+        """Hand every event to a tee, and tell it when the HTTP response is closed (SDK helpers do that)."""
         self.tee = tee
         close = self.response.aclose
 
