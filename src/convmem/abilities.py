@@ -2,7 +2,9 @@
 
 A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs and
 receipts end with the process, no response id is known, and `forget` says that this store cannot. Without
-`CallReads` a call asks for the same by the other protocols, one read after the other.
+`CallReads` a call asks for the same by the other protocols, one read after the other. Each has a row in
+docs/plugins/store.md and a kit in `convmem.testing.abilities`; what changes a store is called by jobs of the
+writer alone (`journal.changes`, `journal.forget`).
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ class Policy(Protocol):
 class MediaPolicy(Protocol):
     """What a policy may say besides: how many pictures and files are put back, and with how many bytes.
 
-    For a policy that has no such attributes `MEDIA` and `MEDIA_BYTES` hold.
+    For a policy that has no such attributes `MEDIA` and `MEDIA_BYTES` hold. `context.window` asks for them,
+    because a `Plan` is of tokens alone.
     """
 
     @property
@@ -108,7 +109,8 @@ class WindowPolicy:
     The round before it stays through a cut where the model has room for both.
 
     The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
-    go first, with half of the summary's at most; what they leave is for the rest.
+    go first, with half of the summary's at most (`context.cut`) and all of recall's (`context.assemble`);
+    what they leave is for the rest.
 
     Pictures, sounds and files are resent with every request that puts them back. When there are more of them
     than `media`, or they have more than `media_bytes`, the oldest leave until half of that is kept; a mark

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import doctest
-import json
 import re
 import shlex
 from pathlib import Path
-
-from tests.cli.test_demo import CHAT
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 BLOCK = re.compile(
@@ -18,8 +15,10 @@ BLOCK = re.compile(
 
 def test_the_walk_prints_what_it_says(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("chat.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in CHAT), "utf-8")
-    blocks = list(BLOCK.finditer(DOCUMENT.read_text(encoding="utf-8")))
+    page = DOCUMENT.read_text(encoding="utf-8")
+    _, _, rows = page.partition("```json\n")
+    Path("chat.jsonl").write_text(rows.partition("```")[0], "utf-8")
+    blocks = list(BLOCK.finditer(page))
     assert blocks
     for block in blocks:
         printed = ""

@@ -140,6 +140,18 @@ def test_toml_reads_well():
 
 
 @pytest.mark.parametrize(
+    "key", [each.name for each in dataclasses.fields(WindowPolicy) if each.name != "name"]
+)
+def test_every_figure_is_written_down_and_checked(key):
+    """Wherever it has to be named again: in the TOML, and among the numbers that are looked at."""
+    assert f"{key} " in WindowPolicy("a").to_toml()
+    assert WindowPolicy.from_toml(WindowPolicy("a", **{key: 7}).to_toml()) == WindowPolicy("a", **{key: 7})
+    for value in (-1, True, "7"):
+        with pytest.raises(InputError, match=f"'a': {key} "):
+            WindowPolicy("a", **{key: value})
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("name = ", "not TOML"),

@@ -135,8 +135,8 @@ def test_langchain_models_remember(run, keyed):
 
 
 def run_offline(run, name):
-    """The same without a key: the stand-in on this machine answers."""
+    """The same without a key, as `make examples` does: the stand-in answers, by the default model's rules."""
     with pytest.MonkeyPatch.context() as environment:
-        for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
             environment.delenv(variable)
         return run(name)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from dataclasses import replace
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 
+from convmem import abilities
 from convmem.protocols import NodesReply, SessionRef
 from convmem.stores.memory import InMemoryStore
+from convmem.testing import abilities as kits
 from convmem.testing.store import StoreConformance
 
 DEFECTS: dict[str, tuple[type[InMemoryStore], str]] = {}
@@ -341,3 +345,11 @@ def test_the_kit_needs_only_make_store():
         assert getattr(StoreConformance, name).__doc__
     with pytest.raises(TypeError, match="make_store"):
         StoreConformance()
+
+
+def test_every_ability_has_a_kit_and_a_row_in_the_page():
+    each = {name for name in abilities.__all__ if getattr(getattr(abilities, name), "_is_protocol", False)}
+    assert {f"{name}Conformance" for name in each} == set(kits.__all__)
+    page = (Path(__file__).parents[2] / "docs" / "plugins" / "store.md").read_text(encoding="utf-8")
+    _, _, rows = page.partition("## What a store may do besides")
+    assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == each

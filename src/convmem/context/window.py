@@ -1,6 +1,6 @@
 """The window of a request: the rounds that are sent, and the summary of those that are not; pure.
 
-A cut moves the beginning of the window. What stands for the rounds that leave is made by `context.kept`; here
+A cut moves the beginning of the window. What stands for the rounds that leave is made by `context.cut`; here
 is decided which rounds those are, and what is sent with it and without.
 """
 

@@ -1,1 +1,1 @@
-"""What is known of hosts and models: tables by host, model and date, and what reads them."""
+"""What is known of hosts and models: dialects, prices, limits and refusals, as TOML, and what reads them."""

@@ -1,4 +1,4 @@
-"""How many tokens a model takes, from the table `limits.toml`."""
+"""How many tokens a model takes, by its name on whatever host, from the table `limits.toml`."""
 
 from __future__ import annotations
 

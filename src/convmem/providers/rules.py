@@ -1,4 +1,4 @@
-"""Tables about calls by host, model and date, which users extend with files of their own."""
+"""Tables about calls by host, model and date (dialects, prices), which users extend with their own."""
 
 from __future__ import annotations
 

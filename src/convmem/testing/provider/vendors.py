@@ -1,4 +1,8 @@
-"""The dialects by name, and whose rules a model is served by. Sources are in docs/providers.md."""
+"""The dialects by name, and whose rules a model is served by. Sources are in docs/providers.md.
+
+A new one has its name in `DialectName` and a column in a table of that page, each cell of which
+`tests/local_provider/test_dialects.py` asks; `tests/legality/matrix.py` has a row of it.
+"""
 
 from __future__ import annotations
 
