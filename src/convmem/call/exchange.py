@@ -206,7 +206,7 @@ class Exchange(Recipient):
             self._degraded(detail, None, serious=False)
             return
         began = time.monotonic()
-        composition = Composition(self._shared.composer, self._call, placement, self._policy)
+        composition = Composition(self._shared.resources, self._call, placement, self._policy)
         waited = yield from composing(self._shared, composition, self._asked)
         self._has_composed(composition, waited)
         if composition.ready.done() and composition.ready.exception() is None:
@@ -416,7 +416,7 @@ class Exchange(Recipient):
         call, usage = self._call, reply.usage or {}
         counted = usage.get("prompt_tokens", usage.get("input_tokens"))
         if isinstance(counted, int) and call.request.held is None:
-            limits = self._shared.composer.lessons.limits
+            limits = self._shared.resources.lessons.limits
             limits.answered(call.host or "", call.request.model or "", counted)
             sent = self.receipt.tokens.total
             self._shared.ratios.learn(call.request.model, sent=sent, counted=counted)

@@ -23,7 +23,7 @@ def remedy(shared: Shared, composition: Composition, refusal: Refusal, *, tokens
         refusal: what the provider said.
         tokens: what the request counted.
     """
-    lessons, which = shared.composer.lessons, composition.which
+    lessons, which = shared.resources.lessons, composition.which
     if refusal.overflow:
         limit, named = composition.limit_after(refusal.limit, tokens)
         if limit is None:

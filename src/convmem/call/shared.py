@@ -1,4 +1,4 @@
-"""What the calls of one Memory share: store and writer, recall and composer, hooks, receipts, clocks."""
+"""What the calls of one Memory share: store and writer, recall and resources, hooks, receipts, clocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from convmem.call.receipts import Receipts
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.hooks import Guarded
     from convmem.journal.digests import SeenMessages
     from convmem.journal.job import Task
@@ -81,7 +81,7 @@ class Shared:
         store: where the journal is.
         journal: the writer thread: every change of the store is submitted to it.
         recaller: embeds, ranks and packs what is recalled.
-        composer: what requests share from call to call: epochs, cuts, blocks.
+        resources: what requests share from call to call: epochs, cuts, blocks.
         pool: threads on which requests are composed.
         seen: digests and token counts of messages seen lately.
         receipts: which call a response came from.
@@ -100,7 +100,7 @@ class Shared:
     store: Store
     journal: Journal
     recaller: Recaller
-    composer: Composer
+    resources: Resources
     pool: Lane
     seen: SeenMessages
     receipts: Receipts
@@ -146,7 +146,7 @@ class Shared:
     @contextmanager
     def forgetting(self) -> Generator[None]:
         """While something is forgotten: nothing derived from it may be used again."""
-        with self.composer.forgetting():
+        with self.resources.forgetting():
             try:
                 yield
             finally:

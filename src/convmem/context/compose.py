@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from convmem.context.cut import Leaving, Summary
     from convmem.context.frame import Item
     from convmem.context.gather import Gathered
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.context.window import Window
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
@@ -61,7 +61,7 @@ class Composition:
     """One request while it is composed.
 
     Args:
-        composer: what all requests of the Memory share.
+        resources: what all requests of the Memory share.
         call: the call.
         placement: the place of the call in the journal.
         policy: says how much of the conversation is sent.
@@ -75,14 +75,14 @@ class Composition:
 
     def __init__(
         self,
-        composer: Composer,
+        resources: Resources,
         call: Call,
         placement: Placement,
         policy: Policy,
         *,
         budget: int | None = None,
     ) -> None:
-        self._composer = composer
+        self._resources = resources
         self.placement = placement
         self.which = EpochRef(placement.ref, call.host or "", call.request.model or "")
         self._frame = frame_of(
@@ -90,11 +90,11 @@ class Composition:
             placement,
             policy=policy,
             which=self.which,
-            dialect=composer.lessons.dialect(self.which, call.at),
-            count=composer.ratios.counter(call.request.model),
-            seen=composer.seen,
-            limit=composer.lessons.limit(self.which),
-            now=call.at.astimezone(composer.tz),
+            dialect=resources.lessons.dialect(self.which, call.at),
+            count=resources.ratios.counter(call.request.model),
+            seen=resources.seen,
+            limit=resources.lessons.limit(self.which),
+            now=call.at.astimezone(resources.tz),
             budget=budget,
         )
         self._decided: tuple[Gathered, Window] | None = None
@@ -138,7 +138,7 @@ class Composition:
     def _decide(self, patience_s: float | None) -> tuple[Gathered, Window]:
         """Read what the request needs, decide its window, and cut the window when it is full."""
         frame = self._frame
-        gathered = gather(frame, self._composer)
+        gathered = gather(frame, self._resources)
         decision = decide(frame, gathered)
         leaving = decision.leaving
         if leaving is None:
@@ -147,12 +147,12 @@ class Composition:
         def cutting(compressor: Compressor) -> Cut:
             return self._cut(leaving, gathered, compressor)
 
-        summary, notes = self._composer.cuts.leave(self.which, cutting, patience_s)
+        summary, notes = self._resources.cuts.leave(self.which, cutting, patience_s)
         return gathered, decision.window(frame, gathered, summary, notes)
 
     def _cut(self, leaving: Leaving, gathered: Gathered, compressor: Compressor) -> Cut:
         """The cut by which rounds leave the window, with this compressor to write their summary."""
-        count, pins, reader = self._frame.count, gathered.pins, self._composer.reader
+        count, pins, reader = self._frame.count, gathered.pins, self._resources.reader
 
         def make() -> tuple[Summary, tuple[str, ...]]:
             return summarized(
@@ -166,9 +166,9 @@ class Composition:
         newest = window.newest
         if asked.ready or newest is None or not self._room(window):
             return False
-        if self._composer.memo.block(self.which, newest.identity) is not None:
+        if self._resources.memo.block(self.which, newest.identity) is not None:
             return False  # what was chosen for the round stays
-        loaded = self._composer.recaller.partitions.peek(self._frame.owner)
+        loaded = self._resources.recaller.partitions.peek(self._frame.owner)
         question = question_of(self._frame, gathered, window, newest)
         return loaded is None or loaded.holds_more_than(question.exclude)
 
@@ -215,7 +215,7 @@ class Composition:
             named it.
         """
         frame, window = self._frame, self._window
-        took = self._composer.lessons.limits.took(self.which.host, self.which.model)
+        took = self._resources.lessons.limits.took(self.which.host, self.which.model)
         # A number below any model's length, or below what this model took before, is another number of the
         # text.
         least = max(_LEAST_LIMIT, took + 1)
@@ -237,10 +237,10 @@ class Composition:
         """Begin a new epoch with the newest round, so that no earlier round is sent as messages again."""
         if (newest := self._window.newest) is None:
             return
-        gathered = gather(self._frame, self._composer)
+        gathered = gather(self._frame, self._resources)
         leaving = leaving_behind(self._frame, gathered, newest.identity)
         if leaving is not None:
-            self._composer.cuts.cut(self.which, self._cut(leaving, gathered, Extractive()))
+            self._resources.cuts.cut(self.which, self._cut(leaving, gathered, Extractive()))
 
     @property
     def ranked(self) -> bool:
@@ -269,7 +269,7 @@ class Composition:
 
     def _assembled(self, window: Window, block: Block) -> Composed:
         """Put the request together, and remember its block and forms for the calls after it."""
-        frame, memo = self._frame, self._composer.memo
+        frame, memo = self._frame, self._resources.memo
         if window.newest is not None and frame.budget is None:
             memo.keep_block(self.which, window.newest.identity, block)
         memo.keep_forms(frame, [item for item in window.items if item.own])
@@ -302,8 +302,8 @@ class Composition:
 
     def _recalled(self, window: Window, newest: Item, asked: Asked | None) -> Block:
         """The block in front of the newest user turn: the round's own where it has one, else a new one."""
-        frame, recaller = self._frame, self._composer.recaller
-        known = self._composer.memo.block(self.which, newest.identity)
+        frame, recaller = self._frame, self._resources.recaller
+        known = self._resources.memo.block(self.which, newest.identity)
         if known is not None and known.redaction is None and newest is not window.items[-1]:
             return known
         gathered = self._gathered
@@ -327,7 +327,7 @@ class Composition:
                 ranking = recaller.rank(loaded, question, vectors)
                 fence = recall_fence(frame.count, pins, today=today, chinese=chinese)
                 packed = recaller.pack(
-                    frame.owner, ranking, budget, frame.count, fence=fence, tz=self._composer.tz
+                    frame.owner, ranking, budget, frame.count, fence=fence, tz=self._resources.tz
                 )
                 quoted, recalled = packed.text, _excerpts(ranking, packed)
         text = recall_block(quoted, pins, today=today, chinese=chinese)
@@ -353,7 +353,7 @@ class Composition:
         if asked is None:
             return None, ""
         wanted = bool(text_of(newest.message).strip())
-        return self._composer.recaller.vectors_of(asked.vectors, wanted=wanted)
+        return self._resources.recaller.vectors_of(asked.vectors, wanted=wanted)
 
 
 def _excerpts(ranking: Ranking, packed: Packed) -> tuple[Recalled, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convmem.abilities import CallReadsReply, Epoch, EpochRef
     from convmem.context.cut import Summary
     from convmem.context.frame import Frame, Item
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.protocols import Node
 
 __all__ = ["Gathered", "Late", "gather"]
@@ -78,17 +78,17 @@ class Gathered:
     held: frozenset[str] = frozenset()
 
 
-def gather(frame: Frame, composer: Composer) -> Gathered:
+def gather(frame: Frame, resources: Resources) -> Gathered:
     """Read what a request needs.
 
     Args:
         frame: the frame of the request.
-        composer: what all requests of the Memory share.
+        resources: what all requests of the Memory share.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    reading = _Reading(frame, composer)
+    reading = _Reading(frame, resources)
     which, nodes = frame.which, frame.placement.before
     path = [node.identity for node in nodes if node.state in SETTLED] if frame.request.held is None else []
     epoch, pins, changed = reading.first(path)
@@ -98,14 +98,14 @@ def gather(frame: Frame, composer: Composer) -> Gathered:
         earlier, whole = reading.earlier(_behind(path, epoch, frame))
     return Gathered(
         epoch=epoch,
-        late=_late(epoch, which, composer) if epoch is not None else None,
+        late=_late(epoch, which, resources) if epoch is not None else None,
         earlier=earlier,
         whole=whole,
         said=reading.said,
         pins=pins,
         changed=changed,
-        refused=composer.lessons.refused(which),
-        held=_held(nodes, epoch, which, composer) if frame.request.held is not None else frozenset(),
+        refused=resources.lessons.refused(which),
+        held=_held(nodes, epoch, which, resources) if frame.request.held is not None else frozenset(),
     )
 
 
@@ -116,23 +116,23 @@ class _Reading:
         said: the messages that were read, or were in memory, by identity.
     """
 
-    def __init__(self, frame: Frame, composer: Composer) -> None:
+    def __init__(self, frame: Frame, resources: Resources) -> None:
         self._frame = frame
-        self._composer = composer
-        self._memo = composer.memo
+        self._resources = resources
+        self._memo = resources.memo
         self._looked_for: set[bytes] = set()
         self.said: dict[bytes, Said] = {}
 
     def first(self, path: Sequence[bytes]) -> tuple[Epoch | None, tuple[str, ...], Changed | None]:
         """Read the epoch, the pins, the changed views and the newest turns of the path in one transaction."""
-        frame, partitions = self._frame, self._composer.recaller.partitions
+        frame, partitions = self._frame, self._resources.recaller.partitions
         partition = partitions.peek(frame.owner)
         views = None
         if partition is not None:
             views = ViewsRequest(frame.owner, partitions.fingerprint, partition.generation)
         reply = self._read(path[-AT_A_TIME:], own=frame.placement.alignment.identities, views=views)
         changed = Changed(views.since, reply.views) if views is not None and reply.views is not None else None
-        epoch = reply.epoch if reply.epoch is not None else self._composer.cuts.epoch_here(frame.which)
+        epoch = reply.epoch if reply.epoch is not None else self._resources.cuts.epoch_here(frame.which)
         return epoch, tuple(pin.text for pin in reply.pins), changed
 
     def earlier(self, path: Sequence[bytes]) -> tuple[tuple[Item, ...], bool]:
@@ -174,7 +174,7 @@ class _Reading:
         self.said |= memo.said(which.ref, path)
         held = frozenset((*(i for i in path if i in self.said), *own))
         request = CallReadsRequest(which=which, path=(*path, *own), held=held, views=views)
-        reply = self._composer.reader.read(request)
+        reply = self._resources.reader.read(request)
         read = {bytes.fromhex(turn.branch): Said(turn.payload, turn.at) for turn in reply.turns}
         memo.keep(which.ref, read, clears=clears)
         self.said |= read
@@ -184,10 +184,10 @@ class _Reading:
         return reply
 
 
-def _late(epoch: Epoch, which: EpochRef, composer: Composer) -> Late | None:
+def _late(epoch: Epoch, which: EpochRef, resources: Resources) -> Late | None:
     """The summary that a late compressor wrote for the rounds before the epoch."""
-    summary = composer.cuts.written_late(which, epoch.start)
-    idle_s = composer.memo.idle_s(which)
+    summary = resources.cuts.written_late(which, epoch.start)
+    idle_s = resources.memo.idle_s(which)
     return Late(summary, idle_s is None or idle_s >= _COLD_S) if summary is not None else None
 
 
@@ -200,10 +200,12 @@ def _behind(path: list[bytes], epoch: Epoch | None, frame: Frame) -> list[bytes]
     return [] if epoch.start in frame.placement.alignment.identities else path
 
 
-def _held(nodes: Sequence[Node], epoch: Epoch | None, which: EpochRef, composer: Composer) -> frozenset[str]:
+def _held(
+    nodes: Sequence[Node], epoch: Epoch | None, which: EpochRef, resources: Resources
+) -> frozenset[str]:
     """Ids of the turns that the provider has in the history it keeps, and of those that were quoted in it."""
     starts = [i for i, node in enumerate(nodes) if epoch is not None and node.identity == epoch.start]
     nodes = nodes[starts[0] :] if starts else nodes
-    blocks = composer.memo.blocks(which, (node.identity for node in nodes))
+    blocks = resources.memo.blocks(which, (node.identity for node in nodes))
     quoted = (turn.id for block in blocks for turn in block.recalled)
     return frozenset((*quoted, *(f"t{node.seq}" for node in nodes if not node.forgotten)))

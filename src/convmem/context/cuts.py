@@ -1,12 +1,8 @@
-"""What all requests of one Memory are composed with: the cuts of windows, and caches of what was sent.
+"""Makes the cuts of windows in the background, and keeps the epochs that they begin.
 
-A request is, in the order in which it is sent: the caller's system text, unchanged; the rounds of the window,
-as they were sent before, with the summary in front of the first user turn's text; and what is recalled in
-front of the newest user turn's text. So between two cuts a request begins with what the one before it sent,
-up to that text.
-
-`context.compose` leads one request through the room: `gather` reads, `window` decides which rounds are sent,
-`cut` makes what stands for those that leave, `assemble` puts it together.
+`context.compose` calls `Cuts.leave` when a window is full: the summary of the rounds that leave is made on a
+thread (`context.cut`), and the new epoch is written through the journal. A compressor that is late is
+replaced by extracted sentences; its own summary is used at a later cut (`written_late`).
 """
 
 from __future__ import annotations
@@ -17,9 +13,6 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Epochs
 from convmem.compress.extractive import Extractive
-from convmem.context.lessons import Lessons
-from convmem.context.memo import SessionMemo
-from convmem.context.reader import CallReader
 from convmem.errors import StoreError, noted
 from convmem.journal.changes import EpochChange
 from convmem.threads.locks import Lock
@@ -27,20 +20,15 @@ from convmem.threads.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from datetime import tzinfo
 
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.cut import Cut, Summary
-    from convmem.journal.digests import SeenMessages
     from convmem.journal.writer import Journal
     from convmem.protocols import Store
-    from convmem.providers.dialects import Dialects
-    from convmem.retrieve.recaller import Recaller
     from convmem.threads.pool import Lane
-    from convmem.tokens.count import LearnedRatios
 
-__all__ = ["Composer", "Cuts"]
+__all__ = ["Cuts"]
 
 _EPOCHS = 1_024
 """Windows whose epoch (where the store keeps none) or late summary is in memory. An epoch that is pushed out
@@ -49,58 +37,6 @@ _STOOD_IN = (
     "the compressor was late: sentences were extracted, and what it writes is used from the next cut on"
 )
 _FORGOTTEN = "something was forgotten while the summary was made"
-
-
-class Composer:
-    """What all requests of one Memory are composed with.
-
-    Attributes:
-        reader: reads what a call needs from the store.
-        recaller: embeds, ranks and packs what is recalled.
-        ratios: counts tokens.
-        seen: token counts of messages seen lately.
-        tz: the zone in which dates are shown.
-        memo: messages, blocks and forms of the sessions used last.
-        cuts: epochs, and the cuts that begin them.
-        lessons: what providers' refusals taught.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        recaller: Recaller,
-        compressor: Compressor,
-        ratios: LearnedRatios,
-        seen: SeenMessages,
-        *,
-        pool: Lane,
-        dialects: Dialects,
-        tz: tzinfo,
-        journal: Journal,
-    ) -> None:
-        self.reader = CallReader(store)
-        self.recaller = recaller
-        self.ratios = ratios
-        self.seen = seen
-        self.tz = tz
-        self.memo = SessionMemo()
-        self.cuts = Cuts(store, journal, compressor, pool)
-        self.lessons = Lessons(store, journal, dialects)
-
-    def after_fork(self) -> None:
-        """Begin anew in a forked child."""
-        self.memo.after_fork()
-        self.cuts.after_fork()
-        self.lessons.after_fork()
-
-    @contextmanager
-    def forgetting(self) -> Generator[None]:
-        """Keep no cut within the block, and drop all that was composed before, for something is forgotten."""
-        with self.cuts.forgetting():
-            try:
-                yield
-            finally:
-                self.memo.clear()
 
 
 class Cuts:
