@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["remedy"]
 
 _THOUGHTS = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
+"""Fields of a message in which providers send thoughts: a refusal that names one is about how they came
+back."""
 
 
 def remedy(shared: Shared, composition: Composition, refusal: Refusal, *, tokens: int) -> str | None:

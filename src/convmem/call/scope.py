@@ -45,6 +45,7 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 _OURS = "x-convmem-"
+"""The beginning of convmem's headers; one that begins so and is none of `HEADERS` is an error."""
 HEADERS = {"x-convmem-user": "user", "x-convmem-session": "session", "x-convmem-mode": "mode"}
 """The fields of a scope by the headers that give them; these headers are never sent to the provider."""
 _MOST_CHARACTERS = 512

@@ -55,6 +55,7 @@ _LEAST_GUESS = 3_000
 _LEAST_LIMIT = 512
 """Tokens below which a number in a provider's error is not the context length: no chat model takes fewer."""
 _NOTHING = Block("", (), 0, None)
+"""The block of a request in front of which nothing is put."""
 
 
 class Composition:

@@ -38,6 +38,7 @@ _KINDS: Final = {
     "input_file": "file",
     "document": "file",
 }
+"""Kinds of media by the type of the content part, in the APIs of all providers together."""
 _CHINESE: Final = {"image": "图片", "audio": "音频", "video": "视频", "file": "文件"}
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),

@@ -33,6 +33,7 @@ SEPARATOR = 2
 """Tokens of the empty line between a block and the words after it, at most."""
 
 _CJK = re.compile(r"[㐀-鿿豈-﫿]")
+"""A Chinese character."""
 
 # The heading of each block, in the language of the conversation: it says what the block is, and that it holds
 # no instructions. Another wording would change what is sent, and with it every provider's cache.

@@ -193,10 +193,12 @@ def _planned(policy: Policy, request: PolicyRequest) -> Plan:
     if not isinstance(plan, Plan):
         raise ConvmemError(f"{name} gave {type(plan).__name__}, not a Plan")
     if not 0 <= plan.start < max(1, len(request.rounds)):
-        raise ConvmemError(f"{name}: start {plan.start} of {len(request.rounds)} rounds")
+        raise ConvmemError(
+            f"{name} gave start {plan.start}: not the index of one of {len(request.rounds)} rounds"
+        )
     for part in ("summary", "recall"):
         if getattr(plan, part) < 0:
-            raise ConvmemError(f"{name}: {part} of {getattr(plan, part)} tokens")
+            raise ConvmemError(f"{name} gave {part} {getattr(plan, part)}: tokens cannot be negative")
     return plan
 
 

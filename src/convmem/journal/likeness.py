@@ -47,6 +47,7 @@ _LEAST_SHARED = 4
 """Characters that two decorations must have in common to be one framework's; fewer would match by chance."""
 
 _TOOLS = frozenset({"tool", "function"})
+"""Roles of a message that holds a tool's result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _LONGEST = 250_000
 which is recognized by its digest alone."""
 
 _THOUGHT_TAGS = "think|thinking|thought|thoughts|reasoning|reflection"
+"""Tags in which models and frameworks write thoughts into a reply."""
 _THOUGHTS = re.compile(
     rf"<({_THOUGHT_TAGS})>.*?(?:</\1>|\Z)"
     r"|\[THINK\].*?(?:\[/THINK\]|\Z)"
@@ -34,12 +35,14 @@ _THOUGHTS = re.compile(
     r"|<details\b[^>]*\btype=\"reasoning\"[^>]*>.*?(?:</details>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
+"""A thought in any of the forms in which models and front ends write it into a reply."""
 _THOUGHT_END = re.compile(rf"</(?:{_THOUGHT_TAGS})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
 """The end of thoughts that the chat template opened in the prompt, so that the reply has the end alone."""
 
 _DAY = r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}"
 _HOUR = r"\d{1,2}[:：]\d{2}(?!\d)|\d{1,2}\s?[时点]\s?\d{1,2}\s?分"
 _INSIDE = r"[^\[\]()【】（）<>{}\n]"
+"""A character inside brackets: no bracket and no line break, so that a match stays within one pair."""
 _STAMP = re.compile(
     rf"[\[【<{{](?={_INSIDE}{{0,80}}?(?:{_DAY}|{_HOUR})){_INSIDE}{{1,80}}[\]】>}}][ \t]*[:：]?"
     rf"|[(（](?={_INSIDE}{{0,80}}?{_DAY}){_INSIDE}{{1,80}}[)）][ \t]*[:：]?"
@@ -52,6 +55,7 @@ _CLOCK_LINE = re.compile(
     rf"[^\n]{{0,60}}?(?:{_DAY}|{_HOUR})[^\n]{{0,40}}",
     re.IGNORECASE,
 )
+"""A line that tells the time, such as "Current date: 2026-03-05 10:30" or "当前时间：2026年3月5日"."""
 _SURE_TAGS = (
     r"system[-_ ]?reminder|reminder|current[-_]?time|current[-_]?date|timestamp|datetime|clock"
     r"|environment[-_]?details|environment[-_]?context"
@@ -62,6 +66,8 @@ question."""
 
 _OPENED = re.compile(r"<([A-Za-z][\w.:-]{0,60})\b[^<>]{0,400}>|(```)[^\n]*\n")
 _CLOSED = re.compile(r"</([A-Za-z][\w.:-]{0,60})>\Z|\n(```)\Z")
+"""The beginning, and the end, of a tagged or fenced block; the lengths are bounded so that a search is
+linear."""
 _LABELS = re.compile(
     r"\W{0,4}(?:\w{1,20}\s){0,3}?(?:reminder|remember|note|context|background|references?|sources?"
     r"|documents?|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge"
@@ -77,6 +83,7 @@ _QUESTION = re.compile(
     r"用户(?:问题|提问|输入|消息)?|问题|提问)[ \t]*[:：][*]{0,2}[ \t]*\n?",
     re.IGNORECASE,
 )
+"""The label that an app writes before the user's own words, after retrieved passages."""
 
 _MOST_BLOCKS = 100
 """Blocks that are taken off a message, at most; each costs a look at all of the rest. A hundred retrieved

@@ -200,7 +200,9 @@ class Journal:
                 try:
                     thread.start()
                 except RuntimeError as error:
-                    raise JournalError(f"the machine gives no thread to write with: {error}") from error
+                    raise JournalError(
+                        f"the thread that writes the journal cannot be started: {error}"
+                    ) from error
                 self._thread = thread
             if isinstance(task, Change) and task.loose:
                 self._loose.append(task)
@@ -230,7 +232,7 @@ class Journal:
                     ) from trouble
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
-                    raise JournalError(f"{timeout} s were not enough to write what is queued")
+                    raise JournalError(f"the queued writes were not done within {timeout} s")
                 self._changed.wait(left)
 
     def close(self, timeout: float | None = None) -> bool:
@@ -444,7 +446,7 @@ class Journal:
         The error is logged, as nobody may be waiting for the job any more.
         """
         if not isinstance(error, ConvmemError):
-            log.error("what is to be journaled cannot be written as it is", exc_info=error)
+            log.error("a turn cannot be journaled as it is; its text is tried instead", exc_info=error)
             try:
                 if job.plainer():
                     return
