@@ -155,6 +155,8 @@ class Shared:
             try:
                 yield
             finally:
+                # After the block: calls that run meanwhile would fill these again with what is being
+                # forgotten.
                 self.seen.clear()
                 self.recaller.forget()
 

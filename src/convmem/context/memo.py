@@ -94,7 +94,7 @@ class SessionMemo:
 
     def clear(self) -> None:
         """Drop all words, because something was forgotten."""
-        self._clears += 1
+        self._clears += 1  # first, so that `keep` drops what was read before
         for kept in (self._said, self._back, self._forms, self._blocks, self._sent):
             kept.clear()
 

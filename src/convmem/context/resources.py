@@ -1,4 +1,4 @@
-"""Holds what all requests of one Memory are composed with: reader, recall, token counts, cuts and memories.
+"""Holds what all requests of one Memory are composed with: reader, recall, token counts, cuts, lessons.
 
 `engine` builds the `Resources` of a Memory, once; each `context.compose.Composition` works with them.
 
@@ -85,5 +85,5 @@ class Resources:
         with self.cuts.forgetting():
             try:
                 yield
-            finally:
+            finally:  # afterwards: calls that run meanwhile fill it again
                 self.memo.clear()
