@@ -27,9 +27,9 @@ class Odd:
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        (Plan(99, 0, 0), "policy 'odd': start 99 of 1 rounds"),
-        (Plan(-1, 0, 0), "policy 'odd': start -1 of 1 rounds"),
-        (Plan(0, -1, 0), "policy 'odd': summary of -1 tokens"),
+        (Plan(99, 0, 0), "policy 'odd' gave start 99: not the index of one of 1 rounds"),
+        (Plan(-1, 0, 0), "policy 'odd' gave start -1: not the index of one of 1 rounds"),
+        (Plan(0, -1, 0), "policy 'odd' gave summary -1: tokens cannot be negative"),
         ((0, 0, 0), "policy 'odd' gave tuple, not a Plan"),
         (KeyError("x"), "policy 'odd' failed (KeyError: 'x')"),
     ],

@@ -378,7 +378,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
         assert compressor.asked == 1
     finally:
         compressor.gate.open()
-    while not len(world.memory._shared.composer.cuts._late):  # what it wrote is on its way
+    while not len(world.memory._shared.resources.cuts._late):  # what it wrote is on its way
         time.sleep(0.01)
     monkeypatch.undo()
     compressor.text = "the next one"

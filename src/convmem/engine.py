@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.call.receipts import Receipts
 from convmem.call.shared import Shared, utc_now
-from convmem.context.kept import Composer
+from convmem.context.resources import Resources
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.journal.digests import SeenMessages
 from convmem.journal.writer import Journal
@@ -115,7 +115,7 @@ class Engine:
             journal=journal,
         )
         seen = SeenMessages(store.key)
-        composer = Composer(
+        resources = Resources(
             store,
             recaller,
             compressor,
@@ -131,7 +131,7 @@ class Engine:
             store=store,
             journal=journal,
             recaller=recaller,
-            composer=composer,
+            resources=resources,
             pool=lanes.compose,
             seen=seen,
             receipts=receipts,
@@ -177,4 +177,4 @@ class Engine:
         self._parts.lanes.pool.after_fork()
         self.shared.journal.after_fork()
         self.shared.recaller.after_fork()
-        self.shared.composer.after_fork()
+        self.shared.resources.after_fork()

@@ -75,7 +75,7 @@ def test_what_cannot_be_journaled_as_it_is_is_journaled_plainer(
     assert journal(memory) == [(ASKED[0]["content"], "answered"), ("四十二", "answered")]
     ask(client, [*ASKED, {"role": "assistant", "content": "四十二"}, {"role": "user", "content": "sure?"}])
     assert [text for text, _ in journal(memory)] == [ASKED[0]["content"], "四十二", "sure?", "echo: sure?"]
-    assert caplog.text.count("cannot be written as it is") == 3
+    assert caplog.text.count("cannot be journaled as it is") == 3
 
 
 def test_a_reply_that_came_whole_stays_whole(client, memory, provider):

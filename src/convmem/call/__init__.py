@@ -1,1 +1,1 @@
-"""One call through a wrapped client: opened, driven, accounted for."""
+"""Leads one call of a wrapped client: opens it, journals and composes it, keeps its reply and receipt."""

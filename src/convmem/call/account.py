@@ -1,4 +1,7 @@
-"""The account that is kept of one call while it happens: its receipt, and the events that tell of it."""
+"""Keeps the receipt of one call while the call happens, and tells hooks of its events.
+
+`call.exchange` and `call.passage` have an `Account` each, and change the receipt through it alone.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,14 @@ __all__ = ["Account"]
 
 
 class Account:
-    """The receipt of one call, which the caller, the writer thread and a finalizer may change at once.
+    """The receipt of one call, which caller, writer thread and a finalizer may change at the same time.
+
+    Args:
+        shared: what the calls of the Memory share.
+        receipt: the receipt to begin with.
 
     Attributes:
-        receipt: the account so far; replaced as things happen.
+        receipt: the receipt so far; a changed one takes its place as things happen.
     """
 
     def __init__(self, shared: Shared, receipt: Receipt) -> None:
@@ -31,22 +38,22 @@ class Account:
         self.receipt = receipt
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 (dataclasses.replace checks the names)
-        """Change fields of the receipt."""
+        """Replace fields of the receipt by new values."""
         with self._lock:
             self.receipt = self.receipt.with_(**changes)
 
     def change(self, make: Callable[[Receipt], Receipt]) -> Receipt:
-        """Change the receipt by what stands in it."""
+        """Replace the receipt by what `make` gives for it, under the lock; returns the new receipt."""
         with self._lock:
             self.receipt = make(self.receipt)
             return self.receipt
 
     def note(self, note: str) -> None:
-        """Add something that a person should know."""
+        """Add a note to the receipt."""
         self.change(lambda receipt: receipt.with_(notes=(*receipt.notes, note)))
 
     def unquote(self, ids: Collection[str]) -> None:
-        """These turns were forgotten: the receipt no longer tells what was quoted of them."""
+        """Take the quoted words of forgotten turns out of the receipt."""
         self.change(
             lambda receipt: receipt.with_(
                 recalled=tuple(replace(r, text="") if r.id in ids else r for r in receipt.recalled)
@@ -54,7 +61,7 @@ class Account:
         )
 
     def emit(self, kind: type[Event], **payload: Any) -> None:  # noqa: ANN401 (each event checks its own fields)
-        """Tell of something that happened to the call."""
+        """Tell the hooks of an event of the call; a `DegradedEvent` without hooks goes to the log."""
         receipt = self.receipt
         if self._shared.hooks or kind is DegradedEvent:
             event = kind(call=receipt.call, user=receipt.user, session=receipt.session, **payload)

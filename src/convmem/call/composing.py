@@ -1,4 +1,8 @@
-"""How long a call waits for its request: its window by the store's clock, what is recalled by a deadline."""
+"""Waits for a call's request: for its window as long as the store may take, for recall until a deadline.
+
+`call.exchange` drives `composing`, once for each request that it sends; the work itself is done by a
+`context.compose.Composition` on the Memory's threads.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +24,23 @@ __all__ = ["Waited", "composing"]
 _Working: TypeAlias = "Future[Composed] | Future[Composed | None]"
 
 _EMBED_PATIENCE = 2.0
-"""A question is waited for so many times as long as one takes by the running estimate; then words are ranked,
-so that there is something to quote, and the rest of the deadline is its own."""
+"""How many times the estimated time of an embedding a call waits before it ranks by words, so that there is
+something to quote; the rest of the deadline the embedding has as well. A smaller factor ranks twice for
+nothing when an embedding is slow by chance; a greater one leaves no time for words."""
 _RANK_RESERVE = 1.5
-"""Ranking with vectors takes about as long as ranking by words took: so many times that is kept for it."""
+"""How many times the time that ranking by words took is kept before the deadline for ranking with vectors,
+which takes about as long."""
 _RANK_PATIENCE = 4.0
-"""So many more deadlines a call waits while turns are ranked, which waits for nothing but a processor."""
+"""How many more deadlines a call waits while turns are ranked: that waits for nothing but a processor."""
 
 
 class Waited(NamedTuple):
-    """A request that was waited for.
+    """The outcome of waiting for a request.
 
     Attributes:
-        working: what makes it.
-        error: what kept it from being ready; None when it is.
-        embed_s: seconds that the question's vectors were waited for.
+        working: the future of the request.
+        error: the error that kept the request from being ready; None when it is ready.
+        embed_s: seconds for which the question's vectors were waited for.
     """
 
     working: _Working
@@ -43,7 +49,13 @@ class Waited(NamedTuple):
 
 
 def composing(shared: Shared, composition: Composition, asked: Asked) -> Waits[Waited]:
-    """Compose a request on another thread, and wait for it."""
+    """Compose a request on a thread of the pool, and wait for it.
+
+    Args:
+        shared: what the calls of the Memory share.
+        composition: the request.
+        asked: the load of the partition and the embedding of the question, begun before.
+    """
     patience_s = shared.compressor_s
     working: _Working = shared.pool.submit(lambda: composition.run(asked, patience_s=patience_s))
     error = yield working, shared.deadline_s  # one wait for both clocks where all is well
@@ -71,10 +83,11 @@ def composing(shared: Shared, composition: Composition, asked: Asked) -> Waits[W
 
 
 def _ranking_s(shared: Shared, until: float) -> float:
-    """Seconds to wait for turns to be ranked and packed, once all that is needed for it is there.
+    """Seconds to wait for turns to be ranked and packed, once partition and vectors are there.
 
-    That is some milliseconds of work. Where it takes seconds the machine is short of processors: everything
-    takes as much longer there, and a memory that gave up would be absent just then.
+    Ranking is some milliseconds of work. Where it takes seconds the machine is short of processors:
+    everything takes as much longer there, and a memory that gave up would be absent just then. After a call
+    that waited in vain the extra time is left out.
     """
     more = 0.0 if shared.recaller.overdue else _RANK_PATIENCE * shared.deadline_s
     return seconds_until(until) + more
@@ -83,10 +96,16 @@ def _ranking_s(shared: Shared, until: float) -> float:
 def _meaning(
     shared: Shared, composition: Composition, asked: Asked, until: float
 ) -> Waits[Future[None] | None]:
-    """Wait for what recall needs: the partition, then the question's vectors, words ranked meanwhile.
+    """Wait for the partition, then for the question's vectors, and rank by words when those are slow.
+
+    Args:
+        shared: what the calls of the Memory share.
+        composition: the request, whose window is there.
+        asked: the load of the partition and the embedding of the question.
+        until: the monotonic time of recall's deadline.
 
     Returns:
-        The ranking by words, on its way, where that was begun.
+        The ranking by words, which may still be at work; None where it was not begun.
     """
     if asked.loading is not None:
         yield asked.loading, seconds_until(until)
@@ -95,7 +114,7 @@ def _meaning(
     expected = shared.recaller.expected_s
     hopeless = expected > shared.deadline_s
     if not hopeless:
-        # Half of what is left at most, whatever the estimate says: the words are ranked in the other half.
+        # At most half of the time left, whatever the estimate says: words are ranked in the other half.
         yield asked.vectors, min(_EMBED_PATIENCE * expected, seconds_until(until) / 2)
         if asked.vectors.done():
             return None

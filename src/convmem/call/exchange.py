@@ -1,11 +1,12 @@
-"""One wrapped call as it happens, from the request to the committed reply.
+"""Leads one wrapped call from the request to the committed reply.
 
-Who makes the call drives `before` ahead of the provider call, `again` when the provider refuses it, and then
-tells how it ended, once (`convmem.call.recipient`). Whatever goes wrong on memory's side, the call goes out.
+`call.opening` makes an `Exchange`. The wrapper that makes the call drives `before` ahead of the provider
+call, sends `body`, drives `again` when the provider refuses the request, and then tells how the call ended,
+once (`call.recipient`). Whatever goes wrong on memory's side, the call goes out.
 
-A call has two clocks. Its own conversation is waited for as long as the store takes (`store_timeout_s`); what
-is recalled has a deadline of its own (`deadline_ms`), which begins when the conversation is there. The steps
-are generators of waits, which a blocking and an async loop drive alike.
+A call has two clocks. It waits for its own conversation as long as the store may take (`store_timeout_s`);
+recall has a deadline of its own (`deadline_ms`), which begins when the conversation is there. The steps are
+generators of waits, which a blocking and an async loop drive alike (`threads.waiting`).
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ __all__ = ["Exchange"]
 T = TypeVar("T")
 
 _LOOK_S = 0.1
-"""How often a call that waits for the writer looks whether that has a prospect."""
+"""Seconds between two looks of a call that waits for the writer, whether another process holds the store."""
 _GLANCE_S = 1.0
-"""Seconds in which the conversation is read where the journal is stuck, however long that took before."""
+"""Seconds for which a call waits for its conversation to be read where the journal is stuck, however long the
+call has waited before."""
 
 _WITHHELD = "the reply is not journaled: something that it answers was forgotten meanwhile"
 _NO_TURNS = "the call has no turn besides the system text: nothing is added to it"
@@ -70,17 +72,17 @@ _AS_MADE = "the provider refused the request as memory had composed it: sent aga
 
 
 class Exchange(Recipient):
-    """One wrapped call as it happens; see `convmem.call.exchange` for what is written.
+    """One wrapped call as it happens, with memory; the steps are in call order below.
 
     Args:
         shared: what the calls of the Memory share.
-        call: what is known of it.
-        policy: how much of what is sent.
-        shape: of its body.
-        body: as it would be sent without memory.
+        call: the call before anything is done for it.
+        policy: says how much of the conversation is sent.
+        shape: the shape of the call's body (Chat Completions, Responses).
+        body: the body as it would be sent without memory.
 
     Attributes:
-        messages: what to send instead of the caller's messages, or None to send those.
+        messages: the messages to send instead of the caller's; None to send those.
     """
 
     def __init__(
@@ -121,12 +123,12 @@ class Exchange(Recipient):
 
     @property
     def receipt(self) -> Receipt:
-        """The account so far."""
+        """The receipt of the call so far."""
         return self._account.receipt
 
     @property
     def patience_s(self) -> float:
-        """Seconds that the writer is waited for."""
+        """Seconds for which the call waits for the writer, before the provider call and again after it."""
         return self._shared.patience_s
 
     @property
@@ -139,7 +141,7 @@ class Exchange(Recipient):
     # Before the provider call.
 
     def before(self) -> Waits[None]:
-        """Align and journal, then compose the request.
+        """Have the call's turns journaled, wait for that, and compose the request.
 
         Raises:
             JournalError: the call could not be journaled in time, and `on_error="raise"` asked to be told.
@@ -165,14 +167,17 @@ class Exchange(Recipient):
             self._goes_out()
 
     def _begin(self) -> Future[Placement]:
-        """Submit what runs side by side: the journal step, and what recall will need."""
+        """Submit the journal step, and beside it the load of the partition and the embedding of the question.
+
+        The latter first: the journal step is what the call waits for next, and they run meanwhile.
+        """
         if self._call.mode != "write":
             owner = OwnerRef(self._call.user) if self._call.user is not None else None
             self._asked = self._shared.recaller.ask_soon(self._call.request.question, owner, as_held=True)
         return self._submit(self._begun)
 
     def waits(self, future: Future[Any]) -> Waits[BaseException | None]:
-        """Wait for the writer: as long as the store may take, but for no process that keeps its lock."""
+        """Wait for the writer, `patience_s` at most, and not for a process that keeps the store locked."""
         journal, began = self._shared.journal, time.monotonic()
         until = began + self.patience_s
         error = yield future, min(_LOOK_S, seconds_until(until))
@@ -184,11 +189,11 @@ class Exchange(Recipient):
         return NotReadyError(f"not ready within {(time.monotonic() - began) * 1_000:.0f} ms{why}")
 
     def _glance(self) -> Waits[tuple[Placement | None, bool]]:
-        """Find the call's place by reading alone, where the journal cannot be written in time.
+        """Find the call's place by reading the store alone, where the journal cannot be written in time.
 
         Returns:
-            The place, None when not even that succeeds; and whether all that was said is in the store, and
-            nothing of it waits for the writer.
+            The place, None when the store cannot be read either; and whether the store has all turns of the
+            session, with none waiting for the writer.
         """
         shared, call = self._shared, self._call
         reading = shared.pool.submit(lambda: looked_up(call, shared.store, shared.seen))
@@ -200,13 +205,13 @@ class Exchange(Recipient):
         return placement, not shared.journal.holds(placement.ref, besides=self._begun)
 
     def _composing(self, placement: Placement) -> Waits[None]:
-        """Put the request together."""
+        """Compose the request, and note how long each step took."""
         if not placement.known:
             detail = f"{self._call.request.held} is not known, so nothing is added to the call"
             self._degraded(detail, None, serious=False)
             return
         began = time.monotonic()
-        composition = Composition(self._shared.composer, self._call, placement, self._policy)
+        composition = Composition(self._shared.resources, self._call, placement, self._policy)
         waited = yield from composing(self._shared, composition, self._asked)
         self._has_composed(composition, waited)
         if composition.ready.done() and composition.ready.exception() is None:
@@ -223,6 +228,7 @@ class Exchange(Recipient):
         self._composition = composition
 
     def _has_composed(self, composition: Composition, waited: Waited) -> None:
+        """Take the request over, or what is there of it by now; else the call goes out as it was made."""
         error, composed = waited.error, None
         try:
             late = "" if error is None else _without(error)
@@ -243,7 +249,7 @@ class Exchange(Recipient):
                 self._degraded(note, None, serious=False)
 
     def _tell(self, composed: Composed) -> None:
-        """What composing did, as events."""
+        """Tell the hooks what was composed: a cut, recalled turns, the messages that are sent."""
         if not self._shared.hooks:
             return
         emit, tokens, request = self._account.emit, composed.tokens, self._call.request
@@ -263,6 +269,7 @@ class Exchange(Recipient):
         )
 
     def _goes_out(self) -> None:
+        """Tell that the request is sent now, and start the provider's clock."""
         if not self.receipt.tokens.total:  # nothing was composed
             self._account.update(tokens=self._as_made())
         receipt = self.receipt
@@ -271,13 +278,13 @@ class Exchange(Recipient):
         )
         self._sent_at = time.perf_counter()
 
-    # When the provider refuses what memory made of the call.
+    # When the provider refuses the request that memory had composed.
 
     def again(self, refusal: Refusal) -> Waits[bool]:
-        """Change the request that was refused, so that it may be sent once more.
+        """Change a refused request by what the refusal teaches, or undo what memory had changed.
 
         Returns:
-            Whether it is to be sent again: only once, and only where memory had changed it.
+            Whether to send the request again: only once, and only where memory had changed it.
         """
         composition = self._composition
         if self._retried or self.messages is None or composition is None:
@@ -289,7 +296,9 @@ class Exchange(Recipient):
             self._account.note(learned)
             return True
         if refusal.overflow or self._call.request.turns[0].get("role") == "tool":
-            return False  # as it was made it is no shorter, or answers nobody: the first refusal tells more
+            # As it was made the request is no shorter, or begins with a tool's result whose call was left
+            # out: the first refusal tells more than a second one would.
+            return False
         self._went_as_made = self.receipt.restored > 0 or self.receipt.dropped > 0
         self.messages = None
         self._account.update(
@@ -305,7 +314,7 @@ class Exchange(Recipient):
         return True
 
     def _as_made(self) -> Tokens:
-        """Tokens of the caller's own messages."""
+        """The token counts of the call as the caller made it."""
         request, count = self._call.request, self._shared.ratios.counter(self._call.request.model)
         tools = count(request.tools) if request.tools else 0
         new = sum(self._shared.seen.of(turn).tokens(count) for turn in request.turns)
@@ -314,6 +323,7 @@ class Exchange(Recipient):
     # The journal step.
 
     def _submit(self, job: Job[T]) -> Future[T]:
+        """Submit a job to the journal; where that is closed, the job's future fails instead of this call."""
         try:
             return self._shared.journal.submit(job)
         except (ClosedError, JournalError) as error:
@@ -321,7 +331,7 @@ class Exchange(Recipient):
             return job.outcome
 
     def _begin_written(self, placement: Placement) -> None:
-        """On the writer thread, in time or late."""
+        """Note the call's session and turns; called on the writer thread, in time or late."""
         self._account.change(
             lambda receipt: receipt.with_(
                 session=placement.ref.session,
@@ -333,7 +343,12 @@ class Exchange(Recipient):
             self._journaled(placement.ids, late=True)
 
     def _has_begun(self, error: BaseException | None, started: float) -> Placement | None:
-        """The call's place, once it is journaled; None when it could not be in time."""
+        """The call's place once it is journaled; None, and a note, when that did not succeed in time.
+
+        Args:
+            error: the error of the journal step; None when it succeeded.
+            started: the monotonic time at which the step began.
+        """
         self._account.update(ms={"journal": (time.monotonic() - started) * 1_000})
         placement = self._begun.placement if error is None else None
         if placement is not None:
@@ -349,31 +364,44 @@ class Exchange(Recipient):
         return None
 
     def _late(self, step: str, error: BaseException | None) -> None:
-        """A step was too late for its call: what it brings is told when it is there."""
+        """Remember that the call gave up waiting for a step: its event is told when the step is done."""
         self._gave_up.add(step)
         if isinstance(error, NotReadyError):
             self._shared.journal.overdue = True
 
     def _journaled(self, ids: tuple[str, ...], *, late: bool = False) -> None:
+        """Tell that turns of the call are journaled."""
         if self._call.mode != "read":
             self._account.emit(JournaledEvent, turns=ids, late=late)
 
     def _degraded(
         self, detail: str, error: BaseException | None, *, serious: bool = True, raises: bool = True
     ) -> None:
-        """Note trouble; a serious one is an error for those who asked for it, where one may be raised."""
+        """Note trouble in the receipt, and tell of it.
+
+        Args:
+            detail: the note.
+            error: the error behind it; None without one.
+            serious: the journal is concerned: with `on_error="raise"` the call raises a `JournalError`.
+            raises: whether an error may be raised here.
+        """
         self._account.note(detail)
-        if not serious or not self._shared.journal.in_trouble:  # that was told when it began, for all calls
+        # An event told of the journal's trouble when it began, once for all calls.
+        if not serious or not self._shared.journal.in_trouble:
             self._account.emit(DegradedEvent, detail=detail)
         if serious and raises and self._shared.on_error == "raise":
             raise JournalError(detail) from error
 
-    # After it.
+    # After the provider call.
 
     def end(
         self, reply: Reply, error: BaseException | None = None, *, early: bool
     ) -> Future[tuple[str, ...]] | None:
-        """Submit the end of the call, once; None when it has ended already."""
+        """Submit the job that journals the reply, once.
+
+        Returns:
+            The job's future; None when the call had ended already.
+        """
         del early
         call, shared = self._call, self._shared
         cost = shared.prices.cost(reply.usage, host=call.host, model=call.request.model, at=call.at)
@@ -407,22 +435,23 @@ class Exchange(Recipient):
         if not reply.waiting:
             self._has_stopped(reply, name or "")
         if self._went_as_made and reply.choices and self._composition is not None:
-            # It was memory's part that was refused: it is not sent again as it was.
+            # The provider took the call without memory's part: the older rounds are not sent as messages
+            # again.
             shared.pool.submit(self._composition.cut_behind)
         return self._submit(job)
 
     def _learn(self, reply: Reply) -> None:
-        """What the provider counted, beside what was counted here."""
+        """Learn from the provider's token count how far the count here is off, and what the model takes."""
         call, usage = self._call, reply.usage or {}
         counted = usage.get("prompt_tokens", usage.get("input_tokens"))
         if isinstance(counted, int) and call.request.held is None:
-            limits = self._shared.composer.lessons.limits
+            limits = self._shared.resources.lessons.limits
             limits.answered(call.host or "", call.request.model or "", counted)
             sent = self.receipt.tokens.total
             self._shared.ratios.learn(call.request.model, sent=sent, counted=counted)
 
     def _has_stopped(self, reply: Reply, error: str) -> None:
-        """What became of the provider call, as an event."""
+        """Tell the hooks how the provider call ended: with an answer, or without."""
         receipt = self.receipt
         about = {"model": receipt.model, "host": self._call.host, "ms": receipt.ms, "error": error}
         if reply.choices:
@@ -433,7 +462,11 @@ class Exchange(Recipient):
     def kept(
         self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
     ) -> None:
-        """The reply is committed, or could not be in time."""
+        """Note how long the call waited for its reply to be journaled, and any trouble with that.
+
+        Raises:
+            JournalError: the reply is not journaled in time, and `on_error="raise"` asked to be told.
+        """
         del reply
         ms = {"reply": waited_s * 1_000}
         self._account.change(lambda receipt: receipt.with_(ms={**receipt.ms, **ms}))
@@ -447,14 +480,14 @@ class Exchange(Recipient):
             raise
 
     def _receipt_kept(self, withheld: bool) -> Receipt:  # noqa: FBT001 (a callback)
-        """The receipt as it is kept with the reply; on the writer thread."""
+        """The receipt that is kept with the reply; called on the writer thread."""
         receipt = self.receipt
         if withheld:
             return receipt.with_(notes=(*receipt.notes, _WITHHELD))
         return receipt.with_(journaled=True)
 
     def _reply_written(self, ids: tuple[str, ...], withheld: bool) -> None:  # noqa: FBT001 (a callback)
-        """On the writer thread, in time or late."""
+        """Note the turns of the reply, and have views made; called on the writer thread, in time or late."""
 
         def written(receipt: Receipt) -> Receipt:
             self._end_written = not withheld
@@ -469,12 +502,12 @@ class Exchange(Recipient):
             self._journaled(ids, late="end" in self._gave_up)
 
     def unquote(self, ids: Collection[str]) -> None:
-        """These turns were forgotten: the receipt no longer tells what was quoted of them."""
+        """Take the quoted words of forgotten turns out of the receipt."""
         self._account.unquote(ids)
 
 
 def _without(error: BaseException) -> str:
-    """Why a call goes without recall."""
+    """The note that says why a call goes without recall."""
     late = isinstance(error, NotReadyError)
     why = f"recall was {error}" if late else f"recall failed ({type(error).__name__}: {error})"
     return noted(f"{why}: the call goes without it", error)

@@ -1,4 +1,8 @@
-"""Opening a call in the current context: with memory, straight through, or for a reply asked for again."""
+"""Opens a call: one with memory, one that goes straight through, or one that fetches a response again.
+
+The wrapped methods (`wrap.openai`) call these functions once they know the scope of the call. Each gives an
+object that leads the call and is told how it ended (`call.recipient`).
+"""
 
 from __future__ import annotations
 
@@ -31,15 +35,15 @@ def open_exchange(
     host: str | None,
     policy: Policy | None = None,
 ) -> Exchange:
-    """A call about to be made in this context.
+    """Open a call with memory.
 
     Args:
         shared: what the calls of the Memory share.
-        shape: of its body.
-        body: as it would be sent without memory.
-        scope: whose it is, and what memory may do.
-        host: where it goes.
-        policy: how much of what is sent; None for the Memory's.
+        shape: the shape of the call's body.
+        body: the body as it would be sent without memory.
+        scope: user and session of the call, and what memory may do.
+        host: the provider's host.
+        policy: says how much of the conversation is sent; None takes the Memory's policy.
 
     Raises:
         InputError: the body cannot be read.
@@ -62,14 +66,14 @@ def open_exchange(
 
 
 def open_passage(shared: Shared, scope: Scope, *, model: str | None, host: str | None, why: str) -> Passage:
-    """A call about to go straight through in this context.
+    """Open a call that goes straight through: memory adds nothing and journals no word of it.
 
     Args:
         shared: what the calls of the Memory share.
-        scope: whose it is, and what memory may do.
+        scope: user and session of the call, and what memory may do.
         model: the model asked, as far as that can be read.
-        host: where it goes.
-        why: why it goes straight through, for its receipt.
+        host: the provider's host.
+        why: the note in its receipt that says why it goes straight through.
     """
     passage = Passage(
         shared,
@@ -88,7 +92,13 @@ def open_passage(shared: Shared, scope: Scope, *, model: str | None, host: str |
 
 
 def open_retrieval(shared: Shared, response_id: str, scope: Scope) -> Retrieval:
-    """A response about to be asked for again."""
+    """Open a call that fetches a response again, by its id.
+
+    Args:
+        shared: what the calls of the Memory share.
+        response_id: the provider's id of the response.
+        scope: user and session of the call, and what memory may do.
+    """
     return Retrieval(
         shared,
         response_id,

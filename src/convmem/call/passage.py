@@ -1,4 +1,8 @@
-"""A call that goes straight through: nothing is added to it, no word is journaled, and it has a receipt."""
+"""Leads a call that goes straight through: memory adds nothing, journals no word, and keeps a receipt.
+
+That is every call while memory is off, a call without a conversation (plain completions), and one whose body
+cannot be read. `call.opening` makes the `Passage`, and the wrapper tells how the call ended.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ __all__ = ["Passage"]
 
 
 class _PassedJob(Job[None]):
-    """Keep the row of the call, and its receipt; there is no turn to keep."""
+    """Writes the row of the call and its receipt; there is no turn to write."""
 
     def __init__(self, ref: SessionRef, row: CallRow, receipt: Callable[[], Receipt]) -> None:
         super().__init__()
@@ -41,16 +45,16 @@ class _PassedJob(Job[None]):
 
     @property
     def ref(self) -> SessionRef:
-        """The session named, or one that begins with this call."""
+        """The session that the caller named, or one that begins with this call."""
         return self._ref
 
     def plan(self, forest: Forest) -> Write:
-        """Whatever the session holds."""
+        """The write of row and receipt, which needs nothing of the session's tree."""
         del forest
         return Write(ref=self._ref, call=self._row, receipt=kept(self._receipt()))
 
     def settle(self, written: Written | None) -> None:
-        """Nothing is left to tell."""
+        """Do nothing: the job has no result."""
 
 
 class Passage(Recipient):
@@ -59,14 +63,14 @@ class Passage(Recipient):
     Args:
         shared: what the calls of the Memory share.
         call: the id of the call.
-        at: when it was made.
-        user: the owner of the memory.
-        session: the session named, or None.
-        fresh_session: the session that it begins when none is named.
-        mode: what memory was asked to do; with `off` and `read` nothing is kept in the store.
+        at: when the call was made.
+        user: the owner of the memory; None for nobody's.
+        session: the session that the caller named; None without one.
+        fresh_session: the name of the session that begins with the call when none is named.
+        mode: what memory was asked to do; with `off` and `read` nothing is written to the store.
         model: the model asked, as far as that can be read.
         host: the provider's host.
-        why: why it goes straight through, as a note.
+        why: the note that says why the call goes straight through.
     """
 
     def __init__(
@@ -103,17 +107,21 @@ class Passage(Recipient):
 
     @property
     def receipt(self) -> Receipt:
-        """The account so far."""
+        """The receipt of the call so far."""
         return self._account.receipt
 
     @property
     def patience_s(self) -> float:
-        """Seconds that the writer is waited for."""
+        """Seconds for which the call waits for the writer."""
         return self._shared.patience_s
 
     @contextmanager
     def unwatched(self, *, stream: bool) -> Generator[None]:
-        """Around a call of which memory reads nothing: known is whether the provider took it."""
+        """Surround a call whose reply memory does not read: all it learns is whether the provider took it.
+
+        Args:
+            stream: the reply is streamed, so that its end is not seen.
+        """
         try:
             yield
         except BaseException:
@@ -122,14 +130,14 @@ class Passage(Recipient):
         self._close("pending" if stream else "answered")  # of a stream the end is not seen
 
     def refused(self) -> None:
-        """The call does not go out."""
+        """Note that the call does not go out, because it was refused before."""
         self._close("failed")
 
     def unquote(self, ids: Collection[str]) -> None:
-        """These turns were forgotten; nothing was quoted."""
+        """Do nothing for forgotten turns: the receipt quotes none."""
 
     def _close(self, state: State, reply: Reply | None = None) -> bool:
-        """The call has ended; False when it had before."""
+        """Put the end of the call into its receipt; returns False when it had ended before."""
         usage = reply.usage if reply is not None else None
         receipt = self.receipt
         cost = self._shared.prices.cost(usage, host=receipt.host, model=receipt.model, at=receipt.at)
@@ -148,7 +156,7 @@ class Passage(Recipient):
         return first
 
     def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[None] | None:
-        """Submit the row and the receipt, once; None when nothing is to be kept."""
+        """Submit the job that writes row and receipt, once; returns None when nothing is to be written."""
         del early
         if not self._close(reply.state, reply) or not self._keeps:
             return None
@@ -172,7 +180,7 @@ class Passage(Recipient):
     def kept(
         self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
     ) -> None:
-        """The receipt is kept, or could not be in time."""
+        """Tell of trouble when the receipt could not be written in time."""
         del reply, response, waited_s, raises
         if error is not None:
             self._account.emit(DegradedEvent, detail=f"the receipt of the call is not kept: {error}")

@@ -1,7 +1,8 @@
-"""Who is told how a call ended: an exchange, a call that went straight through, a reply asked for again.
+"""Defines who is told how a call ended: the base class of `Exchange`, `Passage` and `Retrieval`.
 
-A call ends once, in one of three ways: the reply came (`answered`), the call ended early and whoever made it
-waits for what arrived to be kept (`stopped`), or nobody may wait (`stop_soon`). Only the first word counts.
+A call ends once, in one of three ways: the reply came (`answered`); the call ended early, and whoever made it
+waits until what arrived is journaled (`stopped`); or it ended early and nobody may wait (`stop_soon`).
+Whichever is told first counts. The wrappers (`wrap.openai`) tell.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ __all__ = ["Recipient"]
 
 
 class Recipient(ABC):
-    """Is told how a call ended. Blocking and async callers drive the same steps.
+    """A call that is told how it ended; blocking and async callers drive the same steps.
 
     Attributes:
-        ended: how it ended has been told, or is another process's to tell.
+        ended: the end of the call has been told, or another process has to tell it.
     """
 
     ended = False
@@ -35,54 +36,57 @@ class Recipient(ABC):
     @property
     @abstractmethod
     def receipt(self) -> Receipt | None:
-        """The account of the call so far."""
+        """The receipt of the call so far."""
 
     @abstractmethod
     def unquote(self, ids: Collection[str]) -> None:
-        """These turns were forgotten: the receipt has no words of them."""
+        """Take the quoted words of forgotten turns out of the receipt."""
 
     @abstractmethod
     def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[Any] | None:
-        """Submit what is kept of the reply, once; None when there is nothing to wait for.
+        """Submit the job that journals the reply, once.
 
         Args:
-            reply: what came.
-            error: what ended the call.
-            early: it was not the provider that ended it.
+            reply: what arrived of the reply.
+            error: the error that ended the call; None without one.
+            early: the call ended before the reply was whole.
+
+        Returns:
+            The job's future; None when there is nothing to wait for.
         """
 
     @abstractmethod
     def kept(
         self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
     ) -> None:
-        """What is kept of the reply is written, or could not be in time.
+        """Called when the reply is journaled, or could not be in time.
 
         Args:
-            error: why it is not written yet; None when it is.
-            reply: what came.
-            response: what the caller is given.
-            waited_s: seconds for which the writer was waited for.
-            raises: whether an error may be raised for it.
+            error: the error that kept the reply from being journaled in time; None when it is journaled.
+            reply: what arrived of the reply.
+            response: the object that the caller is given; None for a call that ended early.
+            waited_s: seconds for which the call waited for the writer.
+            raises: whether an error may be raised here.
         """
 
     def waits(self, future: Future[Any]) -> Waits[BaseException | None]:
-        """Wait for the writer."""
+        """Wait for the writer, `patience_s` at most; gives the error, None when the job is done."""
         return (yield future, self.patience_s)
 
     @property
     @abstractmethod
     def patience_s(self) -> float:
-        """Seconds that the writer is waited for."""
+        """Seconds for which the call waits for the writer."""
 
     def ending(self, reply: Reply, *, response: object = None) -> Waits[None]:
-        """The reply is there: keep it, and wait until it is committed, or late."""
+        """End the call with its reply: have the reply journaled, and wait until it is, or is late."""
         yield from self._ends(self.end(reply, early=False), reply, response, raises=True)
 
     def stopping(self, reply: Reply, error: BaseException | None = None) -> Waits[None]:
-        """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
+        """End the call early: after a provider's error, or a stream that broke off, was cancelled or cut.
 
-        What arrived is kept, and waited for like a reply, but when the process is to end, for nobody. It
-        never raises.
+        What arrived is journaled, and waited for like a reply, except when the process is to end
+        (`KeyboardInterrupt`, `SystemExit`). Nothing is raised.
         """
         future = self.end(reply, error, early=True)
         if error is None or isinstance(error, Exception):
@@ -113,9 +117,9 @@ class Recipient(ABC):
         await adrive(self.stopping(reply))
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
-        """The call ended early, and nobody waits: for event loops and finalizers."""
+        """End the call early without waiting, for event loops and finalizers."""
         self.end(reply, error, early=True)
 
     def abandon(self) -> None:
-        """The call belongs to the process this one was forked from, which tells its end."""
+        """Leave the call to the parent process, which this one was forked from and which tells its end."""
         self.ended = True

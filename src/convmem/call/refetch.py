@@ -1,4 +1,8 @@
-"""A response that was asked for again: polled in the background, or fetched after its stream broke off."""
+"""Leads a call that fetches a response again: polls one in the background, or one whose stream broke off.
+
+`call.opening` makes the `Retrieval`. When the provider gives the whole reply, it is journaled at the place of
+the call that asked for it first, which the store finds by the response's id.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,15 @@ __all__ = ["Retrieval"]
 
 
 class _RetrievedJob(Job[None]):
-    """Append the reply to the call that asked for it, unless it has it already."""
+    """Appends the reply to the call that asked for it first, unless that reply is journaled whole.
+
+    Args:
+        store: holds the journal.
+        request: the response's id, and whose it is.
+        reply: the fetched reply.
+        at: when the reply came.
+        written: told, on the writer thread, of the call, its kept receipt and the ids of the reply's turns.
+    """
 
     def __init__(
         self,
@@ -53,11 +65,11 @@ class _RetrievedJob(Job[None]):
 
     @property
     def ref(self) -> SessionRef | None:
-        """Only the store knows."""
+        """None: only the store knows the session, by the response's id."""
         return None
 
     def plan(self, forest: Forest) -> Write | None:
-        """Nothing when the response is unknown, or its reply was journaled whole."""
+        """The write of the reply; None when the response is unknown, or its reply is journaled whole."""
         store = forest.store
         known = store.response(self._request) if isinstance(store, Responses) else None
         if known is None or known.end is None or known.state == "answered":
@@ -79,22 +91,29 @@ class _RetrievedJob(Job[None]):
         return replace(write, receipt=receipt)
 
     def settle(self, written: Written | None) -> None:
-        """Tell of it, if it was news."""
+        """Tell that the reply is journaled, if it was not before."""
         if written is not None and self._call is not None:
             self._tell(self._call, _receipt(self._store, self._call.id), written.ids or ())
 
 
 def _receipt(store: Store, call: str) -> ReceiptRow | None:
-    """The receipt that is kept of a call."""
+    """The kept receipt of a call; None without one."""
     found = store.receipts(ReceiptsRequest(call=call)) if isinstance(store, Accounts) else ()
     return next(iter(found), None)
 
 
 class Retrieval(Recipient):
-    """One response on its way to whoever asked for it again.
+    """A response that is fetched again.
 
-    Its receipt is that of the call the response belongs to, once its reply is journaled; None when that was
-    no news.
+    The receipt is that of the call that asked for the response first, once the reply is journaled; it is None
+    when the reply was journaled whole before.
+
+    Args:
+        shared: what the calls of the Memory share.
+        response_id: the provider's id of the response.
+        user: whose memory; None for nobody's.
+        session: the session that the caller named; None without one.
+        mode: what memory may do.
     """
 
     def __init__(
@@ -108,16 +127,16 @@ class Retrieval(Recipient):
 
     @property
     def receipt(self) -> Receipt | None:
-        """The account of the call it belongs to, once that is known."""
+        """The receipt of the call that asked for the response first, once that is known."""
         return self._receipt
 
     @property
     def patience_s(self) -> float:
-        """Seconds that the writer is waited for."""
+        """Seconds for which the call waits for the writer."""
         return self._shared.patience_s
 
     def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[None] | None:
-        """Journal the reply; nothing while the provider is at it, nor of one that did not arrive whole."""
+        """Submit the job that journals the reply; None while the provider is at work, or for half a reply."""
         del error
         if early or self.ended or reply.waiting:
             return None
@@ -131,10 +150,10 @@ class Retrieval(Recipient):
             return job.outcome
 
     def unquote(self, ids: Collection[str]) -> None:
-        """These turns were forgotten; the receipt has no words of them."""
+        """Do nothing for forgotten turns: the receipt quotes no words."""
 
     def _written(self, known: KnownCall, row: ReceiptRow | None, turns: tuple[str, ...]) -> None:
-        """On the writer thread: the receipt that was kept of the call, or a new one where none was."""
+        """Take the kept receipt of the call, or make a new one; called on the writer thread."""
         self._shared.recaller.indexer.wake()
         self._turns = turns
         if row is not None:
@@ -148,7 +167,7 @@ class Retrieval(Recipient):
     def kept(
         self, error: BaseException | None, reply: Reply, response: object, *, waited_s: float, raises: bool
     ) -> None:
-        """The reply is journaled, was no news, or could not be journaled in time."""
+        """Complete the receipt and tell the hooks, when the reply is journaled; tell of trouble otherwise."""
         del waited_s, raises
         shared = self._shared
         if error is not None:

@@ -1,4 +1,7 @@
-"""What is learned from a provider's refusal of a request that memory had changed."""
+"""Learns from a provider's refusal how to change a request that memory had composed.
+
+`call.exchange` asks `remedy` once for a call, and composes the request again where it knew something.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,23 @@ if TYPE_CHECKING:
 __all__ = ["remedy"]
 
 _THOUGHTS = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
+"""Fields of a message in which providers send thoughts: a refusal that names one is about how they came
+back."""
 
 
 def remedy(shared: Shared, composition: Composition, refusal: Refusal, *, tokens: int) -> str | None:
-    """Learn from a refusal how to compose the request; what to note, None when it does not tell.
+    """Learn from a refusal how to compose the request anew.
 
     Args:
-        shared: where it is remembered.
+        shared: what the calls of the Memory share: the lessons are remembered there.
         composition: the request that was refused.
-        refusal: what the provider said.
-        tokens: what the request counted.
+        refusal: the provider's error, as far as it was understood.
+        tokens: the tokens of the refused request, as counted here.
+
+    Returns:
+        The note for the receipt; None when the refusal teaches nothing.
     """
-    lessons, which = shared.composer.lessons, composition.which
+    lessons, which = shared.resources.lessons, composition.which
     if refusal.overflow:
         limit, named = composition.limit_after(refusal.limit, tokens)
         if limit is None:

@@ -1,4 +1,8 @@
-"""Whose memory a call uses: headers of the call, the context, headers of the client, then the wrap."""
+"""Decides whose memory a call uses: by the call's headers, the context, the client's headers, the wrap.
+
+`memory.scope()` enters a scope (`enter`), `wrap()` makes one (`make_scope`), and each wrapped call resolves
+its own (`resolve`), the most specific first.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ __all__ = [
 
 
 class Unset(Enum):
-    """Says that something was not given, where None would mean something."""
+    """The type of the value that says "not given", where None means "nobody"."""
 
     UNSET = "unset"
 
@@ -41,20 +45,29 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 _OURS = "x-convmem-"
+"""The beginning of convmem's headers; one that begins so and is none of `HEADERS` is an error."""
 HEADERS = {"x-convmem-user": "user", "x-convmem-session": "session", "x-convmem-mode": "mode"}
+"""The fields of a scope by the headers that give them; these headers are never sent to the provider."""
 _MOST_CHARACTERS = 512
+"""Characters of the name of a user or session, at most: enough for any id, and short enough to be indexed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose memory, which conversation, and what memory may do; each may be unset."""
+    """Whose memory a call uses, which conversation it belongs to, and what memory may do; each may be unset.
+
+    Attributes:
+        user: the owner of the memory; None for nobody's.
+        session: the conversation; None to have it found by its history.
+        mode: on, read, write or off.
+    """
 
     user: str | Literal[Unset.UNSET] | None = UNSET
     session: str | Literal[Unset.UNSET] | None = UNSET
     mode: Mode | Literal[Unset.UNSET] = UNSET
 
     def over(self, wider: Scope) -> Scope:
-        """This scope, filled up from a wider one where it says nothing."""
+        """This scope, with the fields of a wider one where its own are unset."""
         return Scope(
             wider.user if self.user is UNSET else self.user,
             wider.session if self.session is UNSET else self.session,
@@ -68,7 +81,7 @@ def make_scope(
     session: str | Literal[Unset.UNSET] | None = UNSET,
     mode: str | Literal[Unset.UNSET] = UNSET,
 ) -> Scope:
-    """A checked scope.
+    """Make a scope, and check its names and mode.
 
     Raises:
         ScopeError: a name that is empty, too long or no text; an unknown mode.
@@ -94,13 +107,19 @@ def _check_name(what: str, name: object) -> None:
         raise ScopeError(f"{what} has a lone surrogate and cannot be stored as text") from error
 
 
-# By memory (its id), so that two memories in one context keep apart.
+# The scopes entered in the current context, by the Python id of their Memory, so that two Memories keep
+# apart.
 _ENTERED: ContextVar[Mapping[int, Scope]] = ContextVar("convmem_scope")
 
 
 @dataclass(slots=True)
 class _Elsewhere:
-    """What scopes of one memory named so far, in whatever context, and the modes of those that are open."""
+    """What the scopes of one Memory named so far, in all contexts together; `missed` compares calls with it.
+
+    Attributes:
+        named: the fields that a scope ever named: "user", "session".
+        modes: the modes of the scopes that are open now.
+    """
 
     named: set[str] = field(default_factory=set[str])
     modes: list[str] = field(default_factory=list[str])
@@ -110,13 +129,13 @@ _ELSEWHERE: WeakKeyDictionary[object, _Elsewhere] = WeakKeyDictionary()
 
 
 def entered(memory: object) -> Scope:
-    """The scope that the current context entered for this memory."""
+    """The scope that the current context entered for this Memory; an empty one without."""
     return _ENTERED.get({}).get(id(memory), Scope())
 
 
 @contextmanager
 def enter(memory: object, scope: Scope) -> Generator[None]:
-    """Narrow the scope within the current context; what is unset stays as it was."""
+    """Narrow the scope of a Memory within the block, in the current context; unset fields change nothing."""
     elsewhere = _ELSEWHERE.setdefault(memory, _Elsewhere())
     elsewhere.named.update(what for what in ("user", "session") if isinstance(getattr(scope, what), str))
     if scope.mode is not UNSET:
@@ -128,22 +147,22 @@ def enter(memory: object, scope: Scope) -> Generator[None]:
     finally:
         if scope.mode is not UNSET:
             elsewhere.modes.remove(scope.mode)
-        # A generator may be closed in another context than it began in; there nothing was entered.
+        # A generator may be closed in another context than the one it began in; nothing was entered there.
         with suppress(ValueError):
             _ENTERED.reset(token)
 
 
 def missed(memory: object, user: str | None, session: str | None, mode: str) -> str | None:
-    """A note for a call outside of every scope that lacks what scopes of its memory name; None without one.
+    """A note for a call outside of every scope, when it lacks what scopes of its Memory name; None without.
 
     Context variables do not go with work that is handed to an executor, nor with a generator that is read
-    after its block. Python does not tell that they were lost, so this tells what can be known.
+    after its block. Python does not tell that they were lost; this note tells what can be known.
 
     Args:
-        memory: the call's.
-        user: the call's.
-        session: the call's.
-        mode: the call's.
+        memory: the Memory of the call.
+        user: the user of the call; None without one.
+        session: the session of the call; None without one.
+        mode: the mode of the call.
     """
     elsewhere = _ELSEWHERE.get(memory)
     if elsewhere is None or id(memory) in _ENTERED.get({}):
@@ -164,10 +183,10 @@ def missed(memory: object, user: str | None, session: str | None, mode: str) -> 
 
 
 def read_headers(headers: Mapping[str, object] | None) -> tuple[Scope, dict[str, object] | None]:
-    """The scope that headers name, and the headers without ours: None when there were none of ours.
+    """The scope that headers name, and the headers without convmem's; None when there were none of convmem's.
 
     Raises:
-        ScopeError: an empty or unknown value in one of our headers, or one that we do not have.
+        ScopeError: one of convmem's headers is empty, has an unknown value, or does not exist.
     """
     given: dict[str, str] = {}
     kept: dict[str, object] = {}
@@ -192,11 +211,16 @@ def read_headers(headers: Mapping[str, object] | None) -> tuple[Scope, dict[str,
 def resolve(
     headers: Mapping[str, object] | None, context: Scope, wrapped: Scope
 ) -> tuple[Scope, dict[str, object] | None]:
-    """The scope of a call, the most specific first, and the headers without ours.
+    """The scope of a call: that of its headers, then that of the context, then that of the wrap.
+
+    Args:
+        headers: the headers of the call; None without any.
+        context: the scope that the current context entered.
+        wrapped: the scope that the wrap was given.
 
     Returns:
-        The scope, and the headers to send on: None when there were none of ours, so that the caller's own
-        stay as they are.
+        The scope, and the headers to send on: None when there were none of convmem's, so that the caller's
+        own object stays as it is.
 
     Raises:
         ScopeError: as `read_headers`.
@@ -206,10 +230,10 @@ def resolve(
 
 
 def checked_user(user: object) -> None:
-    """A user, where a session without one has nothing of the kind.
+    """Check a user's name where None is not allowed: pins, for example, belong to a user.
 
     Raises:
-        InputError: None, or no name.
+        InputError: the user is None, or no valid name.
     """
     if user is None:
         raise InputError("user is None; pins belong to a user, say whose")

@@ -1,4 +1,7 @@
-"""What the calls of one Memory share: store and writer, recall and composer, hooks, receipts, clocks."""
+"""Holds what the calls of one Memory share: store and writer, recall, resources, hooks, receipts, clocks.
+
+`engine` builds and closes it; `call` and `direct` are handed it. `run` does a job for the direct API.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from convmem.call.receipts import Receipts
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.hooks import Guarded
     from convmem.journal.digests import SeenMessages
     from convmem.journal.job import Task
@@ -37,39 +40,41 @@ OnError = Literal["pass_through", "raise"]
 
 
 _COMPRESSOR_SHARE = 0.5
-"""Of the deadline, how much a call that comes upon a cut waits for the compressor; the rest is recall's."""
+"""Share of recall's deadline for which a call whose window is cut waits for the compressor. A compressor that
+calls a model rarely makes it; then extracted sentences take its place."""
 
 _OVERDUE_S = 0.3
-"""Seconds a call waits for the writer while an earlier call waited for it in vain: the whole time is lost
-once, not by every call."""
+"""Seconds for which a call waits for the writer after an earlier call waited in vain: `store_timeout_s` is
+lost once, not by every call."""
 
 _PATIENCE_S = 5.0
-"""Seconds that the direct API waits while other processes hold the store."""
+"""Seconds for which the direct API tries again while other processes hold the store."""
 
 _PAUSE_S = 0.01
-"""Between two tries of the direct API."""
+"""Seconds between two tries of the direct API."""
 
 _SILENCE_S = 30.0
-"""Seconds after which a store that says nothing is given up by the direct API: it hangs."""
+"""Seconds without an answer after which the direct API gives up the store, which hangs then."""
 
 _FRESH_CONVERSATIONS = 10_000
-"""Conversations known to be empty so far: an app creates one and asks in it a moment later."""
+"""Conversations, kept by the provider, that are remembered as empty so far: an app creates one and asks in it
+a moment later."""
 
 
 def utc_now() -> datetime:
-    """The time, in UTC."""
+    """The current time as an aware datetime in UTC."""
     return datetime.now(UTC)
 
 
 class OpenStream(Protocol):
-    """A streamed reply on its way."""
+    """A streamed reply that is still being read."""
 
     def stop_soon(self) -> None:
-        """Keep what arrived so far, waiting for nobody."""
+        """Have what arrived so far journaled, without waiting."""
         ...
 
     def abandon(self) -> None:
-        """It belongs to another process."""
+        """Leave the reply to the parent process."""
         ...
 
 
@@ -78,29 +83,29 @@ class Shared:
     """What every call of one Memory uses; built by `Engine`, which alone closes it.
 
     Attributes:
-        store: where the journal is.
+        store: holds turns, views and everything else.
         journal: the writer thread: every change of the store is submitted to it.
-        recaller: embeds, ranks and packs what is recalled.
-        composer: what requests share from call to call: epochs, cuts, blocks.
+        recaller: embeds questions, and ranks and packs turns.
+        resources: what all requests are composed with: epochs, cuts, blocks, lessons.
         pool: threads on which requests are composed.
         seen: digests and token counts of messages seen lately.
-        receipts: which call a response came from.
+        receipts: finds the call that a response came from.
         hooks: told of every event.
-        clock: the time as an aware datetime.
-        policy: what to send, unless the wrap says otherwise.
-        prices: what calls cost.
-        ratios: tokens as providers count them against the estimate, learned from their usage.
-        on_error: what to do when a call cannot be journaled in time.
-        deadline_s: seconds that a call waits for what is recalled, once its own conversation is there.
-        store_timeout_s: seconds that a call waits for the store, before the provider and again after it.
-        streams: streamed replies on their way; who closes the Memory keeps what they brought so far.
+        clock: gives the time as an aware datetime.
+        policy: says how much of a conversation is sent, unless the wrap has a policy of its own.
+        prices: the table of what calls cost.
+        ratios: how many tokens providers count for one that is estimated here, learned from their usage.
+        on_error: "pass_through" or "raise": what to do when a call cannot be journaled in time.
+        deadline_s: seconds for which a call waits for recall, once its own conversation is there.
+        store_timeout_s: seconds for which a call waits for the store, before the provider and again after it.
+        streams: streamed replies that are being read; closing the Memory journals what they brought so far.
         owner: the Memory: a wrapped client keeps it alive, to be closed at exit.
     """
 
     store: Store
     journal: Journal
     recaller: Recaller
-    composer: Composer
+    resources: Resources
     pool: Lane
     seen: SeenMessages
     receipts: Receipts
@@ -118,26 +123,26 @@ class Shared:
 
     @property
     def patience_s(self) -> float:
-        """Seconds that a call waits for the store now."""
+        """Seconds for which a call waits for the store now: less after a call that waited in vain."""
         return min(_OVERDUE_S, self.store_timeout_s) if self.journal.overdue else self.store_timeout_s
 
     @property
     def compressor_s(self) -> float:
-        """Seconds that the call which comes upon a cut waits for a compressor."""
+        """Seconds for which a call whose window is cut waits for the compressor."""
         return _COMPRESSOR_SHARE * self.deadline_s
 
     def expect(self, user: str | None) -> None:
-        """A user's calls will come: load what the first of them needs, off the call."""
+        """Load in the background what a user's first call will need."""
         self.recaller.warm(OwnerRef(user) if user is not None else None)
 
     def conversation_begins(self, conversation: str) -> None:
-        """The provider was asked to keep a conversation, which is empty so far."""
+        """Remember a conversation that the provider was asked to create, as empty so far."""
         self._fresh_conversations[conversation] = None
         if len(self._fresh_conversations) > _FRESH_CONVERSATIONS:
             del self._fresh_conversations[next(iter(self._fresh_conversations))]
 
     def is_fresh(self, held: Held | None) -> bool:
-        """Whether the conversation is known to begin with this call; said once."""
+        """Whether the conversation that the provider keeps begins with this call; True once for each."""
         if held is None or held.conversation not in self._fresh_conversations:
             return False
         del self._fresh_conversations[held.conversation]
@@ -145,19 +150,21 @@ class Shared:
 
     @contextmanager
     def forgetting(self) -> Generator[None]:
-        """While something is forgotten: nothing derived from it may be used again."""
-        with self.composer.forgetting():
+        """Surround a forgetting: afterwards nothing in memory that was derived from turns is used again."""
+        with self.resources.forgetting():
             try:
                 yield
             finally:
+                # After the block: calls that run meanwhile would fill these again with what is being
+                # forgotten.
                 self.seen.clear()
                 self.recaller.forget()
 
     def run(self, make: Callable[[], Task[T]]) -> T:
-        """Do a job for the direct API: wait out other processes, and raise what goes wrong.
+        """Do a job for the direct API: try again while other processes hold the store, raise other errors.
 
         Args:
-            make: makes the job; called again when another process held the store.
+            make: makes the job; called again for each try.
 
         Raises:
             StoreError: the store cannot do it; the caller still holds the data.

@@ -1,1 +1,1 @@
-"""What goes into a request: gathered, decided, cut when it is time, recalled for, assembled."""
+"""Composes a request: gathers what it needs, decides its window, cuts it when full, recalls, assembles."""

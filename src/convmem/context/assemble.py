@@ -1,4 +1,8 @@
-"""Putting a request together: the window, what stands before it, and what is recalled; pure."""
+"""Puts a request together from its window, the summary before it, and the block of recalled turns; pure.
+
+`context.compose` asks `question_of` and `riding_pins` before it recalls, and `assemble` at the end. `sealed`
+is the request of a call to which nothing may be added.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["Assembly", "as_made", "assemble", "block_tokens", "question_of", "riding_pins", "sealed"]
 
 _CONTEXT_TURNS = 2
-"""Turns before the question that are searched with, at a lower weight: "and where is it?" means them."""
+"""Turns before the question that are searched with too, at a lower weight: "and where is it?" means them.
+More bring in words of a topic that is over."""
 _PINS_TOKENS = 1_024
-"""For pins in front of the newest user turn, where the policy quotes nothing and so gives no number."""
+"""Tokens for pins in front of the newest user turn, at most, where the policy gives recall no tokens."""
 _ANY = ("…",)
-"""Some pin, to count what stands around pins."""
+"""A stand-in for pins, with which the text around pins is counted."""
 _LEFT_OUT = "pins left out: {}; the newest go first, as many as fit (memory.unpin takes one away)"
 _SEALED = (
     "neither a user nor a session was named, and the history came back without some of its words:"
@@ -45,9 +50,9 @@ class Assembly:
     """A request as it goes out.
 
     Attributes:
-        composed: the request, and the account of it.
-        placed: each message of the window with whether the caller sent it.
-        sent: the request as far as a provider may take it from its cache; None where it keeps the history.
+        composed: the messages to send, and the account of them.
+        placed: each message of the window, with True where the caller sent it.
+        sent: the request as a provider's cache sees it; None where the provider keeps the history.
     """
 
     composed: Composed
@@ -64,15 +69,18 @@ def assemble(
     told: Sequence[str],
     ms: dict[str, float],
 ) -> Assembly:
-    """Put a request together.
+    """Put a request together, and count it.
+
+    Where memory adds nothing and leaves nothing out, `messages` of the result stays None, and the caller's
+    body goes out byte for byte.
 
     Args:
-        frame: of the request.
-        window: what is sent of the conversation.
-        block: what goes in front of the newest user turn.
-        notes: what a person should know.
-        told: further notes of which there was an event already.
-        ms: milliseconds by step.
+        frame: the frame of the request.
+        window: the rounds to send, and the summary of those before.
+        block: the recalled turns and pins that go in front of the newest user turn.
+        notes: notes for the receipt.
+        told: further notes, of which an event has told already.
+        ms: milliseconds that each step took, by its name.
     """
     request, items, at = frame.request, window.items, window.at
     tokens = [item.tokens for item in items]
@@ -105,7 +113,8 @@ def assemble(
     messages = [item.message for item in items]
     if at is not None:
         first = next(i for i, message in enumerate(messages) if message.get("role") == "user")
-        # The newest first: where there is one user turn only, the summary stands before what is recalled.
+        # The recall block before the summary: where both go in front of the same turn, the only one, the
+        # summary ends up first, as the bytes that stay the same from call to call must come first.
         messages[at] = in_front(messages[at], block.text)
         messages[first] = in_front(messages[first], summary_text)
         tokens[at] += block.tokens
@@ -136,7 +145,7 @@ def assemble(
 
 
 def _breaks_json_mode(frame: Frame, messages: Sequence[Message]) -> bool:
-    """Whether these messages lack the word that JSON mode asks for, and the caller's have it."""
+    """Whether these messages lack the word "JSON", which JSON mode asks for, while the caller's have it."""
     dialect, request = frame.dialect, frame.request
     if not request.json_mode or not dialect.breaks_json_mode(messages):
         return False
@@ -144,22 +153,29 @@ def _breaks_json_mode(frame: Frame, messages: Sequence[Message]) -> bool:
 
 
 def as_made(frame: Frame) -> Tokens:
-    """Tokens of a call that goes out as it was made."""
+    """The token counts of a call that goes out as the caller made it."""
     return Tokens(system=frame.system, new=sum(item.tokens for item in frame.own))
 
 
 def sealed(frame: Frame) -> Composed:
-    """The call as it was made: the journal has words of its turns that its caller did not send."""
+    """The request of a sealed call (`Placement.sealed`): as the caller made it, with a note that says why."""
     return Composed(tokens=as_made(frame), notes=[_SEALED], told=frozenset({_SEALED}))
 
 
 def block_tokens(block: str, count: Callable[[str], int]) -> int:
-    """Tokens of a block and of what separates it from the words after it; 0 without a block."""
+    """Tokens of a block and of the empty line after it; 0 for an empty block."""
     return count(block) + SEPARATOR if block else 0
 
 
 def question_of(frame: Frame, gathered: Gathered, window: Window, newest: Item) -> Question:
-    """What is asked of the owner's memory: the newest user turn, without what is visible anyway."""
+    """The question to the owner's memory: the newest user turn, without the turns that the model sees anyway.
+
+    Args:
+        frame: the frame of the request.
+        gathered: what was read for the request.
+        window: the rounds to send.
+        newest: the newest user turn.
+    """
     placement = frame.placement
     path = {node.identity for node in placement.before} | set(placement.alignment.identities)
     seqs = {node.identity: node.seq for node in placement.before} | dict(placement.seqs)
@@ -179,10 +195,17 @@ def question_of(frame: Frame, gathered: Gathered, window: Window, newest: Item) 
 def riding_pins(
     frame: Frame, pins: Sequence[str], window: Window, *, today: date, chinese: bool
 ) -> tuple[tuple[str, ...], int]:
-    """The pins in front of the newest user turn: those that the summary has not.
+    """The pins in front of the newest user turn: those that the summary does not show.
+
+    Args:
+        frame: the frame of the request.
+        pins: the owner's pins, the oldest first.
+        window: the rounds to send, and their summary.
+        today: the date in the block's heading, which counts too.
+        chinese: the heading is Chinese, else English.
 
     Returns:
-        As many as fit what the policy gives recall, and how many are left out.
+        As many pins as fit the tokens that the policy gives recall, and how many are left out.
     """
     pins = [pin for pin in pins if pin not in window.summary.pins]
     if not pins:
@@ -195,7 +218,7 @@ def riding_pins(
 
 
 def _spare(frame: Frame, window: Window) -> int:
-    """Tokens for pins where the policy gives recall none: it may want none, or see no room."""
+    """Tokens for pins where the policy gives recall none: it wants no recall, or sees no room for it."""
     if (room := frame.room) is None:
         return _PINS_TOKENS
     sent = sum(item.tokens for item in window.items) + frame.count(window.summary.block())

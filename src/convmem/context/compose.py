@@ -1,7 +1,9 @@
-"""One request on its way through the room: gathered, decided, cut when it is time, recalled for, assembled.
+"""Composes one request: gathers what it needs, decides its window, cuts it when full, recalls, and assembles.
 
-Its window and what is recalled for it are two results: when the second is late, the call goes out with the
-first. Whatever was chosen for a round stays in all its calls, so a late second one is dropped.
+`call.composing` runs a `Composition` on a thread of the pool: `run`, and `recall` when recall has to wait for
+something. The window and the recalled turns are two results: when recall is late, the call goes out with the
+window alone (`at_hand`). The block that was chosen for a round stays in all calls of the round, so the block
+of a late recall is dropped. After a refusal, `call.remedy` asks it what to change.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from convmem.context.cut import Leaving, Summary
     from convmem.context.frame import Item
     from convmem.context.gather import Gathered
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.context.window import Window
     from convmem.journal.placed import Call, Placement
     from convmem.policy import Policy
@@ -45,36 +47,43 @@ __all__ = ["Composition"]
 
 _DAMAGED = "the views of {} of the turns are damaged: they are not recalled until made again"
 _SHRINK = 0.75
-"""Of a request that was too long by nobody knows how much, what the next one may have: tokens are counted
-some 20 % too high rather than too low, so it was not much too long."""
+"""Share of a refused request's tokens that the next one may have, when the provider named no limit. Tokens
+are counted some 20 % too high rather than too low, so the request was not much too long; with a greater share
+the second request might be refused as well, and there is no third."""
 _LEAST_GUESS = 3_000
-"""Tokens of a request that are not too many for any model in use: a guess goes no lower."""
+"""Tokens of a request that no model in use finds too many: a guess goes no lower."""
 _LEAST_LIMIT = 512
-"""Tokens: no model that chats takes fewer."""
+"""Tokens below which a number in a provider's error is not the context length: no chat model takes fewer."""
 _NOTHING = Block("", (), 0, None)
+"""The block of a request in front of which nothing is put."""
 
 
 class Composition:
-    """One request being composed.
+    """One request while it is composed.
 
     Args:
-        composer: what it shares with others.
+        resources: what all requests of the Memory share.
         call: the call.
-        placement: where it stands in the journal.
-        policy: what to send.
-        budget: the most tokens recall may add, instead of the policy's.
+        placement: the place of the call in the journal.
+        policy: says how much of the conversation is sent.
+        budget: the most tokens that recall may add, instead of the policy's number.
+
+    Attributes:
+        placement: the place of the call in the journal.
+        which: the session, host and model of the request, which name its epoch and what was sent before.
+        ready: resolved when the window is there.
     """
 
     def __init__(
         self,
-        composer: Composer,
+        resources: Resources,
         call: Call,
         placement: Placement,
         policy: Policy,
         *,
         budget: int | None = None,
     ) -> None:
-        self._composer = composer
+        self._resources = resources
         self.placement = placement
         self.which = EpochRef(placement.ref, call.host or "", call.request.model or "")
         self._frame = frame_of(
@@ -82,11 +91,11 @@ class Composition:
             placement,
             policy=policy,
             which=self.which,
-            dialect=composer.lessons.dialect(self.which, call.at),
-            count=composer.ratios.counter(call.request.model),
-            seen=composer.seen,
-            limit=composer.lessons.limit(self.which),
-            now=call.at.astimezone(composer.tz),
+            dialect=resources.lessons.dialect(self.which, call.at),
+            count=resources.ratios.counter(call.request.model),
+            seen=resources.seen,
+            limit=resources.lessons.limit(self.which),
+            now=call.at.astimezone(resources.tz),
             budget=budget,
         )
         self._decided: tuple[Gathered, Window] | None = None
@@ -98,19 +107,19 @@ class Composition:
         self._notes: list[str] = []
         self._told: list[str] = []
         self.ready: Future[float] = Future()
-        """Resolved with the moment, by the monotonic clock, at which the window is there: recall's own
-        deadline begins then. With what went wrong, where there is no window."""
+        """Resolved with the time, by the monotonic clock in seconds, at which the window is there: recall's
+        own deadline begins then. Where there is no window, it fails with the error."""
 
     def run(self, asked: Asked, *, patience_s: float | None = None) -> Composed | None:
-        """Decide what is sent, cut when it is time, recall, and put it together.
+        """Decide the window, cut it when it is full, recall, and put the request together.
 
         Args:
-            asked: what recall needs.
+            asked: the load of the partition and the embedding of the question, begun before.
             patience_s: seconds to wait for a compressor; None waits as long as it takes.
 
         Returns:
-            The request; None when recall has to wait for something, be it on its way. Then `ready` is
-            resolved, and `recall` goes on.
+            The request; None when recall has to wait for the partition or the question's vectors. Then
+            `ready` is resolved, and `recall` makes the request.
         """
         if self.placement.sealed:
             self.ready.set_result(time.monotonic())
@@ -128,9 +137,9 @@ class Composition:
         return None if self._awaits(gathered, window, asked) else self.recall(asked)
 
     def _decide(self, patience_s: float | None) -> tuple[Gathered, Window]:
-        """Gather what there is, decide the window, and cut it when it is time."""
+        """Read what the request needs, decide its window, and cut the window when it is full."""
         frame = self._frame
-        gathered = gather(frame, self._composer)
+        gathered = gather(frame, self._resources)
         decision = decide(frame, gathered)
         leaving = decision.leaving
         if leaving is None:
@@ -139,11 +148,12 @@ class Composition:
         def cutting(compressor: Compressor) -> Cut:
             return self._cut(leaving, gathered, compressor)
 
-        summary, notes = self._composer.cuts.leave(self.which, cutting, patience_s)
+        summary, notes = self._resources.cuts.leave(self.which, cutting, patience_s)
         return gathered, decision.window(frame, gathered, summary, notes)
 
     def _cut(self, leaving: Leaving, gathered: Gathered, compressor: Compressor) -> Cut:
-        count, pins, reader = self._frame.count, gathered.pins, self._composer.reader
+        """The cut by which rounds leave the window, with this compressor to write their summary."""
+        count, pins, reader = self._frame.count, gathered.pins, self._resources.reader
 
         def make() -> tuple[Summary, tuple[str, ...]]:
             return summarized(
@@ -153,18 +163,18 @@ class Composition:
         return Cut(leaving.start, self.placement.redaction, make)
 
     def _awaits(self, gathered: Gathered, window: Window, asked: Asked) -> bool:
-        """Whether recall would be better for something that is still on its way."""
+        """Whether recall has to wait for partition or vectors; not where nothing new would be quoted."""
         newest = window.newest
         if asked.ready or newest is None or not self._room(window):
             return False
-        if self._composer.memo.block(self.which, newest.identity) is not None:
+        if self._resources.memo.block(self.which, newest.identity) is not None:
             return False  # what was chosen for the round stays
-        loaded = self._composer.recaller.partitions.peek(self._frame.owner)
+        loaded = self._resources.recaller.partitions.peek(self._frame.owner)
         question = question_of(self._frame, gathered, window, newest)
         return loaded is None or loaded.holds_more_than(question.exclude)
 
     def recall(self, asked: Asked) -> Composed:
-        """Recall with what is there by now, and put the request together; after `run`."""
+        """Recall with the vectors if they are there by now, and put the request together; after `run`."""
         return self._choose(self._recall(asked))
 
     def words(self) -> None:
@@ -172,11 +182,11 @@ class Composition:
         self._words = self._recall(None)
 
     def at_hand(self, asked: Asked, late: str) -> Composed | None:
-        """What can be sent now, while recall may still be at work; None when there is not even a window.
+        """The request that can be sent now, while recall may still be at work; None when there is no window.
 
         Args:
-            asked: what recall was waiting for.
-            late: what to say when nothing can be quoted.
+            asked: the load and the embedding that recall was waiting for.
+            late: the note for the receipt when nothing can be quoted.
         """
         if self._decided is None:
             return None
@@ -187,26 +197,28 @@ class Composition:
             self._told.append(note)
         return self._choose(words)
 
-    # When the provider refuses it.
+    # After the provider refused the request.
 
     @property
     def dialect(self) -> Dialect:
-        """In which its messages were put back."""
+        """The dialect in which messages were put back: what the provider asks of them."""
         return self._frame.dialect
 
     def limit_after(self, named: int | None, sent: int) -> tuple[int | None, bool]:
-        """What the model seems to take, after it refused the request for its length.
+        """The context length that the model seems to have, after it refused the request for its length.
 
         Args:
-            named: the limit that the provider told, in tokens.
+            named: the limit that the provider named, in tokens; None where it named none.
             sent: tokens of the request, as counted here.
 
         Returns:
-            The limit, None where not even the newest round would fit; and whether it is the provider's own.
+            The limit in tokens, None where not even the newest round would fit; and whether the provider
+            named it.
         """
         frame, window = self._frame, self._window
-        took = self._composer.lessons.limits.took(self.which.host, self.which.model)
-        # A number below what is ever sold, or below what this model took already, is another one of the text.
+        took = self._resources.lessons.limits.took(self.which.host, self.which.model)
+        # A number below any model's length, or below what this model took before, is another number of the
+        # text.
         least = max(_LEAST_LIMIT, took + 1)
         told = named is not None and named >= least and (frame.limit is None or named < frame.limit)
         guess = frame.limit_for(max(_LEAST_GUESS, int(_SHRINK * sent)))
@@ -215,7 +227,7 @@ class Composition:
         return (limit if needed < limit else None), told
 
     def turns_of(self, message: int) -> frozenset[bytes]:
-        """The turn that stands at a place of the request's messages; none where the caller sent it."""
+        """The identity of the turn at an index of the request's messages; empty where the caller sent it."""
         place = message - len(self._frame.request.settings)
         for n, (_, own) in enumerate(self._placed):
             if len(self.dialect.arranged(self._placed[: n + 1])) > place >= 0:
@@ -223,22 +235,22 @@ class Composition:
         return frozenset()
 
     def cut_behind(self) -> None:
-        """Send what is before the newest round as messages no more: a new epoch begins with that round."""
+        """Begin a new epoch with the newest round, so that no earlier round is sent as messages again."""
         if (newest := self._window.newest) is None:
             return
-        gathered = gather(self._frame, self._composer)
+        gathered = gather(self._frame, self._resources)
         leaving = leaving_behind(self._frame, gathered, newest.identity)
         if leaving is not None:
-            self._composer.cuts.cut(self.which, self._cut(leaving, gathered, Extractive()))
+            self._resources.cuts.cut(self.which, self._cut(leaving, gathered, Extractive()))
 
     @property
     def ranked(self) -> bool:
-        """Whether turns were ranked for it, be it by words alone."""
+        """Whether turns were ranked by words alone, while the question was being embedded."""
         return self._words is not None
 
     @property
     def complete(self) -> bool:
-        """Whether the whole of the call's own conversation is sent, as the policy would have it."""
+        """Whether all of the conversation that the policy wants is sent, and nothing of it was missing."""
         return self.placement.sealed or (self._decided is not None and self._window.complete)
 
     @property
@@ -248,7 +260,7 @@ class Composition:
         return self._decided[1]
 
     def _choose(self, block: Block, note: str = "") -> Composed:
-        """What is sent: what was ready first."""
+        """The request with this block, unless one was chosen before: what was ready first is sent."""
         with self._lock:
             if self._chosen is None:
                 if note:
@@ -257,7 +269,8 @@ class Composition:
             return self._chosen
 
     def _assembled(self, window: Window, block: Block) -> Composed:
-        frame, memo = self._frame, self._composer.memo
+        """Put the request together, and remember its block and forms for the calls after it."""
+        frame, memo = self._frame, self._resources.memo
         if window.newest is not None and frame.budget is None:
             memo.keep_block(self.which, window.newest.identity, block)
         memo.keep_forms(frame, [item for item in window.items if item.own])
@@ -270,7 +283,11 @@ class Composition:
     # Recalling.
 
     def _recall(self, asked: Asked | None) -> Block:
-        """What goes in front of the newest user turn; once per round. Without `asked` by words alone."""
+        """The block in front of the newest user turn; an empty one, and a note, when recall fails.
+
+        Args:
+            asked: the load and the embedding; None ranks by words alone.
+        """
         window = self._window
         if window.newest is None:
             return _NOTHING
@@ -285,8 +302,9 @@ class Composition:
             self._ms["recall"] = (time.perf_counter() - started) * 1_000
 
     def _recalled(self, window: Window, newest: Item, asked: Asked | None) -> Block:
-        frame, recaller = self._frame, self._composer.recaller
-        known = self._composer.memo.block(self.which, newest.identity)
+        """The block in front of the newest user turn: the round's own where it has one, else a new one."""
+        frame, recaller = self._frame, self._resources.recaller
+        known = self._resources.memo.block(self.which, newest.identity)
         if known is not None and known.redaction is None and newest is not window.items[-1]:
             return known
         gathered = self._gathered
@@ -310,7 +328,7 @@ class Composition:
                 ranking = recaller.rank(loaded, question, vectors)
                 fence = recall_fence(frame.count, pins, today=today, chinese=chinese)
                 packed = recaller.pack(
-                    frame.owner, ranking, budget, frame.count, fence=fence, tz=self._composer.tz
+                    frame.owner, ranking, budget, frame.count, fence=fence, tz=self._resources.tz
                 )
                 quoted, recalled = packed.text, _excerpts(ranking, packed)
         text = recall_block(quoted, pins, today=today, chinese=chinese)
@@ -328,18 +346,19 @@ class Composition:
         return self._decided[0]
 
     def _room(self, window: Window) -> int:
-        """Tokens that recall may take."""
+        """The most tokens that the recall block may take."""
         return window.recall if self._frame.budget is None else self._frame.budget
 
     def _vectors(self, newest: Item, asked: Asked | None) -> tuple[NDArray[np.float32] | None, str]:
+        """The question's vectors if they are there, and a note where they should be and are not."""
         if asked is None:
             return None, ""
         wanted = bool(text_of(newest.message).strip())
-        return self._composer.recaller.vectors_of(asked.vectors, wanted=wanted)
+        return self._resources.recaller.vectors_of(asked.vectors, wanted=wanted)
 
 
 def _excerpts(ranking: Ranking, packed: Packed) -> tuple[Recalled, ...]:
-    """What was quoted, as receipts tell it."""
+    """The quoted turns, as receipts list them."""
     speakers = {hit.id: hit.speaker or hit.role for hit in (*ranking.standing, *ranking.hits)}
     return tuple(
         Recalled(

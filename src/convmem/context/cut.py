@@ -1,4 +1,8 @@
-"""A cut: the rounds that leave the window, and the summary that stands for them."""
+"""Makes the summary of the rounds that leave a window in a cut.
+
+`context.window` says which rounds leave (`Leaving`), `context.compose` makes a `Cut` of them, and
+`context.cuts` runs it: `summarized` reads the turns, has a compressor write the text, and adds pins.
+"""
 
 from __future__ import annotations
 
@@ -22,47 +26,53 @@ if TYPE_CHECKING:
 __all__ = ["Cut", "Leaving", "Summary", "summarized"]
 
 _PINS_SHARE = 0.5
-"""Of a summary's tokens, what pins may take of them: at least half is for the rounds that left."""
+"""Share of a summary's tokens that pins may take: at least half is left for the rounds that left."""
 _ANY = ("…",)
-"""Some pin, to count what stands around pins."""
+"""A stand-in for pins, with which the text around pins is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What stands for the rounds before the window; bytes that must not change until the next cut."""
+    """The summary of the rounds before a window; its bytes must not change until the next cut.
+
+    Attributes:
+        text: what a compressor wrote; empty when there was no room.
+        pins: the pins that the summary shows, the oldest first.
+        chinese: its heading is Chinese, else English.
+    """
 
     text: str = ""
     pins: tuple[str, ...] = ()
     chinese: bool = False
 
     def block(self) -> str:
-        """As it is sent."""
+        """The text of the block that is sent; empty for an empty summary."""
         return summary_block(self.text, self.pins, chinese=self.chinese)
 
     def unpinned(self) -> str:
-        """As it would be without its pins."""
+        """The text of the block without its pins."""
         return summary_block(self.text, (), chinese=self.chinese)
 
     def dumped(self) -> str:
-        """As it is kept."""
+        """The summary as the JSON text that an epoch keeps; empty for an empty summary."""
         return json.dumps([self.text, self.pins, self.chinese], ensure_ascii=False) if self.block() else ""
 
     @staticmethod
     def loaded(text: str) -> Summary:
-        """As it was kept."""
+        """The summary of a JSON text that an epoch kept."""
         said, pins, chinese = json.loads(text) if text else ("", (), False)
         return Summary(said, tuple(pins), chinese)
 
 
 class Cut:
-    """Rounds about to leave a window.
+    """A cut while it is made: the summary of the rounds that leave a window, and the turn that comes after.
 
     Attributes:
         start: the identity of the first turn that stays.
-        redaction: the owner's before anything of it was read; another one since voids it.
-        make: makes what stands for them, and notes on it.
-        made: what it made.
-        stood_in: sentences were extracted in its place, because it was late.
+        redaction: the owner's number of forgettings before any turn was read; a greater one voids the cut.
+        make: makes the summary, and notes about it; runs once.
+        made: resolved with what `make` gave.
+        stood_in: the summary was late, so extracted sentences took its place.
     """
 
     def __init__(
@@ -77,14 +87,14 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Rounds that leave a window.
+    """The rounds that leave a window.
 
     Attributes:
         start: the identity of the first turn that stays.
         turns: identities of the turns that leave, oldest first.
-        tokens: what their summary may have.
-        before: what stands for those that left before them.
-        newest: the newest text of all, whose language the summary's heading is in.
+        tokens: the most tokens of their summary.
+        before: the summary of the rounds that left before, which the new summary takes in.
+        newest: the text of the newest user turn: the summary's heading is in its language.
     """
 
     start: bytes
@@ -101,13 +111,13 @@ def summarized(
     compressor: Compressor,
     count: Callable[[str], int],
 ) -> tuple[Summary, tuple[str, ...]]:
-    """What stands for rounds that leave, and for those that left before them; and what to note.
+    """The summary of the rounds that leave and of those that left before them, and notes about it.
 
     Args:
-        leaving: the rounds.
-        turns: gives journaled turns in full; asked for nothing where there is no room for a summary.
-        pins: the owner's, the oldest first; the summary carries those that fit.
-        compressor: writes it.
+        leaving: the rounds that leave.
+        turns: reads journaled turns in full; not called where there is no room for a summary.
+        pins: the owner's pins, the oldest first; the summary shows those that fit.
+        compressor: writes the text.
         count: counts tokens.
     """
     text, notes = "", tuple[str, ...]()
@@ -127,7 +137,12 @@ def summarized(
 
 
 def _written(compressor: Compressor, request: CompressRequest) -> str:
-    """What a compressor writes, if that is a text within its budget."""
+    """The text that a compressor writes.
+
+    Raises:
+        TypeError: it gave no text.
+        ValueError: it gave more tokens than its budget.
+    """
     text = cast("object", compressor.compress(request))
     if not isinstance(text, str):
         raise TypeError(f"it gave {type(text).__name__}, not a text")

@@ -1,4 +1,7 @@
-"""What is known of a request before anything is read for it: its place, its dialect, its room; pure."""
+"""Holds what is known of a request before anything is read for it: place, dialect, limits and counts; pure.
+
+`context.compose` makes the `Frame` of a request first; `gather`, `window` and `assemble` work from it.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Frame", "Item", "frame_of"]
 
 _REPLY_TOKENS = 4_096
-"""Kept for the reply where a call does not say how long it may be: what most providers give by default."""
+"""Tokens kept for the reply where a call does not say how long it may be: most providers' default."""
 _LEAST_REPLY_SHARE = 4
-"""Of a small model's window a quarter is kept for the reply, where a call does not say how long it may be."""
+"""The divisor of a small model's limit: one fourth of it is kept for the reply, where that is less than
+`_REPLY_TOKENS` and the call does not say how long the reply may be."""
 
 
 class Item(NamedTuple):
-    """One message of the conversation as it stands for this call.
+    """One message of the conversation, as it stands for this call.
 
     Attributes:
-        identity: its place in the session's tree.
-        message: as it is sent; nobody changes it.
-        own: the caller sent it with this call, and it is not put back.
-        tokens: what it counts.
+        identity: the identity of its turn: the turn's place in the session's tree.
+        message: the message as it is sent; nobody changes it.
+        own: True for a message that the caller sent with this call, False for one that memory puts back.
+        tokens: the tokens of the message.
     """
 
     identity: bytes
@@ -47,22 +51,22 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """What is known of a request before anything is read.
+    """A request before anything is read for it.
 
     Attributes:
-        request: what the body asks.
-        placement: where its turns stand in the journal.
-        policy: how much of what is sent.
-        which: its session, host and model.
-        dialect: what its provider asks of messages that are put back.
-        count: counts tokens for its model.
+        request: the body as it was parsed.
+        placement: the place of its turns in the journal.
+        policy: says how much of the conversation is sent.
+        which: the request's session, host and model.
+        dialect: what the provider asks of messages that are put back.
+        count: counts tokens of a text for the request's model.
         seen: token counts of messages seen lately.
-        limit: tokens that the model takes, input and output; None where nobody knows.
-        now: when it was made, in the zone in which dates are shown.
+        limit: tokens that the model takes, input and output together; None where nobody knows.
+        now: when the call was made, in the zone in which dates are shown.
         own: the turns that the caller sent.
         settings_tokens: tokens of each leading system message.
         tools_tokens: tokens of the tools.
-        budget: the most tokens recall may add, instead of the policy's.
+        budget: the most tokens that recall may add, instead of the policy's number.
     """
 
     request: ChatRequest
@@ -81,7 +85,7 @@ class Frame:
 
     @property
     def owner(self) -> OwnerRef:
-        """Whose memory it is."""
+        """The owner of the memory."""
         return OwnerRef.of(self.placement.ref)
 
     @property
@@ -91,7 +95,7 @@ class Frame:
 
     @property
     def system(self) -> int:
-        """Tokens of the system text and the tools."""
+        """Tokens of the leading system messages and the tools."""
         return sum(self.settings_tokens) + self.tools_tokens
 
     @property
@@ -104,16 +108,16 @@ class Frame:
 
     @property
     def room(self) -> int | None:
-        """Tokens that the conversation may have; None where the model's limit is not known."""
+        """Tokens for the conversation: the model's limit less system text and reply; None without a limit."""
         return None if self.limit is None else max(0, self.limit - self.system - self.reply)
 
     def limit_for(self, sent: int) -> int:
-        """The limit at which a request of so many tokens leaves just the room that is kept for its reply."""
+        """The limit, in tokens, at which a request of `sent` tokens leaves just the room for its reply."""
         share = sent // (_LEAST_REPLY_SHARE - 1)
         return sent + (self.request.max_output or min(_REPLY_TOKENS, share))
 
     def item(self, identity: bytes, message: Message) -> Item:
-        """A message that is put back."""
+        """The item of a message that memory puts back."""
         seen = self.seen.of(message)
         return Item(identity, seen.message, False, seen.tokens(self.count))
 
@@ -131,7 +135,20 @@ def frame_of(
     now: datetime,
     budget: int | None = None,
 ) -> Frame:
-    """The frame of a request, with what its own messages and its tools count."""
+    """Make the frame of a request: count the tokens of its own messages, system messages and tools.
+
+    Args:
+        request: the body as it was parsed.
+        placement: the place of its turns in the journal.
+        policy: says how much of the conversation is sent.
+        which: the request's session, host and model.
+        dialect: what the provider asks of messages that are put back.
+        count: counts tokens of a text for the request's model.
+        seen: token counts of messages seen lately.
+        limit: tokens that the model takes; None where nobody knows.
+        now: when the call was made, in the zone in which dates are shown.
+        budget: the most tokens that recall may add, instead of the policy's number.
+    """
     own = placement.own
     tokens = counted(own, count)
     return Frame(

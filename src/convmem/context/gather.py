@@ -1,8 +1,8 @@
-"""All that is read for a request, before anything is decided about it.
+"""Reads the epoch, older turns, pins and changed views that a request needs, as a rule in one transaction.
 
-One read as a rule: the store gives the epoch, the messages that are not held in memory, the pins and what
-changed of the views. A second one is made only where the window reaches further back than the first went.
-What comes out is a frozen value; `context.window`, `context.assemble` decide by it and read nothing.
+`context.compose` calls `gather` before anything is decided about the request. A second read is made only
+where the window reaches further back than the first 200 turns. The result is a frozen value; `context.window`
+and `context.assemble` decide by it and read nothing themselves.
 """
 
 from __future__ import annotations
@@ -22,26 +22,29 @@ if TYPE_CHECKING:
     from convmem.abilities import CallReadsReply, Epoch, EpochRef
     from convmem.context.cut import Summary
     from convmem.context.frame import Frame, Item
-    from convmem.context.kept import Composer
+    from convmem.context.resources import Resources
     from convmem.protocols import Node
 
 __all__ = ["Gathered", "Late", "gather"]
 
 _FURTHER = 1_000
-"""Turns before these that a further read asks for at once, where the first 200 do not fill the room."""
+"""Turns that a further read asks for besides the missing ones, where the first 200 do not fill the room:
+enough for most windows, so that a third read is rare."""
 _READ_TOKENS = 64_000
-"""History read to fill a window, at most, when neither an epoch nor the model's limit says where to stop."""
+"""Tokens of history read to fill a window, at most, when neither an epoch nor the model's limit says where to
+stop."""
 _COLD_S = 24 * 3_600.0
-"""After so long without a request no provider's cache holds its beginning: DeepSeek's lives for hours to
-days, the others' for minutes."""
+"""Seconds without a request, a day, after which no provider's cache holds the beginning of the conversation:
+DeepSeek's cache lives for hours to days, the others' for minutes."""
 
 
 class Late(NamedTuple):
     """A summary that a compressor wrote after the window had been cut without it.
 
     Attributes:
-        summary: what it wrote.
-        free: no provider's cache holds the beginning of the conversation any more, so it may change.
+        summary: the summary that the compressor wrote.
+        free: no provider's cache holds the beginning of the conversation any more, so that using this summary
+            costs nothing.
     """
 
     summary: Summary
@@ -50,18 +53,18 @@ class Late(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """All that a request is decided by, besides its frame.
+    """All that was read for a request, by which it is decided together with its frame.
 
     Attributes:
-        epoch: where its window begins; None before the first cut.
-        late: a summary that came too late for its cut.
+        epoch: the turn with which the window begins, and the summary; None before the first cut.
+        late: a summary that came too late for its cut; None as a rule.
         earlier: the history that the caller did not send, as it is put back, oldest first.
-        whole: nothing of that history was missing from the store.
-        said: the journaled messages of it, and when each was said.
-        pins: the owner's, the oldest first.
-        changed: what changed of the owner's views; None where recall has to read them itself.
-        refused: turns that the provider refused before.
-        held: ids of the turns that the provider has in a history it keeps, among them those quoted before.
+        whole: no turn of that history was missing from the store.
+        said: the journaled messages of that history and when each was said, by identity.
+        pins: the owner's pins, the oldest first.
+        changed: the rows of the owner's views that changed; None where recall has to read them itself.
+        refused: identities of turns that the provider refused before.
+        held: ids of the turns that the provider has in a history it keeps, quoted ones included.
     """
 
     epoch: Epoch | None = None
@@ -75,13 +78,17 @@ class Gathered:
     held: frozenset[str] = frozenset()
 
 
-def gather(frame: Frame, composer: Composer) -> Gathered:
-    """Read what there is for a request.
+def gather(frame: Frame, resources: Resources) -> Gathered:
+    """Read what a request needs.
+
+    Args:
+        frame: the frame of the request.
+        resources: what all requests of the Memory share.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    reading = _Reading(frame, composer)
+    reading = _Reading(frame, resources)
     which, nodes = frame.which, frame.placement.before
     path = [node.identity for node in nodes if node.state in SETTLED] if frame.request.held is None else []
     epoch, pins, changed = reading.first(path)
@@ -91,45 +98,45 @@ def gather(frame: Frame, composer: Composer) -> Gathered:
         earlier, whole = reading.earlier(_behind(path, epoch, frame))
     return Gathered(
         epoch=epoch,
-        late=_late(epoch, which, composer) if epoch is not None else None,
+        late=_late(epoch, which, resources) if epoch is not None else None,
         earlier=earlier,
         whole=whole,
         said=reading.said,
         pins=pins,
         changed=changed,
-        refused=composer.lessons.refused(which),
-        held=_held(nodes, epoch, which, composer) if frame.request.held is not None else frozenset(),
+        refused=resources.lessons.refused(which),
+        held=_held(nodes, epoch, which, resources) if frame.request.held is not None else frozenset(),
     )
 
 
 class _Reading:
-    """What is read for one request.
+    """The reads for one request.
 
     Attributes:
-        said: the messages that were read, or are held in memory.
+        said: the messages that were read, or were in memory, by identity.
     """
 
-    def __init__(self, frame: Frame, composer: Composer) -> None:
+    def __init__(self, frame: Frame, resources: Resources) -> None:
         self._frame = frame
-        self._composer = composer
-        self._memo = composer.memo
+        self._resources = resources
+        self._memo = resources.memo
         self._looked_for: set[bytes] = set()
         self.said: dict[bytes, Said] = {}
 
     def first(self, path: Sequence[bytes]) -> tuple[Epoch | None, tuple[str, ...], Changed | None]:
-        """The one read: the epoch, the pins, the changed views, and the newest turns of the path."""
-        frame, partitions = self._frame, self._composer.recaller.partitions
+        """Read the epoch, the pins, the changed views and the newest turns of the path in one transaction."""
+        frame, partitions = self._frame, self._resources.recaller.partitions
         partition = partitions.peek(frame.owner)
         views = None
         if partition is not None:
             views = ViewsRequest(frame.owner, partitions.fingerprint, partition.generation)
         reply = self._read(path[-AT_A_TIME:], own=frame.placement.alignment.identities, views=views)
         changed = Changed(views.since, reply.views) if views is not None and reply.views is not None else None
-        epoch = reply.epoch if reply.epoch is not None else self._composer.cuts.epoch_here(frame.which)
+        epoch = reply.epoch if reply.epoch is not None else self._resources.cuts.epoch_here(frame.which)
         return epoch, tuple(pin.text for pin in reply.pins), changed
 
     def earlier(self, path: Sequence[bytes]) -> tuple[tuple[Item, ...], bool]:
-        """The newest turns of the path that fill the room, and whether all of those were there."""
+        """The newest turns of the path that fill the room, and whether the store had all of those."""
         frame, room = self._frame, self._frame.room
         left = (room if room is not None else _READ_TOKENS) - sum(item.tokens for item in frame.own)
         items: list[Item] = []
@@ -146,7 +153,7 @@ class _Reading:
         return tuple(items), whole
 
     def _make_sure_of(self, piece: Sequence[bytes], before: Sequence[bytes]) -> None:
-        """Look for the turns of a piece, and on the same way for some that stand before it."""
+        """Read those turns of a piece that are missing, and with the same read some that stand before it."""
         ref = self._frame.which.ref
         self.said |= self._memo.said(ref, (i for i in piece if i not in self.said))
         while missing := [i for i in piece if i not in self.said and i not in self._looked_for]:
@@ -155,13 +162,19 @@ class _Reading:
     def _read(
         self, path: Sequence[bytes], *, own: Sequence[bytes] = (), views: ViewsRequest | None = None
     ) -> CallReadsReply:
-        """Read turns that are not held; `own` stand on the path too, and whoever called has them."""
+        """Read the turns of the path that are not in memory, and keep them there.
+
+        Args:
+            path: identities of turns, oldest first.
+            own: identities of the turns that the caller sent, which follow on the path and need no read.
+            views: the request for the owner's changed views; None for none.
+        """
         memo, which = self._memo, self._frame.which
-        clears = memo.clears  # before anything is read
+        clears = memo.clears  # before the read: what is forgotten during it must not be kept
         self.said |= memo.said(which.ref, path)
         held = frozenset((*(i for i in path if i in self.said), *own))
         request = CallReadsRequest(which=which, path=(*path, *own), held=held, views=views)
-        reply = self._composer.reader.read(request)
+        reply = self._resources.reader.read(request)
         read = {bytes.fromhex(turn.branch): Said(turn.payload, turn.at) for turn in reply.turns}
         memo.keep(which.ref, read, clears=clears)
         self.said |= read
@@ -171,15 +184,15 @@ class _Reading:
         return reply
 
 
-def _late(epoch: Epoch, which: EpochRef, composer: Composer) -> Late | None:
+def _late(epoch: Epoch, which: EpochRef, resources: Resources) -> Late | None:
     """The summary that a late compressor wrote for the rounds before the epoch."""
-    summary = composer.cuts.written_late(which, epoch.start)
-    idle_s = composer.memo.idle_s(which)
+    summary = resources.cuts.written_late(which, epoch.start)
+    idle_s = resources.memo.idle_s(which)
     return Late(summary, idle_s is None or idle_s >= _COLD_S) if summary is not None else None
 
 
 def _behind(path: list[bytes], epoch: Epoch | None, frame: Frame) -> list[bytes]:
-    """The path from the start of the epoch on; all of it where the epoch is of another branch."""
+    """The part of the path from the start of the epoch on; all of it where the epoch is of another branch."""
     if epoch is None:
         return path
     if epoch.start in path:
@@ -187,10 +200,12 @@ def _behind(path: list[bytes], epoch: Epoch | None, frame: Frame) -> list[bytes]
     return [] if epoch.start in frame.placement.alignment.identities else path
 
 
-def _held(nodes: Sequence[Node], epoch: Epoch | None, which: EpochRef, composer: Composer) -> frozenset[str]:
-    """What the provider has in the history it keeps: its turns, and those that were quoted in it."""
+def _held(
+    nodes: Sequence[Node], epoch: Epoch | None, which: EpochRef, resources: Resources
+) -> frozenset[str]:
+    """Ids of the turns that the provider has in the history it keeps, and of those that were quoted in it."""
     starts = [i for i, node in enumerate(nodes) if epoch is not None and node.identity == epoch.start]
     nodes = nodes[starts[0] :] if starts else nodes
-    blocks = composer.memo.blocks(which, (node.identity for node in nodes))
+    blocks = resources.memo.blocks(which, (node.identity for node in nodes))
     quoted = (turn.id for block in blocks for turn in block.recalled)
     return frozenset((*quoted, *(f"t{node.seq}" for node in nodes if not node.forgotten)))

@@ -1,4 +1,8 @@
-"""Context lengths learnt from providers' refusals, kept with the store."""
+"""Remembers the context lengths that providers named in refusals, and keeps them in the store.
+
+`context.lessons` reads and learns them; `call.remedy` has them kept; `call.exchange` tells how long a prompt
+was that the model took.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,8 @@ class LearntLimits:
     """How many tokens models take, by host and model, as their providers said when they refused a request.
 
     Args:
-        store: keeps them, where it can; other processes then know them from their start.
-        journal: writes them.
+        store: keeps the lengths, where it can; other processes then know them from their start.
+        journal: writes the lengths.
     """
 
     def __init__(self, store: Store, journal: Journal) -> None:
@@ -40,30 +44,30 @@ class LearntLimits:
         self._lock = Lock()
 
     def of(self, host: str, model: str) -> int | None:
-        """Tokens that this model of this host takes, input and output together; None when it never said."""
+        """Tokens that a model takes, input and output together; None when its provider never named them."""
         return self._read().get((host, model))
 
     def learn(self, host: str, model: str, tokens: int) -> None:
-        """A provider named its limit; for this process, until `keep` has told the others.
+        """Remember the limit that a provider named, for this process; `keep` tells other processes.
 
         Args:
-            host: where the model is.
-            model: its name.
-            tokens: the limit.
+            host: the provider's host.
+            model: the model's name.
+            tokens: the limit in tokens.
         """
         known = self._read()
         with self._lock:
             self._known = {**known, **(self._known or {}), (host, model): tokens}
 
     def keep(self, host: str, model: str, tokens: int) -> None:
-        """Have a limit written into the store, for other processes; never waits, and is no call's trouble."""
+        """Have a limit written into the store, for other processes; never waits, and never raises."""
         try:
             self._journal.submit(LimitChange(LearntLimit(host, model, tokens, datetime.now(UTC))))
         except (ClosedError, JournalError) as error:
             log.debug("a learnt context length is not kept: %s", error)
 
     def answered(self, host: str, model: str, tokens: int) -> None:
-        """The model took a prompt of so many tokens, by its provider's count."""
+        """Remember that the model took a prompt of so many tokens, by its provider's count."""
         with self._lock:
             if tokens > self._took.get((host, model), 0):
                 self._took[host, model] = tokens
@@ -73,10 +77,11 @@ class LearntLimits:
         return self._took.get((host, model), 0)
 
     def _read(self) -> dict[tuple[str, str], int]:
+        """The limits by host and model; read from the store once."""
         if self._known is None:
             try:
                 rows = self._store.limits() if isinstance(self._store, Limits) else ()
-            except StoreError:  # who reads the conversation next will say so; the limits are read again then
+            except StoreError:  # the read of the conversation tells of it; limits are read again later
                 return {}
             with self._lock:
                 self._known = {(row.host, row.model): row.tokens for row in rows}

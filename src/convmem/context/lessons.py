@@ -1,4 +1,7 @@
-"""What providers' refusals taught: context lengths, how thoughts are put back, messages that are not."""
+"""Remembers what providers' refusals taught: context lengths, the form of thoughts, messages not to put back.
+
+`context.compose` asks for limit and dialect of each request; `call.remedy` adds a lesson after a refusal.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Lessons"]
 
 _WINDOWS = 1_024
+"""Sessions (with host and model) whose lessons are remembered; a lesson that is pushed out costs one more
+refusal."""
 _LOOKED_UP = 256
-"""Hosts and models whose row of the table is remembered: the table has a pattern for each, and they are tried
-one after the other."""
+"""Hosts and models whose dialect is remembered. Without that each call would try the table's patterns one
+after the other."""
 
 
 class Lessons:
-    """What providers' refusals taught, and what the tables say where they taught nothing.
+    """The lessons of providers' refusals, and what the tables say where there was no refusal.
 
     Args:
         store: keeps the context lengths.
-        journal: writes them.
-        dialects: what providers ask of messages that are put back.
+        journal: writes the context lengths.
+        dialects: the table of what providers ask of messages that are put back.
 
     Attributes:
         limits: context lengths by host and model, as providers named them.
@@ -55,21 +60,28 @@ class Lessons:
         self._looked_up: Recent[tuple[str, str, date], Dialect] = Recent(_LOOKED_UP)
 
     def limit(self, which: EpochRef) -> int | None:
-        """Tokens that a model takes: as its provider said, or as its refusals tell, else by the table."""
+        """Tokens that a model takes: the lower of named and guessed limit, else the table's; None unknown."""
         told = self.limits.of(which.host, which.model)
         guessed = self._guesses.get(which)
         learnt = guessed if guessed is not None and (told is None or guessed < told) else told
         return learnt if learnt is not None else context_limit(which.model or None)
 
     def learn_limit(self, which: EpochRef, tokens: int, *, named: bool) -> None:
-        """A request was too long: its provider named the limit, or it is a guess, for this session alone."""
+        """Remember the limit after a request was too long.
+
+        Args:
+            which: the request's session, host and model.
+            tokens: the limit in tokens.
+            named: the provider named the limit, so it holds for the model; else it is a guess, for this
+                session.
+        """
         if named:
             self.limits.learn(which.host, which.model, tokens)
         else:
             self._guesses.put(which, tokens)
 
     def dialect(self, which: EpochRef, at: datetime) -> Dialect:
-        """What is asked of messages that are put back: by the table, and by what was refused before."""
+        """What the provider asks of messages that are put back: as its refusals taught, else by the table."""
         learnt = self._thoughts.get((which.host, which.model))
         if learnt is not None:
             return learnt
@@ -80,10 +92,14 @@ class Lessons:
         return known
 
     def learn_thoughts(self, which: EpochRef, rules: Dialect) -> bool:
-        """The provider named reasoning when it refused messages in this dialect: do it the other way.
+        """Put thoughts back the other way from now on, as the provider named reasoning in its refusal.
+
+        Args:
+            which: the request's session, host and model.
+            rules: the dialect in which the refused messages were put back.
 
         Returns:
-            False when that was tried before.
+            False when the other way was tried before.
         """
         if (which.host, which.model) in self._thoughts:
             return False
@@ -93,9 +109,9 @@ class Lessons:
         return True
 
     def refused(self, which: EpochRef) -> frozenset[bytes]:
-        """Turns that this provider refused, so that their rounds are not put back."""
+        """Identities of turns that this provider refused, so that their rounds are not put back."""
         return self._refused.get(which) or frozenset()
 
     def refuse(self, which: EpochRef, turns: Iterable[bytes]) -> None:
-        """The provider refused these turns."""
+        """Remember that the provider refused these turns."""
         self._refused.put(which, self.refused(which) | frozenset(turns))

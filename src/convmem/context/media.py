@@ -1,4 +1,7 @@
-"""Pictures, sounds and files that leave a window: which of them, and the mark that stands for each; pure."""
+"""Decides which pictures, sounds and files leave a window, and writes the mark that stands for each; pure.
+
+`context.window` calls it for the messages that are put back; the caller's own messages are never changed.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["leaving", "sizes", "sizes_in", "speaks_chinese_in", "without"]
 
 _KEPT_SHARE: Final = 1 / 2
-"""Of a limit that was passed, what stays: each leaving changes bytes that the provider has in its cache, so
-it is to be rare."""
+"""Share of a limit that stays when it was passed. Each leaving changes bytes that the provider has in its
+cache, so half of the media leave together, and then none for a while."""
 
 _KINDS: Final = {
     "image_url": "image",
@@ -35,12 +38,13 @@ _KINDS: Final = {
     "input_file": "file",
     "document": "file",
 }
+"""Kinds of media by the type of the content part, in the APIs of all providers together."""
 _CHINESE: Final = {"image": "图片", "audio": "音频", "video": "视频", "file": "文件"}
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-"""Not the machine's locale: the same day is written alike everywhere, and in every request."""
+"""Written out, not by the machine's locale: the same day must be the same bytes in every request."""
 
 
 def sizes(message: Message) -> list[int]:
@@ -54,16 +58,16 @@ def sizes_in(rounds: Iterable[Iterable[Message]]) -> list[list[int]]:
 
 
 def leaving(rounds: Iterable[Sequence[int]], most: int, most_bytes: int) -> int:
-    """How many media have left a window, the oldest first, once these rounds are over.
+    """How many media, counted from the oldest, have left a window with these rounds.
 
-    What is over a limit leaves until half of the limit is kept. Those of the last round stay, whatever they
-    weigh: the next message is likely to ask about them. A window that only grows is told of more and more,
-    never of fewer, so nothing needs to be remembered from call to call.
+    When a limit is passed, the oldest media leave until half of the limit is kept. Those of the last round
+    stay, whatever they weigh: the next message is likely to ask about them. The number only grows while the
+    window grows, so nothing needs to be remembered from call to call.
 
     Args:
-        rounds: bytes of the media of each round, oldest first.
-        most: media.
-        most_bytes: bytes.
+        rounds: bytes of each of the media of each round, oldest first.
+        most: the most media that a window keeps.
+        most_bytes: the most bytes of media that a window keeps.
     """
     seen: list[int] = []
     left = 0
@@ -80,7 +84,14 @@ def leaving(rounds: Iterable[Sequence[int]], most: int, most_bytes: int) -> int:
 
 
 def without(message: Message, leave: int, said: date, *, chinese: bool) -> Message:
-    """The message with a mark for each of its first so many media: what it was, and the day it was sent."""
+    """The message with a mark in place of each of its first media, such as `[image, 3 May 2025]`.
+
+    Args:
+        message: a message with media.
+        leave: how many of its media, counted from the first, get a mark.
+        said: the day on which the message was sent.
+        chinese: the mark is Chinese, else English.
+    """
     content: list[object] = []
     for part in _parts(message):
         kind = _kind(part)
@@ -111,7 +122,7 @@ def _parts(message: Message) -> list[object]:
 
 
 def _kind(part: object) -> str | None:
-    """What a content part is; None for a text, and for what nobody would call a picture or a file."""
+    """The kind of a content part: image, audio, video or file; None for a text and any other part."""
     if not isinstance(part, dict):
         return None
     fields = cast("dict[str, object]", part)
@@ -122,14 +133,14 @@ def _kind(part: object) -> str | None:
 
 
 def _is_inline(value: object) -> bool:
-    """Whether a field of a part that no API we know has holds a file: `data:…;base64,…`."""
+    """Whether a field of a content part of an unknown type holds a file: `data:…;base64,…`."""
     if isinstance(value, dict):
         return any(map(_is_inline, cast("dict[str, object]", value).values()))
     return isinstance(value, str) and value.startswith("data:") and ";base64," in value[:200]
 
 
 def _name(part: object) -> str:
-    """The name of a file, where it has one."""
+    """The name of a file; empty where it has none."""
     fields = cast("dict[str, object]", part)
     file: object = fields.get("file")
     named = cast("dict[str, object]", file) if isinstance(file, dict) else fields

@@ -1,7 +1,8 @@
-"""What is held in memory of the sessions that were used last: their messages, and how each was sent.
+"""Holds in memory, for the sessions used last, their messages and the bytes in which each was sent.
 
-All of it can be made again, except the forms in which callers sent messages and the blocks in front of them:
-without those a request begins otherwise than the one before it, and costs the provider's cache.
+`context.gather` takes messages from here before it reads the store; `context.compose` keeps forms and blocks
+here. All of it can be made again, except the forms in which callers sent messages and the blocks in front of
+them: without those a request begins otherwise than the one before it, and costs the provider's cache.
 """
 
 from __future__ import annotations
@@ -30,13 +31,22 @@ if TYPE_CHECKING:
 __all__ = ["Said", "SessionMemo"]
 
 _WINDOWS = 1_024
+"""Sessions (with host and model) whose last request is remembered; with fewer, receipts of busy servers lack
+`prefix_tokens`."""
 _BLOCKS = 1_024
+"""Blocks in front of user turns that are remembered, those used last. A block that is pushed out while its
+round goes on is recalled anew, and may be other bytes."""
 _MESSAGES = 8_192
+"""Journaled messages that are held in memory; those pushed out are read from the store again."""
 _MESSAGE_CHARACTERS = 32_000_000
-"""Of journaled messages that are held in memory; a picture has a million, and a user may send twelve."""
+"""Characters of the journaled messages held in memory; a picture has a million, and a user may send
+twelve."""
 _SENT_TOKENS = 4_000_000
-"""Of the requests that are remembered to tell what the next ones share with them: some 16 MB of text."""
+"""Tokens of the requests that are remembered to tell what the next ones share with them: some 16 MB of
+text."""
 _FORMS = 4_096
+"""Messages whose form as the caller sent it is remembered, where memory would put back another one. A form
+that is pushed out costs the provider's cache once."""
 
 
 class Said(NamedTuple):
@@ -47,14 +57,19 @@ class Said(NamedTuple):
 
 
 class _PutBack(NamedTuple):
-    """A message as it is put back, None when it may not go back at all, and in which dialect."""
+    """A message in the form in which it is put back.
+
+    Attributes:
+        seen: the message; None when it may not go back at all.
+        dialect: the dialect that the form was made for.
+    """
 
     seen: Seen | None
     dialect: Dialect
 
 
 class SessionMemo:
-    """What is held in memory of the sessions that were used last."""
+    """The messages, forms, blocks and last requests of the sessions used last, in memory."""
 
     def __init__(self) -> None:
         self.after_fork()
@@ -78,8 +93,8 @@ class SessionMemo:
         self._clears = 0
 
     def clear(self) -> None:
-        """Something was forgotten: hold no words."""
-        self._clears += 1
+        """Drop all words, because something was forgotten."""
+        self._clears += 1  # first, so that `keep` drops what was read before
         for kept in (self._said, self._back, self._forms, self._blocks, self._sent):
             kept.clear()
 
@@ -87,29 +102,29 @@ class SessionMemo:
 
     @property
     def clears(self) -> int:
-        """How often something was forgotten: what was read before the last time is not kept."""
+        """How often something was forgotten: messages read before the last time are not kept."""
         return self._clears
 
     def keep(self, ref: SessionRef, read: Mapping[bytes, Said], *, clears: int) -> None:
-        """Hold messages that were read.
+        """Hold messages that were read, unless something was forgotten since the read began.
 
         Args:
-            ref: their session.
-            read: the messages.
-            clears: `clears` before they were read.
+            ref: the session of the messages.
+            read: the messages, by identity.
+            clears: the value of `clears` before they were read.
         """
         if self._clears == clears:
             self._said.put_many({(ref, identity): said for identity, said in read.items()})
 
     def said(self, ref: SessionRef, identities: Iterable[bytes]) -> dict[bytes, Said]:
-        """Those of these journaled messages that are held."""
+        """Those of these journaled messages that are in memory."""
         held = self._said.get_many([(ref, identity) for identity in identities])
         return {identity: said for (_, identity), said in held.items()}
 
     def put_back(self, frame: Frame, said: Mapping[bytes, Said]) -> dict[bytes, Item]:
-        """Journaled messages as the caller sent them to this provider before, or as this provider takes them.
+        """Journaled messages as the caller sent them to this provider before, else as it takes them.
 
-        Missing are those that may not go back at all: a reply that was cut before its first word.
+        Messages that may not go back at all are missing, such as a reply that was cut before its first word.
         """
         which, tools, dialect = frame.which, frame.tools, frame.dialect
         known = self._back.get_many([(which, tools, i) for i in said])
@@ -130,10 +145,11 @@ class SessionMemo:
         return {i: Item(i, seen.message, False, n) for (i, seen), n in zip(back.items(), tokens, strict=True)}
 
     def keep_forms(self, frame: Frame, sent: Sequence[Item]) -> None:
-        """Remember how a caller sent messages, where that is not how they would be put back.
+        """Remember the form in which a caller sent messages, where they would be put back in another form.
 
-        When the caller leaves them out later, the provider's cache knows no other form. With tools another
-        form may be legal than without, and nothing is cached from one for the other.
+        When the caller leaves a message out later, the provider's cache knows it in no other form. Requests
+        with tools and without have forms of their own: what is legal differs, and providers' caches do not
+        share them.
         """
         keys = {(frame.which, frame.tools, item.identity): item.message for item in sent}
         known = self._forms.get_many(keys)
@@ -145,21 +161,21 @@ class SessionMemo:
     # What stands in front of user turns.
 
     def block(self, which: EpochRef, turn: bytes) -> Block | None:
-        """What was put in front of this user turn before."""
+        """The block that was put in front of this user turn before; None without one."""
         return self._blocks.get((which, turn))
 
     def blocks(self, which: EpochRef, turns: Iterable[bytes]) -> list[Block]:
-        """What was put in front of these user turns before."""
+        """The blocks that were put in front of these user turns before."""
         return list(self._blocks.get_many([(which, turn) for turn in turns]).values())
 
     def keep_block(self, which: EpochRef, turn: bytes, block: Block) -> None:
-        """The same bytes in all calls of a round."""
+        """Remember the block in front of a user turn, so that all calls of its round send the same bytes."""
         self._blocks.put((which, turn), block)
 
     # Requests.
 
     def sent(self, which: EpochRef, now: Sent) -> Sent | None:
-        """The previous request of this session to this model, which this one replaces."""
+        """Remember a request in place of the session's previous one to this model, which is returned."""
         self._sent_at.put(which, time.monotonic())
         return self._sent.put(which, now)
 
@@ -170,5 +186,5 @@ class SessionMemo:
 
 
 def _is_in(dialect: Dialect, made: _PutBack | None) -> bool:
-    """Whether a message is held as it is put back in this dialect."""
+    """Whether a held form was made for this dialect."""
     return made is not None and made.dialect is dialect

@@ -1,4 +1,8 @@
-"""How much of a request a provider can take from its cache: what it shares with the one before it."""
+"""Counts how much of a request a provider can take from its cache: the beginning it shares with the last one.
+
+`context.compose` remembers each request as a `Sent` and puts the count into the receipt (`prefix_tokens`);
+pure.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,13 @@ __all__ = ["Sent"]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request as far as it may be taken from a cache: the tools, then the messages.
+    """One request in the order in which providers cache it: the tools first, then the messages.
 
     Attributes:
-        tools: as JSON.
-        messages: all of them, in order.
-        tokens: what each message counts.
-        tools_tokens: what the tools count.
+        tools: the tools as JSON text.
+        messages: all messages, in order.
+        tokens: the tokens of each message.
+        tools_tokens: the tokens of the tools.
     """
 
     tools: str
@@ -37,7 +41,12 @@ class Sent:
         return self.tools_tokens + sum(self.tokens)
 
     def shared(self, before: Sent, count: Callable[[str], int]) -> int:
-        """Tokens with which both requests begin."""
+        """Tokens of the beginning that both requests have in common.
+
+        Args:
+            before: the request sent before.
+            count: counts tokens of a text.
+        """
         if self.tools != before.tools:
             return 0
         shared = self.tools_tokens
@@ -51,7 +60,7 @@ class Sent:
 
 
 def _same(one: object, other: object) -> bool:
-    """Whether both would be written alike: types and the order of fields count; nothing is written."""
+    """Whether two JSON values would be written as the same bytes: types and the order of fields count."""
     if one is other:
         return True
     if type(one) is not type(other):
@@ -69,7 +78,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """How many characters two texts have in common at their beginning."""
     start, most = 0, min(len(one), len(other))
     while start < most and one[start : start + _STEP] == other[start : start + _STEP]:
         start += _STEP
@@ -84,3 +93,5 @@ def _common(one: str, other: str) -> int:
 
 
 _STEP: Final = 1 << 16
+"""Characters compared in one step, before the place where two texts differ is looked for by halves: comparing
+65,536 characters in C is quicker than a loop over them in Python."""

@@ -1,4 +1,7 @@
-"""Reads what one call needs of a store, whatever abilities the store has."""
+"""Reads what one call needs of a store: in one go where the store can do that, else by its single abilities.
+
+`context.gather` asks `read` for a request; `context.compose` asks `journaled` for the turns to summarize.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["AT_A_TIME", "CallReader"]
 
 AT_A_TIME = 200
-"""Turns of the history that are looked at and counted at a time, until they fill the room; the first read
-goes so far back, as most windows do."""
+"""Turns of the history that are read and counted in one step, until they fill the room. Most windows are no
+longer, so that one read is enough; a greater number reads turns that are not sent."""
 
 
 class CallReader:
-    """Reads what a call needs: at once where the store can do that, else by its single abilities."""
+    """Reads what a call needs: in one go where the store can do that, else by its single abilities."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._at_once = store if isinstance(store, CallReads) else None
 
     def read(self, request: CallReadsRequest) -> CallReadsReply:
-        """What the call needs; views only where they are read at once, else recall reads them for itself."""
+        """Read the epoch, turns, pins and views that a call asks for.
+
+        A store without `abilities.CallReads` gives no views here; recall then reads them itself.
+        """
         if self._at_once is not None:
             return self._at_once.call_reads(request)
         store, which = self._store, request.which
@@ -46,7 +52,7 @@ class CallReader:
         )
 
     def journaled(self, which: EpochRef, identities: Sequence[bytes]) -> list[Turn]:
-        """Turns in full, in the order given, without those that are gone."""
+        """Read turns in full, in the order of their identities here, without those that were forgotten."""
         found: dict[str, Turn] = {}
         for i in range(0, len(identities), AT_A_TIME):
             part = tuple(identities[i : i + AT_A_TIME])

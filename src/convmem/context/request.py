@@ -1,4 +1,4 @@
-"""A request as it goes out, and the block of memory in it."""
+"""Defines a composed request (`Composed`) and the block of recalled turns in it (`Block`)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ __all__ = ["Block", "Composed"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was put in front of a round's user turn: the same in all calls of the round.
+    """The text in front of a round's user turn: recalled turns and pins, the same in all calls of the round.
 
     Attributes:
-        text: as it is sent; empty when there is nothing.
-        recalled: the turns it quotes.
-        tokens: what it costs.
-        pins: what of that its pins cost.
-        left_out: how many pins are left out of it.
-        redaction: the owner's when it was made; None when recall was late or failed, and nothing is quoted.
+        text: the text as it is sent; empty when nothing is added.
+        recalled: the turns that the text quotes.
+        tokens: tokens of the text and of the empty line after it.
+        redaction: the owner's number of forgettings when the block was made, which must not have changed when
+            it is used again; None when recall was late or failed, and nothing is quoted.
+        pins: how many of the tokens the pins take.
+        left_out: how many pins did not fit.
     """
 
     text: str
@@ -36,14 +37,21 @@ class Block:
 
 @dataclass(slots=True)
 class Composed:
-    """A request, and the account of it.
+    """A composed request, and the account of it for the receipt.
 
     Attributes:
-        messages: all messages to send, or None when they are just what the caller sent.
-        cut_rounds: how many rounds left the window, when it was cut.
-        media_left: how many pictures and files stand as a mark.
-        notes: what a person should know.
-        told: those of the notes of which there was an event already.
+        messages: all messages to send; None when they are just what the caller sent.
+        restored: how many messages memory put back.
+        dropped: how many of the caller's messages are left out.
+        tokens: tokens of the request, by part.
+        recalled: the turns that are quoted.
+        cut: whether the window was cut in this call.
+        cut_rounds: how many rounds left the window then.
+        media_left: how many pictures and files are replaced by a mark.
+        prefix_tokens: tokens of the beginning shared with the request before; None where that is not known.
+        notes: notes for the receipt.
+        told: those of the notes of which an event has told already.
+        ms: milliseconds that each step took, by its name.
     """
 
     messages: list[Message] | None = None
@@ -60,6 +68,6 @@ class Composed:
     ms: dict[str, float] = field(default_factory=dict[str, float])
 
     def receipt_fields(self) -> dict[str, Any]:
-        """What of it goes into the receipt."""
+        """The fields that go into the receipt under the same name."""
         names = ("restored", "dropped", "tokens", "recalled", "cut", "media_left", "prefix_tokens")
         return {name: getattr(self, name) for name in names}

@@ -1,4 +1,7 @@
-"""Rounds: a user turn and everything up to the next user turn, the unit of the window and of cutting."""
+"""Splits messages into rounds (a user turn and all up to the next), and tells whether they are legal.
+
+The round is the unit of the window and of cutting; pure.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["legal", "rounds"]
 
 
 def rounds(messages: Sequence[Message]) -> list[list[Message]]:
-    """Split messages at each user message; what stands before the first is a round of its own.
+    """Split messages at each user message; messages before the first one make a round of their own.
 
     Tool calls and their results always stand between two user messages, so no split ever separates them.
     """
@@ -30,7 +33,7 @@ def rounds(messages: Sequence[Message]) -> list[list[Message]]:
 def legal(messages: Sequence[Message]) -> bool:
     """Whether every tool call is answered and every tool result was called for, in order.
 
-    A round that was broken off can hold calls without results; no provider takes it back.
+    A round that was broken off can hold calls without results, which every provider refuses.
     """
     waiting: set[str] = set()
     for message in messages:

@@ -1,7 +1,7 @@
-"""The window of a request: the rounds that are sent, and the summary of those that are not; pure.
+"""Decides the window of a request: the rounds that are sent, and those that leave when it is full; pure.
 
-A cut moves the beginning of the window. What stands for the rounds that leave is made by `context.cut`; here
-is decided which rounds those are, and what is sent with it and without.
+`context.compose` calls `decide`, has `context.cuts` make the summary of the rounds that leave, if any, and
+asks the `Decision` for the `Window`, with the summary or without it. A cut moves the beginning of the window.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
 __all__ = ["Decision", "Window", "decide", "leaving_behind"]
 
 _BEGINNING = 2_000
-"""Characters of a reply that is put back though the round it belongs to has no room: enough to know what it
-was about."""
+"""Characters that are kept of a long reply in the last round but one, when that round does not fit whole:
+enough to know what the reply was about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is sent of the conversation.
+    """The part of the conversation that is sent.
 
     Attributes:
-        items: its messages, whole rounds, oldest first.
-        summary: what stands for those before them.
-        recall: the most tokens for recalled turns.
-        at: the place of the newest user turn among the items: what is recalled goes in front of its text.
-        cut: how many rounds left it just now.
-        notes: what a person should know.
-        media_left: how many pictures and files stand as a mark in it.
+        items: the messages of whole rounds, oldest first.
+        summary: the summary of the rounds before them.
+        recall: the most tokens for the recall block.
+        at: the index of the newest user turn among the items, in front of which the recall block goes; None
+            without a user turn.
+        cut: how many rounds left the window in this call.
+        notes: notes for the receipt.
+        media_left: how many pictures and files are replaced by a mark.
         complete: nothing of the conversation that should be sent is missing.
     """
 
@@ -65,14 +66,14 @@ class Decision:
     """Which rounds are sent, and which leave the window.
 
     Attributes:
-        rounds: those that could be sent.
-        shown: the same with marks for the oldest pictures and files.
+        rounds: the rounds that could be sent, oldest first.
+        shown: the same rounds with marks for the oldest pictures and files.
         media_left: how many of these marks there are.
-        start: the round with which the window began so far.
-        plan: what the policy wants.
-        before: what stands for the rounds before `start`.
+        start: the index of the round with which the window began so far.
+        plan: what the policy wants: the new start, and tokens for summary and recall.
+        before: the summary of the rounds before `start`.
         complete: nothing of the conversation was missing.
-        leaving: the rounds that leave, when it is time for a cut.
+        leaving: the rounds that leave in a cut; None when there is no cut.
     """
 
     rounds: list[list[Item]]
@@ -91,20 +92,20 @@ class Decision:
         summary: Summary | None = None,
         notes: tuple[str, ...] = (),
     ) -> Window:
-        """What is sent.
+        """The window that is sent.
 
         Args:
-            frame: of the request.
-            gathered: what it was decided by.
-            summary: what stands for the rounds that leave; None where none leave, or the cut failed.
-            notes: what to note about the cut.
+            frame: the frame of the request.
+            gathered: what was read for the request.
+            summary: the summary of the rounds that leave; None where none leave, or the cut failed.
+            notes: notes about the cut.
         """
         shown, left, begins = self.shown, self.media_left, self.plan.start
         if self.leaving is not None:
-            if summary is not None:  # marks as all calls of the new epoch will have them
+            if summary is not None:  # place the marks as all calls of the new epoch will
                 shown, left = _lightened(frame, gathered, self.rounds, self.plan.start)
             elif frame.room is None or sum(map(_tokens, self.shown[self.start :])) <= frame.room:
-                begins = self.start  # once more as it was
+                begins = self.start  # the cut failed, and the window still fits: send it once more as it was
         items = tuple(item for r in shown[begins:] for item in r)
         return Window(
             items,
@@ -126,7 +127,7 @@ def decide(frame: Frame, gathered: Gathered) -> Decision:
     """
     room = frame.room
     if frame.request.held is not None:
-        # The caller's own turns, all of them: the provider keeps the rest, and says when it is too long.
+        # Send all turns of the caller: the provider keeps the rest, and says when the whole is too long.
         own = [list(frame.own)]
         plan = _planned(frame.policy, PolicyRequest((_tokens(frame.own),), 0, room))
         return Decision(own, own, 0, 0, plan, Summary())
@@ -141,7 +142,7 @@ def decide(frame: Frame, gathered: Gathered) -> Decision:
     if gathered.epoch is not None and begins is not None:
         late = (
             gathered.late
-        )  # used where that costs no cache: where the prefix changes anyway, or none holds it
+        )  # used where it costs no cache: where the prefix changes anyway, or no cache holds it any more
         usable = late is not None and (late.free or cuts)
         before = late.summary if late is not None and usable else Summary.loaded(gathered.epoch.summary)
     leaving = _leaving(rounds, start, plan.start, plan.summary, before) if cuts else None
@@ -149,10 +150,15 @@ def decide(frame: Frame, gathered: Gathered) -> Decision:
 
 
 def leaving_behind(frame: Frame, gathered: Gathered, newest: bytes) -> Leaving | None:
-    """All rounds before that of a turn, when nothing before it is to be sent as messages again.
+    """All rounds before that of a turn, to leave the window; None where there are none.
 
-    For requests that a provider refused without saying what of them: the rounds before this one are only
-    summarized and quoted from now on. None where there are no rounds before it.
+    This is for requests that a provider refused without naming the message: the rounds before this one are
+    only summarized and quoted from now on, and not sent as messages again.
+
+    Args:
+        frame: the frame of the request.
+        gathered: what was read for the request.
+        newest: the identity of a turn of the round that stays.
     """
     rounds, _ = _rounds(frame, gathered)
     stays = next((i for i, r in enumerate(rounds) if any(item.identity == newest for item in r)), 0)
@@ -163,6 +169,7 @@ def leaving_behind(frame: Frame, gathered: Gathered, newest: bytes) -> Leaving |
 
 
 def _leaving(rounds: list[list[Item]], first: int, stays: int, tokens: int, before: Summary) -> Leaving:
+    """The rounds from `first` up to the one that stays, with the tokens of their summary."""
     return Leaving(
         rounds[stays][0].identity,
         tuple(item.identity for r in rounds[first:stays] for item in r),
@@ -173,7 +180,11 @@ def _leaving(rounds: list[list[Item]], first: int, stays: int, tokens: int, befo
 
 
 def _planned(policy: Policy, request: PolicyRequest) -> Plan:
-    """What the policy wants, or an error that names it: it may be somebody's own."""
+    """The policy's plan.
+
+    Raises:
+        ConvmemError: the policy failed or gave no plan; the text names it, as it may be the user's own.
+    """
     name = f"policy {getattr(policy, 'name', type(policy).__name__)!r}"
     try:
         plan = cast("object", policy.plan(request))
@@ -182,10 +193,12 @@ def _planned(policy: Policy, request: PolicyRequest) -> Plan:
     if not isinstance(plan, Plan):
         raise ConvmemError(f"{name} gave {type(plan).__name__}, not a Plan")
     if not 0 <= plan.start < max(1, len(request.rounds)):
-        raise ConvmemError(f"{name}: start {plan.start} of {len(request.rounds)} rounds")
+        raise ConvmemError(
+            f"{name} gave start {plan.start}: not the index of one of {len(request.rounds)} rounds"
+        )
     for part in ("summary", "recall"):
         if getattr(plan, part) < 0:
-            raise ConvmemError(f"{name}: {part} of {getattr(plan, part)} tokens")
+            raise ConvmemError(f"{name} gave {part} {getattr(plan, part)}: tokens cannot be negative")
     return plan
 
 
@@ -207,7 +220,7 @@ def _rounds(frame: Frame, gathered: Gathered) -> tuple[list[list[Item]], bool]:
 
 
 def _legal(frame: Frame, items: list[Item]) -> list[Item]:
-    """Items that may go out beside each other: no calls without results, nor results without calls."""
+    """The items without those that a provider refuses: calls without results, and results without calls."""
     kept = frame.dialect.kept([(item.message, item.own) for item in items])
     return [
         items[i] if message is items[i].message else frame.item(items[i].identity, message)
@@ -216,16 +229,16 @@ def _legal(frame: Frame, items: list[Item]) -> list[Item]:
 
 
 def _begins(rounds: list[list[Item]], epoch: Epoch | None) -> int | None:
-    """The round with which the epoch's window begins; None before the first cut, and on another branch."""
+    """The index of the round with which the epoch begins; None before the first cut or on another branch."""
     if epoch is None:
         return None
     return next((i for i, r in enumerate(rounds) if any(item.identity == epoch.start for item in r)), None)
 
 
 def _fitting(frame: Frame, rounds: list[list[Item]]) -> list[list[Item]]:
-    """The rounds; replies of the one before the newest by their beginning where it does not fit whole.
+    """The rounds, with long replies of the last but one cut short where it does not fit beside the newest.
 
-    Whoever pastes a book and asks about it has the book in the request, whatever the model said about it.
+    So whoever pastes a book and asks about it again has the book in the request, however long the reply was.
     """
     room = frame.room
     if room is None or len(rounds) < 2 or _tokens(rounds[-2]) + _tokens(rounds[-1]) <= room:  # noqa: PLR2004
@@ -237,7 +250,7 @@ def _fitting(frame: Frame, rounds: list[list[Item]]) -> list[list[Item]]:
 
 
 def _by_its_beginning(frame: Frame, item: Item) -> Item:
-    """A long reply that is put back, cut short with a mark."""
+    """An item cut to its first 2,000 characters and a mark, if it is a longer reply that is put back."""
     said: object = item.message.get("content")
     if item.own or item.message.get("role") != "assistant" or not isinstance(said, str):
         return item
@@ -249,9 +262,10 @@ def _by_its_beginning(frame: Frame, item: Item) -> Item:
 def _lightened(
     frame: Frame, gathered: Gathered, rounds: list[list[Item]], start: int
 ) -> tuple[list[list[Item]], int]:
-    """The rounds with marks for the oldest pictures and files, and how many those are.
+    """The rounds with marks for the oldest pictures and files, and how many marks there are.
 
-    Only what is put back changes, and nothing in the newest round: the caller's messages are the caller's.
+    Only messages that are put back change, and none in the newest round: the caller's messages stay as they
+    are.
     """
     back = [[item.message for item in r if not item.own] for r in rounds[start:-1]]
     policy = frame.policy
@@ -275,6 +289,7 @@ def _lightened(
 
 
 def _marked(frame: Frame, gathered: Gathered, item: Item, leave: int, *, chinese: bool) -> Item:
+    """An item with marks for its first `leave` pictures and files."""
     said = gathered.said[item.identity].at.astimezone(frame.now.tzinfo).date()
     return frame.item(item.identity, media.without(item.message, leave, said, chinese=chinese))
 

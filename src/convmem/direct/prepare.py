@@ -57,7 +57,7 @@ def prepare(
     waiting = shared.recaller.ask_soon(call.request.question, owner)
     placement = shared.run(lambda: BeginJob(call, shared.store, shared.seen, written=lambda _: None))
     placed = time.perf_counter()
-    composition = Composition(shared.composer, call, placement, policy or shared.policy, budget=budget)
+    composition = Composition(shared.resources, call, placement, policy or shared.policy, budget=budget)
     composed = composition.run(waiting, patience_s=shared.compressor_s)
     if composed is None:
         composed = composition.recall(waiting.wait())

@@ -29,7 +29,7 @@ def search(
     question = Question(
         owner=owner,
         text=query,
-        now=shared.clock().astimezone(shared.composer.tz),
+        now=shared.clock().astimezone(shared.resources.tz),
         within=None if session is None else (session,),
         top_k=top_k,
         searching=True,

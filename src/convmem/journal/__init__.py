@@ -1,1 +1,1 @@
-"""The journal: one thread writes, its jobs plan, and where turns stand in a session."""
+"""The journal: one thread writes every change, and its jobs find the place of each turn in its session."""

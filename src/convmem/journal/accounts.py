@@ -1,7 +1,9 @@
-"""Receipts as they are kept: without words, and read back. Pure.
+"""Translates a call's receipt to the row that the store keeps of it, and such a row back to a receipt; pure.
 
-A note may quote the error of somebody else's code, and such an error may quote the conversation. What is kept
-of that error is its type.
+`journal.end` and `call.passage` make the row (`kept`) when a call ends; `memory.receipts()` and
+`call.refetch` read it back (`receipt_of`). The row has no words of the conversation: no quoted text, no
+speaker's name. A note may quote the error of somebody else's code, and such an error may quote the
+conversation, so of that error the row has its type alone (`errors.noted`).
 """
 
 from __future__ import annotations
@@ -25,18 +27,20 @@ __all__ = ["kept", "receipt_of"]
 
 
 _ROLES = frozenset({"user", "assistant", "tool", "function", "system", "developer"})
-"""Speakers that are kept; any other is a name, which goes with the message that carried it."""
+"""Speakers that a row keeps. Any other speaker is a person's name, which is forgotten with the message."""
 
 _UNREADABLE = "the rest of this receipt cannot be read"
 
 _MS_DIGITS = 1
-"""A tenth of a millisecond says enough of a step, and keeps the row short."""
+"""Decimals of a step's milliseconds: a tenth of a millisecond says enough, and more would lengthen the
+row."""
 
 _SCORE_DIGITS = 4
+"""Decimals of a score between 0 and about 1: enough to tell the order of the turns that a receipt quotes."""
 
 
 def kept(receipt: Receipt) -> NewReceipt:
-    """What is kept of a receipt beside the call's own row."""
+    """The row that the store keeps of a receipt, beside the call's own row, which has state and usage."""
     tokens = {f.name: n for f in fields(Tokens) if (n := getattr(receipt.tokens, f.name))}
     cost = receipt.cost
     account: dict[str, Any] = {
@@ -74,9 +78,10 @@ def _quoted(turn: Recalled, session: str | None) -> QuotedRow:
 
 
 def receipt_of(row: ReceiptRow, prices: Prices) -> Receipt:
-    """The receipt again; of turns that were quoted without words, and who said them where that was a role.
+    """The receipt of a kept row; its quoted turns have no text, and a speaker only where that was a role.
 
-    A cost that was not known when the receipt was kept, since the reply came later, is worked out now.
+    A reply that came after its receipt was kept (a response in the background) left no cost in the row: the
+    cost is worked out here, from the call's usage.
     """
     call, said = row.call, _mapping(row.account)
     known: Mapping[str, Any] = said if said is not None else {}
@@ -127,7 +132,7 @@ def _recalled(quoted: QuotedRow, session: str) -> Recalled:
 
 
 def _mapping(text: str) -> Mapping[str, Any] | None:
-    """A JSON object; None when the text is none."""
+    """The JSON object that a text holds; None when the text holds none."""
     try:
         value: object = json.loads(text)
     except ValueError:

@@ -1,7 +1,11 @@
-"""Alignment: which of the incoming turns does a session know, and where do the new ones go?
+"""Aligns the turns of a request with a session: which turns are known, and where do the new ones go? Pure.
 
-Pure: a tree and the digests of the incoming turns in, a place out. The rules are those of docs/design.md;
-the trap they are made for is the short message that stands in many places ("ok", "好的").
+`journal.begin` aligns each call, `journal.record` each import, and `journal.find_session` tries several
+sessions. `align` takes the tree of a session and the digests of the incoming turns, and returns an
+`Alignment`. Most of it compares digests for equality. Only where that does not explain the history are the
+words of journaled turns compared too (`journal.likeness`), since frameworks send replies back in another
+form, which is called "other clothes" here. The rules are those of docs/design.md; the trap they are made for
+is the short message that stands in many places ("ok", "好的").
 """
 
 from __future__ import annotations
@@ -25,29 +29,37 @@ __all__ = ["Alignment", "Incoming", "align", "place"]
 Kind = Literal["start", "continue", "repeat", "regenerate", "branch"]
 
 _TIPS = 16
-"""Leaves besides the head that are compared with a truncated history, the latest first."""
+"""Ends of branches that are compared with a truncated history, the latest first. With fewer, an old branch
+that is taken up again is not recognized; each costs a walk of as many turns as were sent."""
 
 _STARTS = 64
-"""Places in the middle of a conversation that are compared with a truncated history, the latest first."""
+"""Turns equal to the first one sent that are tried as the start of a truncated history, the latest first: a
+session may hold "ok" thousands of times."""
 
-# What reading words may cost, only where equality stops short: a few turns, or two hundred once.
+# The next seven bound the words that are read from the store, which happens only where equality stops short.
+# A normal call in other clothes reads a few turns; a truncated one reads up to 4 paths of 200 turns, once.
 _SIBLINGS = 8
-"""Turns at one place whose words are compared with a message, the latest first."""
+"""Turns after the same parent whose words are compared with a message, the latest first: each is one more
+regenerated reply or edited question."""
 _AHEAD = 64
-"""Turns that are read together when a history is recognized turn by turn."""
+"""Turns that are read from the store together when a history is recognized turn by turn; with fewer, a long
+history takes more reads."""
 _REDRESSED_TIPS = 4
+"""Ends of branches, the latest first, whose words are compared with a truncated history in other clothes."""
 _REDRESSED_PATH = 200
-"""Leaves, and turns before each, whose words are compared with a truncated history in other clothes."""
+"""Turns read before each of those ends, at most."""
 _REDRESSED_STARTS = 8
+"""Turns on each of those paths that are tried as the start of the history."""
 _FOLLOWERS = 8
-"""Messages in a row of which each is recognized by the one that follows it."""
+"""Messages in a row of which each is recognized only by the one that follows it: the depth of that
+recursion."""
 _CALL_ROUNDS = 64
-"""Rounds of tool calls in a row that a history may leave out."""
+"""Rounds of tool calls in a row that a history may leave out: more than agents make for one question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One incoming turn: the digest of its meaning, and its role."""
+    """One incoming turn: the digest of its meaning (`wire.identity.meaning_digest`), and its role."""
 
     meaning: bytes
     role: str
@@ -61,10 +73,10 @@ class Alignment:
         kind: `start` (a new conversation or branch from its beginning), `continue` (new turns at a leaf),
             `repeat` (all known, still unanswered, or the same list recorded again), `regenerate` (all
             known and answered: the reply will be a sibling), `branch` (new turns where others stand).
-        base: identity of the turn before the first incoming one; what leads there the caller did not send.
-        identities: one per incoming turn.
-        known: how many of them, from the first, the session has.
-        hidden: of some of those the journal has words that were not sent.
+        base: identity of the turn before the first incoming one. The turns that lead there were not sent.
+        identities: the identity of each incoming turn.
+        known: how many of the incoming turns, counted from the first, the session has.
+        hidden: the journal has words of a known turn that the caller did not send (a thought, for example).
     """
 
     kind: Kind
@@ -87,16 +99,17 @@ def align(
     recording: bool = False,
     likeness: Likeness | None = None,
 ) -> Alignment:
-    """Place `turns` in `tree`; where there are none, as in a call with only system text, after the head.
+    """Place incoming turns in a session's tree; a call without any (only system text) stands after the head.
 
     Args:
         key: the store's key.
-        tree: what is known of the session.
+        tree: the turns of the session.
         turns: the incoming turns, oldest first, leading system messages left out.
         recording: the list is a piece of the past, not a request. Then a list without any assistant turn
             can be a history (two people chatting), and one that matches nothing continues the head
             instead of starting a branch of its own.
-        likeness: compares messages with journaled ones where equality stops short; None: equality alone.
+        likeness: compares the words of messages with journaled ones where the digests differ; None compares
+            digests alone.
     """
     last = next((i for i in range(len(turns) - 1, -1, -1) if turns[i].role == "assistant"), -1)
     history = len(turns) - 1 if recording else last + 1
@@ -116,19 +129,19 @@ def align(
 
 
 def place(key: bytes, tree: Tree, base: bytes, turns: Sequence[Incoming]) -> Alignment:
-    """Where `turns` stand when the first of them comes right after the turn `base`."""
+    """Place incoming turns of which the first is known to come right after the turn `base`."""
     return _Walker(key, tree, turns, None, 0).place(base)
 
 
 class _Walker:
-    """Follows a list of turns through a tree: by equality, and where that stops short by likeness.
+    """Follows a list of turns through a tree: by equal digests, and where those differ by their words.
 
     Args:
         key: the store's key.
-        tree: what is known of the session.
+        tree: the turns of the session.
         turns: the incoming turns.
-        likeness: compares words; None: equality alone.
-        history: how many of the turns, from the first, had their answer.
+        likeness: compares words; None compares digests alone.
+        history: how many of the turns, counted from the first, had their answer.
     """
 
     def __init__(
@@ -142,7 +155,7 @@ class _Walker:
         self._history = history
 
     def place(self, base: bytes) -> Alignment:
-        """Where the turns stand when the first of them comes right after the turn `base`."""
+        """Place the turns, the first of them right after the turn `base`, and name the kind of that place."""
         identities, hidden = self.walk(base)
         known = _known(self.tree, identities)
         before = identities[known - 1] if known else base
@@ -156,11 +169,14 @@ class _Walker:
         return Alignment(kind, base, tuple(identities), known, hidden)
 
     def walk(self, base: bytes, *, reading: bool = True) -> tuple[list[bytes], bool]:
-        """The identities of the turns, the first of them after `base`; and whether words are hidden.
+        """Give each turn its identity, the first of them after `base`.
 
         Args:
-            base: the turn before the first one.
-            reading: compare words; else only clothes that were seen before are recognized.
+            base: the identity of the turn before the first one.
+            reading: compare words too; False recognizes only other clothes that were recognized before.
+
+        Returns:
+            The identities, and whether the journal has words of these turns that did not come.
         """
         identities: list[bytes] = []
         hidden = False
@@ -176,7 +192,7 @@ class _Walker:
         return identities, hidden
 
     def redressed(self) -> Iterator[Alignment]:
-        """Places where most of a history is known in other clothes: the start, and the ends of branches."""
+        """Places where much of a history is known in other clothes: the start, and ends of branches."""
         yield self.place(ROOT)
         if self.likeness is None:
             return
@@ -198,7 +214,10 @@ class _Walker:
         return node.meaning == self.meanings[0] or self.likeness.judge(node, 0) is not None
 
     def _alias(self, parent: bytes, i: int, *, reading: bool, depth: int = 0) -> Alias | None:
-        """The turn after `parent` that the message of that index is in other clothes."""
+        """Recognizes message `i` in other clothes: the turn after `parent` that it is, None when it is none.
+
+        What was recognized is remembered in the tree, so that the next call reads no words for it.
+        """
         tree, likeness = self.tree, self.likeness
         known = tree.alias(parent, self.meanings[i])
         if known is not None and known.identity in tree:
@@ -222,7 +241,7 @@ class _Walker:
         return found
 
     def _followed(self, node: Node, i: int, depth: int) -> bool:
-        """Whether what follows that message follows that turn too, and an answer is among what follows."""
+        """Whether message `i + 1`, which follows message `i`, stands after that turn in the tree too."""
         if i + 1 >= len(self.turns) or i >= self._history or depth >= _FOLLOWERS:
             return False
         if identity(self.key, node.identity, self.meanings[i + 1]) in self.tree:
@@ -230,14 +249,14 @@ class _Walker:
         return self._alias(node.identity, i + 1, reading=True, depth=depth + 1) is not None
 
     def _ahead(self, children: Sequence[Node]) -> list[Node]:
-        """These turns, and those that followed the last of them."""
+        """The last few of these turns and those that followed the latest, to be read with one read."""
         nodes = list(children[-_SIBLINGS:])
         while len(nodes) < _AHEAD and (following := self.tree.children(nodes[-1].identity)):
             nodes.append(following[-1])
         return nodes
 
     def _last_result(self, node: Node, i: int) -> Node:
-        """The last of the tool results that one message tells together."""
+        """The last of the tool results that one message, which is no tool message itself, tells as text."""
         likeness = self.likeness
         if likeness is None or node.role not in TOOLS or self.turns[i].role in TOOLS:
             return node
@@ -251,7 +270,7 @@ class _Walker:
         return [child for child in self.tree.children(node.identity) if child.role in TOOLS]
 
     def _behind_calls(self, parent: bytes, i: int) -> Node | None:
-        """A reply that was given after tool calls, in a history that leaves the calls out."""
+        """The reply that followed tool calls after `parent`, when a history leaves those calls out."""
         likeness = self.likeness
         if likeness is None or self.turns[i].role != "assistant" or likeness.calls_tools(i):
             return None
@@ -271,6 +290,7 @@ class _Walker:
 
 
 def _known(tree: Tree, identities: Sequence[bytes]) -> int:
+    """How many of the identities, counted from the first, stand in the tree without a gap."""
     known = 0
     while known < len(identities) and identities[known] in tree:
         known += 1
@@ -278,18 +298,20 @@ def _known(tree: Tree, identities: Sequence[bytes]) -> int:
 
 
 def _reaches(tree: Tree, identities: Sequence[bytes]) -> int:
-    """How far the session goes along a chain, over what a damaged file has lost of it.
+    """How many turns of a chain the session has, when gaps that a damaged file has lost are counted too.
 
-    An identity stands for all that leads to it, so the last one that is there vouches for those before.
+    An identity is a digest of all turns up to it, so the last identity that is there vouches for those
+    before.
     """
     return next((i for i in range(len(identities), 0, -1) if identities[i - 1] in tree), 0)
 
 
 def _bare_base(walker: _Walker, *, recording: bool) -> bytes:
-    """Where a list without history goes.
+    """The turn after which a list without history goes (a chat that sends its newest message alone).
 
-    After the head, unless it is said again: what still stands unanswered behind the head, or the question to
-    which the head is half a reply. What is said while something else awaits its reply comes after that.
+    That is the head, with three exceptions, tried in this order. Turns behind the head that nobody answered
+    and that come again keep their place. The question whose half reply is the head keeps its place too. A new
+    message that comes while other turns behind the head await their reply goes after those.
     """
     tree, turns = walker.tree, walker.turns
     head = tree.head()
@@ -314,7 +336,7 @@ def _bare_base(walker: _Walker, *, recording: bool) -> bytes:
 
 
 def _open_run(tree: Tree, tip: Node) -> list[Node]:
-    """The turns up to a leaf that nobody answered, oldest first."""
+    """The unanswered turns in a row that end with a leaf, oldest first."""
     run: list[Node] = []
     node: Node | None = tip
     while node is not None and _open(tree, node):
@@ -325,10 +347,11 @@ def _open_run(tree: Tree, tip: Node) -> list[Node]:
 
 
 def _again(walker: _Walker, nodes: Sequence[Node]) -> bool:
-    """Whether the list begins with these turns, said again.
+    """Whether the incoming list begins with these journaled turns, sent once more.
 
-    What waits for its reply is said again in the same words only: "ok" may come twice, and the clock in
-    front of it tells that it did. What failed, or was half answered, may have another clock in front of it.
+    A turn that waits for its reply is the same turn only in the same words: "ok" may be said twice, and the
+    clock in front of it tells that it was. A turn that failed, or was answered by half, is recognized with
+    another clock in front of it as well.
     """
     likeness = walker.likeness
     for i, node in enumerate(nodes):
@@ -343,9 +366,9 @@ def _again(walker: _Walker, nodes: Sequence[Node]) -> bool:
 
 
 def _open(tree: Tree, node: Node) -> bool:
-    """Whether nobody answered this turn: sent without success, or recorded as a user's last word.
+    """Whether nobody answered this turn: its call failed or waits, or it was recorded as a user's last word.
 
-    An answer that was forgotten was given all the same.
+    An answer that was forgotten later counts as an answer.
     """
     if node.forgotten or not node.settled:
         return not node.forgotten
@@ -355,7 +378,7 @@ def _open(tree: Tree, node: Node) -> bool:
 
 
 def _history_base(walker: _Walker) -> bytes | None:
-    """The base under which most of a list with history is known, or None.
+    """The turn before the place where most of a list with history is known; None when no place knows enough.
 
     Three places compete: the start of the conversation, a leaf, and anywhere else. A leaf wins over the
     middle unless the middle knows two turns more (a regeneration knows one more: the message sent again).
@@ -376,17 +399,18 @@ def _history_base(walker: _Walker) -> bytes | None:
 
 
 def _is(key: bytes, node: Node, meaning: bytes) -> bool:
-    """Whether the turn has this meaning; a forgotten one is known by its identity alone."""
+    """Whether a journaled turn has this meaning; a forgotten turn has no meaning left but its identity."""
     return identity(key, node.parent, meaning) == node.identity if node.forgotten else node.meaning == meaning
 
 
 def _ends_with(key: bytes, path: Sequence[Node], meanings: Sequence[bytes]) -> bool:
+    """Whether the last turns of a path have these meanings, in this order."""
     pairs = zip(reversed(path), reversed(meanings), strict=False)
     return len(path) >= len(meanings) and all(_is(key, node, meaning) for node, meaning in pairs)
 
 
 def _leaf_match(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> tuple[bytes, int]:
-    """The longest beginning of the list that is the end of a branch: its base, and how many turns."""
+    """The longest beginning of the list with which a branch ends: the turn before it, and its length."""
     best = (ROOT, 0)
     for tip in islice(tree.tips(), _TIPS):
         path = tree.path(tip.identity, limit=len(meanings))
@@ -400,7 +424,7 @@ def _leaf_match(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> tuple[byte
 
 
 def _inner_match(key: bytes, tree: Tree, meanings: Sequence[bytes]) -> tuple[bytes, int]:
-    """The longest beginning of the list that stands anywhere in the tree: its base, and how many turns."""
+    """The longest beginning of the list anywhere in the tree: the turn before it, and its length."""
     best = (ROOT, 0)
     for start in islice((n for n in tree.latest_first() if _is(key, n, meanings[0])), _STARTS):
         known, node = 1, start

@@ -1,4 +1,10 @@
-"""What the writer thread does for a wrapped call: place and journal its turns, then its reply."""
+"""The job that begins a wrapped call in the journal: it places the call's turns and appends the new ones.
+
+`call.exchange` submits a `BeginJob` ahead of the provider call. The writer thread plans it (`plan`), commits
+its write with those of other calls, and settles it (`settle`), which gives the call its `Placement`.
+`journal.end` appends the reply later, at the place that `BeginJob.end` names. `looked_up` finds a placement
+without writing, for a call that the journal cannot take in time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +35,14 @@ __all__ = ["BeginJob", "looked_up"]
 
 
 class BeginJob(Job[Placement]):
-    """Align the incoming turns and append the new ones as pending."""
+    """Aligns the incoming turns of a call with a session and appends the new ones as pending.
+
+    Args:
+        call: the call; with mode `read` its turns are placed and nothing is written.
+        store: holds the journal.
+        seen: digests of messages seen lately.
+        written: told of the placement, on the writer thread, when the write is committed.
+    """
 
     def __init__(
         self, call: Call, store: Store, seen: SeenMessages, *, written: Callable[[Placement], None]
@@ -54,7 +67,7 @@ class BeginJob(Job[Placement]):
 
     @property
     def ref(self) -> SessionRef | None:
-        """The session named, found, or begun; None while it has to be looked for."""
+        """The session of the call: named by the caller or found by its history; None until it was found."""
         if self.placement is not None:
             return self.placement.ref
         if self.call.session is not None:
@@ -62,7 +75,7 @@ class BeginJob(Job[Placement]):
         return None
 
     def plan(self, forest: Forest) -> Write | None:
-        """Append what the session does not know."""
+        """Finds the session and the place of the turns; returns the write of those that the session lacks."""
         call, key = self.call, self._store.key
         turns = self._turns
         now = call.mode == "read"  # then nothing is written that the store could refuse
@@ -105,7 +118,7 @@ class BeginJob(Job[Placement]):
     def _continued(
         self, forest: Forest, incoming: Sequence[Incoming], *, now: bool
     ) -> tuple[SessionRef, int, Tree, Alignment]:
-        """The place of a call whose history the provider keeps: after what it continues, or a new session."""
+        """Place a call whose history the provider keeps: after the turn it continues, or in a new session."""
         call, held = self.call, self.call.request.held
         found = find_held(forest, call.user, call.session, held) if held is not None else None
         self._known = found is not None or call.fresh_conversation
@@ -121,7 +134,7 @@ class BeginJob(Job[Placement]):
         return ref, generation, tree, place(self._store.key, tree, base, incoming)
 
     def settle(self, written: Written | None) -> Placement:
-        """The call is journaled."""
+        """Makes the call's placement from what was planned and the ids that its new turns were given."""
         if self._aligned is None:
             raise JournalError("a call was settled before it was aligned")
         ref, tree, where = self._aligned
@@ -149,7 +162,7 @@ class BeginJob(Job[Placement]):
         return self.placement
 
     def end(self, tree: Tree) -> bytes:
-        """The turn after which the reply is said: the last one sent, or what was said while it was awaited.
+        """The identity of the turn after which the reply goes: the last turn sent, or a later one.
 
         Somebody who writes three messages in a row is answered three times, in any order. Each message came
         after the one before it, so each answer comes after all that stands there by then; else the branch of
@@ -176,11 +189,15 @@ class BeginJob(Job[Placement]):
         return child.role == "user" or late
 
     def lost(self) -> None:
-        """The call will never be journaled, so neither will its reply."""
+        """Marks the call as never to be journaled, so that the job of its reply fails too."""
         self.dead = True
 
     def plainer(self) -> bool:
-        """Of messages that cannot be journaled, their text; what is sent stays the caller's."""
+        """Replaces messages that cannot be journaled by their text; what is sent stays the caller's.
+
+        Returns:
+            Whether a message changed, so that trying again makes sense.
+        """
         given, self._turns = self._turns, tuple(map(plainer, self._turns))
         self._own = tuple(
             Seen(message, self._store.key, self._seen.of(told).incoming)
@@ -190,7 +207,7 @@ class BeginJob(Job[Placement]):
 
 
 def looked_up(call: Call, store: Store, seen: SeenMessages) -> Placement:
-    """Where a call stands in what is committed, found without the writer thread; nothing is journaled.
+    """Finds the place of a call in what is committed, without the writer thread; nothing is journaled.
 
     Raises:
         StoreError: the store cannot be read.
@@ -203,7 +220,7 @@ def looked_up(call: Call, store: Store, seen: SeenMessages) -> Placement:
 def _new_turns(
     place: Alignment, tree: Tree, incoming: Sequence[Incoming], turns: Sequence[Message], at: datetime
 ) -> tuple[NewTurn, ...]:
-    """The turns to append: what follows the last reply awaits its own."""
+    """The turns to append: those up to the last assistant turn as answered, the rest as pending."""
     bare = not any(turn.role == "assistant" for turn in incoming)
     answered = _answered(turns)
     new: list[NewTurn] = []
@@ -228,7 +245,7 @@ def _new_turns(
 
 
 def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tuple[bytes, State], ...]:
-    """Known turns whose state changes: unanswered ones that history shows answered, and retried ones."""
+    """The new states of known turns: answered where the history shows a reply, pending where sent again."""
     waiting = tree.waiting
     if not waiting:
         return ()
@@ -243,6 +260,6 @@ def _states(place: Alignment, tree: Tree, turns: Sequence[Message]) -> tuple[tup
 
 
 def _answered(turns: Sequence[Message]) -> int:
-    """How many of the turns, from the first, had their answer: all up to the last assistant turn."""
+    """How many of the turns, counted from the first, had their answer: all up to the last assistant turn."""
     last = (i for i in range(len(turns) - 1, -1, -1) if turns[i].get("role") == "assistant")
     return next(last, -1) + 1

@@ -1,4 +1,8 @@
-"""What the writer thread changes besides turns: pins, epochs, learnt limits, views."""
+"""The changes of a store, besides turns, that the writer thread makes: pins, epochs, learnt limits, views.
+
+Each class is a `Change`: whoever needs it submits it to the journal (`direct.pins`, `context.cuts`,
+`context.learnt`, `retrieve.indexer`), and `apply` runs on the writer thread in a transaction of its own.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,13 @@ __all__ = ["EpochChange", "LimitChange", "PinChange", "UnpinChange", "ViewsChang
 log = logging.getLogger("convmem")
 
 _VIEWS_AT_ONCE = 64
-"""Views of one transaction: some 2 ms, which a call waits for at most; 256 of them would take 11 ms."""
+"""Views in one transaction, at most: 64 take some 2 ms, for which a call may have to wait; 256 took 11 ms."""
 _BYTES_AT_ONCE = 262_144
-"""And so many bytes of them: an entry of a very long turn has some 100 kB."""
+"""Bytes of the views in one transaction, at most: the entry of a very long turn alone has some 100 kB."""
 
 
 class PinChange(Change[str]):
-    """Pin a text; the result is the id of the pin."""
+    """Pins a text in an owner's memory; the result is the id of the pin."""
 
     def __init__(self, owner: OwnerRef, text: str, at: datetime) -> None:
         super().__init__()
@@ -37,14 +41,14 @@ class PinChange(Change[str]):
         self._at = at
 
     def apply(self, forest: Forest) -> str:
-        """Keep it."""
+        """Write the pin."""
         if not isinstance(forest.store, Pins):
             raise StoreError(f"{type(forest.store).__name__} keeps no pins")
         return forest.store.put_pin(self._owner, self._text, self._at).id
 
 
 class UnpinChange(Change[bool]):
-    """Take a pin away for good; the result is whether it was there."""
+    """Deletes a pin; the result is whether it was there."""
 
     def __init__(self, owner: OwnerRef, pin: str) -> None:
         super().__init__()
@@ -53,7 +57,7 @@ class UnpinChange(Change[bool]):
         self._pin = pin
 
     def apply(self, forest: Forest) -> bool:
-        """Drop it; it stands in summaries too, so all that is held of its owner is void."""
+        """Delete the pin, and drop the owner's trees: summaries that quote the pin were deleted with it."""
         if not isinstance(forest.store, Pins):
             raise StoreError(f"{type(forest.store).__name__} keeps no pins")
         gone = forest.store.drop_pin(self._owner, self._pin)
@@ -62,14 +66,15 @@ class UnpinChange(Change[bool]):
 
 
 class EpochChange(Change[bool]):
-    """Begin the window of a session anew; the result is False where something was forgotten since.
+    """Writes a new epoch of a window: the turn it begins with, and the summary of the rounds before.
 
-    When it cannot be written whoever made the cut is told, and makes another one with a later call.
+    The result is False, and nothing is written, where something of the owner was forgotten since the turns
+    were read. When the store cannot be written, whoever made the cut is told, and a later call cuts again.
 
     Args:
-        which: whose window.
-        epoch: where it begins, and what stands for the rounds before.
-        redaction: the owner's when what the summary is made of was read.
+        which: the session, host and model whose window it is.
+        epoch: the new beginning of the window, and the summary.
+        redaction: the owner's redaction number when the turns were read that the summary is made of.
     """
 
     loose = True
@@ -81,17 +86,17 @@ class EpochChange(Change[bool]):
         self._redaction = redaction
 
     def apply(self, forest: Forest) -> bool:
-        """Keep it, unless something of the owner was forgotten."""
+        """Write the epoch, unless something of the owner was forgotten since."""
         if not isinstance(forest.store, Epochs):
             raise StoreError(f"{type(forest.store).__name__} keeps no epochs")
         return forest.store.put_epoch(self._which, self._epoch, redaction=self._redaction)
 
 
 class LimitChange(Change[None]):
-    """Keep the context length that a provider named; nobody waits for it.
+    """Writes the context length that a provider named when it refused a request; nobody waits for it.
 
-    The reply of the call that learnt it is written a moment later: when the limit could not be kept before,
-    it is tried again then.
+    The reply of the call that learnt the limit is written a moment later: where the limit could not be
+    written before, it is tried again then.
     """
 
     loose = tried_again = True
@@ -101,20 +106,20 @@ class LimitChange(Change[None]):
         self._limit = limit
 
     def apply(self, forest: Forest) -> None:
-        """Keep it, in place of the one before."""
+        """Write the limit in place of the one before, where the store keeps limits."""
         if isinstance(forest.store, Limits):
             forest.store.put_limit(self._limit)
 
     def lost(self) -> None:
-        """It is learnt again from the next refusal."""
+        """Log that the limit is lost; the next refusal teaches it again."""
         log.debug("a learnt context length is not kept: %s", self.outcome.exception())
 
 
 class ViewsChange(Change[None]):
-    """Keep views of turns; one that cannot be written is made again by the indexer.
+    """Writes views of turns; the indexer makes those again that cannot be written.
 
     Args:
-        views: as many as `shares` puts together.
+        views: one share of `shares`, so that the transaction takes some 2 ms.
     """
 
     loose = True
@@ -124,13 +129,13 @@ class ViewsChange(Change[None]):
         self._views = views
 
     def apply(self, forest: Forest) -> None:
-        """Keep them, less those of turns that were forgotten meanwhile."""
+        """Write the views, without those of turns that were forgotten meanwhile."""
         if isinstance(forest.store, Views):
             forest.store.put_views(self._views)
 
 
 def shares(views: Sequence[NewView]) -> Iterator[Sequence[NewView]]:
-    """Views in shares that are written in a few milliseconds each, at least one view in each."""
+    """Splits views into shares that take some 2 ms each to write, at least one view in each share."""
     share: list[NewView] = []
     size = 0
     for view in views:

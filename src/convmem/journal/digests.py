@@ -1,7 +1,8 @@
-"""Messages seen lately, and what was worked out about each of them once.
+"""Remembers the digests and token counts of messages seen lately, so that each is worked out once.
 
-An app that sends its whole history sends the same messages with every call. Their digests and token counts
-are kept by what the messages say, never by which object says it: the app may change its objects meanwhile.
+An app that sends its whole history sends the same messages with every call. `journal.begin` asks for their
+digests, `context.frame` and `context.memo` for their token counts. Both are found by what a message says,
+never by which object says it: the app may change its objects between two calls.
 """
 
 from __future__ import annotations
@@ -23,22 +24,27 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "SeenMessages", "counted"]
 
 _CHARACTERS = 8_000_000
-"""What one of the two halves holds: some twenty thousand messages of two hundred characters."""
+"""Characters of messages that one of the two halves holds: some twenty thousand messages of two hundred
+characters, `_PER_MESSAGE` included. Smaller, a long history is digested again with every call."""
 
 _PER_MESSAGE = 200
+"""Characters that each message counts besides its own: what Python's objects for it take in memory."""
 _LONGEST = 250_000
+"""Characters of a message from which it is held apart: one picture would else push thousands of messages
+out."""
 _HUGE_CHARACTERS = 32_000_000
-"""What is held of messages longer than 250,000 characters: a book, a log, a few pictures. An app that keeps
-its history holds the same strings itself, so they take no room of their own then."""
+"""Characters held of messages longer than `_LONGEST`: a book, a log, a few pictures. An app that keeps its
+history holds the same strings itself, so they take no room of their own then."""
 
 
 class Seen:
-    """One message.
+    """One message with its digest and its token count, each worked out when it is first asked for.
 
     Args:
-        message: as plain JSON; nobody changes it.
-        key: the store's, under which its meaning is digested.
-        incoming: its meaning and its role, where they are another message's.
+        message: the message as plain JSON; nobody changes it.
+        key: the store's key, with which the meaning is digested.
+        incoming: digest and role to answer with instead of the message's own: those of its plainer form, when
+            the message cannot be journaled as it is.
     """
 
     __slots__ = ("_counted", "_incoming", "_key", "message")
@@ -51,13 +57,13 @@ class Seen:
 
     @property
     def incoming(self) -> Incoming:
-        """Its meaning and its role; worked out when asked for, as nobody asks it of what is put back."""
+        """The message's digest and role, worked out on demand: nobody asks them of restored messages."""
         if self._incoming is None:
             self._incoming = Incoming(meaning_digest(self._key, self.message), str(self.message.get("role")))
         return self._incoming
 
     def tokens(self, count: Callable[[str], int]) -> int:
-        """Its tokens; counted anew only for another counter than the last one."""
+        """The message's tokens; counted anew only when `count` is another counter than the last one."""
         by, tokens = self._counted
         if by is not count:
             tokens = count_message(self.message, count)
@@ -66,18 +72,20 @@ class Seen:
 
 
 def counted(messages: Iterable[Seen], count: Callable[[str], int]) -> list[int]:
-    """Tokens of each message."""
+    """The tokens of each message, by this counter."""
     return [each.tokens(count) for each in messages]
 
 
 class SeenMessages:
-    """The messages seen lately, by all they say.
+    """The messages seen lately, found by all they say.
 
-    When the younger of its two halves is full, the older is dropped; what was asked for meanwhile had moved
-    to the younger. Huge messages are held apart, the latest few. No lock, so none is held across a fork.
+    They are held in two halves. When the younger half is full, the older one is dropped; a message that was
+    asked for meanwhile has moved to the younger by then. Messages longer than 250,000 characters are held
+    apart, the latest few. There is no lock, so none is held across a fork: each step on a dict is atomic, and
+    a message that is lost between two threads is only worked out again.
 
     Args:
-        key: the store's, under which meanings are digested.
+        key: the store's key, with which meanings are digested.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -85,14 +93,14 @@ class SeenMessages:
         self.clear()
 
     def clear(self) -> None:
-        """Something was forgotten: hold no words."""
+        """Drop all messages, because something was forgotten."""
         self._young: dict[Hashable, Seen] = {}
         self._old: dict[Hashable, Seen] = {}
         self._weight = 0
         self._huge: OrderedDict[Hashable, tuple[Seen | None, int]] = OrderedDict()
 
     def of(self, message: Message) -> Seen:
-        """What is known of a message, which must not be changed from now on."""
+        """The `Seen` of a message, known or new; the message must not be changed from now on."""
         name, weight = _name(message)
         if name is None:
             return Seen(message, self._key)
@@ -123,11 +131,12 @@ class SeenMessages:
 
 
 def _name(message: Message) -> tuple[Hashable, int]:
-    """What tells a message from every other one, types and order of its fields included; and its size.
+    """A dictionary key that tells a message from every other one, and the message's size in characters.
 
-    Of texts the texts themselves: their hashes are known while the app keeps them. Of anything else its
-    bytes, which `marshal` writes quickest and for no two values alike; None for what it cannot write. Of a
-    huge message no bytes are made: its name holds its own strings.
+    Types and the order of fields count. A message whose fields are all texts is named by those texts: Python
+    has hashed them already while the app keeps them. Any other one is named by its bytes, which `marshal`
+    writes quickest and for no two values alike; the key is None for what marshal cannot write. Of a message
+    longer than 250,000 characters no bytes are made: the key holds its own strings.
     """
     weight = 0
     for text in message.values():
@@ -148,7 +157,7 @@ def _name(message: Message) -> tuple[Hashable, int]:
 
 
 def _frozen(value: object) -> Hashable:
-    """A JSON value as a key: strings as they are; numbers with their type, for 1 is True to Python."""
+    """A JSON value as a dictionary key: strings as they are, numbers with their type, as 1 == True."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

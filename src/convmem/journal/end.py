@@ -1,4 +1,9 @@
-"""What the writer thread does when a reply came: journal it behind what it answers."""
+"""The job that ends a wrapped call in the journal: it appends the reply after the turn that it answers.
+
+`call.exchange` submits an `EndJob` when the reply came, or when the call failed. The job waits until the
+`BeginJob` of its call is written. `replied` makes the write; `call.refetch` uses it too, for a response that
+is asked for again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,18 @@ __all__ = ["EndJob", "replied"]
 
 
 class EndJob(Job[tuple[str, ...]]):
-    """Append the reply, settle the turns it answers, and complete the call's row."""
+    """Appends the reply, settles the turns that it answers, and completes the call's row and receipt.
+
+    Args:
+        begun: the job that began the call.
+        reply: what the provider said, be it nothing.
+        at: when the reply came.
+        error: the type of the error that ended the call; None when none did.
+        quoted: ids of the turns that were quoted in the request.
+        written: told, on the writer thread, of the ids of the reply's turns, and whether the reply was
+            withheld.
+        receipt: gives the receipt to keep, told whether the reply is withheld; None keeps none.
+    """
 
     def __init__(
         self,
@@ -54,11 +70,11 @@ class EndJob(Job[tuple[str, ...]]):
 
     @property
     def ref(self) -> SessionRef | None:
-        """The session of its call."""
+        """The session of the call that the reply belongs to."""
         return self._begun.ref
 
     def plan(self, forest: Forest) -> Write | None:
-        """Append the choices under the last turn that was sent, unless what they answer was forgotten."""
+        """The write of the reply's choices after what they answer; without words if that was forgotten."""
         if self._begun.dead:
             raise JournalError("the call was not journaled, so its reply cannot be")
         placement = self._begun.placement
@@ -86,15 +102,17 @@ class EndJob(Job[tuple[str, ...]]):
             write = _without_words(write, tree)
         elif self._reply.choices:
             forest.ends_with(placement.ref, self._reply.choices[0])
-        # The receipt as it is now, because turns of a late begin are in it only now.
+        # Only now, with the BeginJob written: else the receipt of a call that was journaled late lacks its
+        # turns.
         receipt = self._receipt(self._withheld) if self._receipt is not None else None
         new = kept(receipt) if receipt is not None and write.call is not None else None
-        # Of what was quoted from other sessions only the redaction tells whether it is still there.
+        # The store refuses the write if anything of the owner is forgotten after this number: the turns
+        # quoted from other sessions stand in no tree that would tell.
         redaction = forest.redaction(placement.ref)
         return replace(write, expect=generation, redaction=redaction, receipt=new)
 
     def _end(self, store: Store, tree: Tree, placement: Placement) -> bytes:
-        """The turn after which the choices are said; never between a call of tools and its results."""
+        """The turn after which the choices go; never between a call of tools and its results."""
         sent, end = placement.alignment.end, self._begun.end(tree)
         if end == sent:
             return sent
@@ -102,7 +120,7 @@ class EndJob(Job[tuple[str, ...]]):
         return sent if any(calls_of(turn.payload) for turn in store.turns(request)) else end
 
     def _voided(self, store: Store, tree: Tree, placement: Placement) -> bool:
-        """Whether something of what the reply answers was forgotten since the call was placed."""
+        """Whether a turn that the reply answers, or a quoted one, was forgotten since the call was placed."""
         gone = {node.identity for node in placement.before if node.forgotten}
         gone |= {turn for turn, seq in placement.seqs.items() if not seq}
         end = placement.alignment.end
@@ -114,22 +132,23 @@ class EndJob(Job[tuple[str, ...]]):
         )
 
     def plainer(self) -> bool:
-        """Of choices that cannot be journaled, their text."""
+        """Replaces choices that cannot be journaled by their text; whether one changed."""
         given, told = self._reply.choices, tuple(map(plainer, self._reply.choices))
         self._reply = replace(self._reply, choices=told)
         return any(old is not new for old, new in zip(given, told, strict=True))
 
     def settle(self, written: Written | None) -> tuple[str, ...]:
-        """The ids of the reply's turns."""
+        """Tells whoever made the job of the ids of the reply's turns, and returns them."""
         ids = written.ids if written is not None and written.ids is not None else ()
         self._tell(ids, self._withheld)
         return ids
 
 
 def _without_words(write: Write, tree: Tree) -> Write:
-    """What a reply changes when its words are not kept: its place, which keeps them out later, and the call.
+    """The write of a reply whose words are not kept: tombstones at its place, and the call's row.
 
-    Of a session that was forgotten as a whole the call is gone too.
+    The tombstones keep the reply out when the app sends it back as history. Of a session that was forgotten
+    as a whole the call's row is gone too, and is not written again.
     """
     left = any(not node.forgotten for node in tree.latest_first())
     return replace(
@@ -151,17 +170,17 @@ def replied(
     row: CallRow,
     at: datetime,
 ) -> Write:
-    """What a reply changes in its session.
+    """The write of a reply: its choices as turns, the states of what it answers, and the call's row.
 
     Args:
         key: the store's key.
-        tree: what is known of the session.
+        tree: the turns of the session.
         ref: the session.
-        end: the last turn that was sent: the choices are said after it.
-        asked: the turns that may have waited for the reply, from the last backwards.
-        reply: what came.
-        row: the call it belongs to.
-        at: when it came.
+        end: the identity of the turn after which the choices go.
+        asked: identities of the turns that may have waited for the reply, from the last backwards.
+        reply: what the provider said.
+        row: the row of the call that the reply belongs to.
+        at: when the reply came.
     """
     new, known = _choices(key, tree, end, reply, at)
     response_id = reply.response_id or ""
@@ -179,7 +198,7 @@ def replied(
 def _choices(
     key: bytes, tree: Tree, end: bytes, reply: Reply, at: datetime
 ) -> tuple[tuple[NewTurn, ...], tuple[tuple[bytes, State], ...]]:
-    """The choices to append, and the states of those that were said there before."""
+    """The choices to append as new turns, and new states of choices that stand there already."""
     new: list[NewTurn] = []
     known: list[tuple[bytes, State]] = []
     for i, payload in enumerate(reply.choices):
@@ -205,7 +224,7 @@ def _choices(
 
 
 def _outcomes(tree: Tree, asked: Iterable[bytes], outcome: State) -> tuple[tuple[bytes, State], ...]:
-    """The turns that were waiting for a reply, from the last backwards."""
+    """The new state of each turn that waited for the reply, from the last one backwards."""
     states: list[tuple[bytes, State]] = []
     for identity_ in asked:
         node = tree.get(identity_)

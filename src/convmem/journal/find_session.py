@@ -1,4 +1,8 @@
-"""Finding the session that a history continues: one that was sent, or one that the provider keeps."""
+"""Finds the session that a call continues: by the history that was sent, or by the provider's id for it.
+
+`journal.begin` asks `find_session` for a history that was sent, and `find_held` for a conversation that the
+provider keeps (a `previous_response_id` or a `conversation` of the Responses API).
+"""
 
 from __future__ import annotations
 
@@ -21,25 +25,37 @@ if TYPE_CHECKING:
 __all__ = ["find_held", "find_session"]
 
 _LOOKED_UP = 64
+"""Turns of the history, the latest, whose identities the store looks up. The latest ones are new and stand in
+no session, so it takes several; more than this only make the query longer."""
 _LOOKED_UP_ALONE = 4
-"""Answered turns, the last, that are looked up by meaning where a history comes in other clothes."""
+"""Answered turns, the latest, that are looked up by meaning where a history comes in other clothes."""
 _LOOKED_UP_REPLIES = 8
+"""Replies, the latest, that are looked up among those that this process journaled itself."""
 _LEAST_KNOWN = 2
+"""Turns that a session must know of the history: one alone ("hello") stands in many sessions."""
 
 
 def find_session(
     forest: Forest, key: bytes, user: str | None, turns: Sequence[Incoming], messages: Sequence[Message]
 ) -> SessionRef | None:
-    """The session whose chain these turns continue: two turns or more of it, or None.
+    """The session that a history continues, if it knows at least two turns of the history; else None.
 
-    Of several the one that knows most of them; of those one that ends where the history goes on, since two
-    chats may begin alike; of those the last written. Where equality does not explain all that had its answer,
-    the history may have come in other clothes: then sessions that know its last turns are read.
+    Of several sessions the one wins that knows most turns of the history; of those one that ends where the
+    history goes on, since two chats may begin alike; of those the last written. Where equal digests do not
+    explain all turns that had their answer, the history may have come in other clothes: then the words of
+    sessions are read that know its last turns.
 
     Without a user nobody vouches that two conversations that begin alike are one person's. Then only a
     history that is sent whole and ends where the session ends, but for half replies to it, continues it, so
     that nothing of the session is in the answer that the caller did not send. In other clothes it continues
     a session only when no other one fits as well.
+
+    Args:
+        forest: the trees of sessions.
+        key: the store's key.
+        user: whose sessions; None looks among those that belong to nobody.
+        turns: digests and roles of the history, oldest first.
+        messages: the same turns as messages.
     """
     if len(turns) < _LEAST_KNOWN:
         return None
@@ -72,7 +88,7 @@ def find_session(
 def _candidates(
     forest: Forest, user: str | None, answered: Sequence[Incoming], messages: Sequence[Message]
 ) -> list[SessionRef]:
-    """Sessions that may know a history in other clothes: by its last replies and turns."""
+    """Sessions that may know a history in other clothes: those that hold its last replies or turns."""
     # Another process may have answered since: then an earlier reply of this one's leads to the session.
     replies = [i for i in range(len(answered) - 1, -1, -1) if answered[i].role == "assistant"]
     ended = (forest.ended_with(user, messages[i]) for i in replies[:_LOOKED_UP_REPLIES])
@@ -82,6 +98,7 @@ def _candidates(
 
 
 def _at_end(place: Alignment) -> bool:
+    """Whether the history goes on where the session ends, and no reply stands there already."""
     return place.kind in {"continue", "repeat"}
 
 
@@ -97,13 +114,20 @@ def _vouched(tree: Tree, place: Alignment) -> bool:
 def find_held(
     forest: Forest, user: str | None, session: str | None, held: Held
 ) -> tuple[SessionRef, bytes | None] | None:
-    """The session of a conversation that the provider keeps, and the turn that is continued.
+    """The session of a conversation that the provider keeps, and the turn that the call continues.
 
     A response is found by its id, where its call was journaled. A conversation is the session of that name,
-    and continues at its head (None).
+    and continues at its head.
+
+    Args:
+        forest: the trees of sessions.
+        user: whose conversation; None for nobody's.
+        session: the session that the caller named; None where none was.
+        held: the response or the conversation that the call continues.
 
     Returns:
-        None when the journal does not know it, or knows it from another user's memory.
+        The session, and the identity of the turn, None for the head; or None for both when the journal does
+        not know the conversation, or knows it from another user's memory.
     """
     if held.response is None:
         name = session or held.conversation

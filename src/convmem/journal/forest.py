@@ -1,4 +1,8 @@
-"""The trees of sessions, as the writer thread last saw them."""
+"""Holds the trees of the sessions used last, as the writer thread last saw them.
+
+Every job is given the `Forest` of its journal to plan from. The journal updates the trees with each write
+(`wrote`) and drops an owner's trees when something is forgotten (`forget`).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,13 @@ __all__ = ["Forest"]
 
 
 _CACHED_SESSIONS = 256
+"""Sessions whose trees are held. More take memory, a node for each turn; fewer make a call of a session that
+was pushed out read all its nodes again."""
 
 
 _CACHED_ENDS = 16_384
-"""Last replies by which a session is found again when nothing else of its history is as it was."""
+"""Replies whose sessions are remembered: by its last reply a session is found again when nothing else of the
+history is as it was. Each takes a digest and the session's name."""
 
 
 @dataclass(slots=True)
@@ -34,9 +41,10 @@ class _Held:
     """The tree of one session as it was last seen.
 
     Attributes:
-        tree: its turns.
-        generation: the session's, when the tree was read or written last; 0 before the session is there.
-        redaction: its owner's, likewise.
+        tree: the turns of the session.
+        generation: the session's number of writes when the tree was read or written last; 0 before the
+            session is there.
+        redaction: the owner's number of forgettings at that time.
         stale: another process may have changed the session: read what changed before the next use.
     """
 
@@ -47,10 +55,11 @@ class _Held:
 
 
 class Forest:
-    """The trees of the sessions used last, each kept up to date by what this process itself writes to it.
+    """The trees of the sessions used last, each kept up to date with what this process itself writes.
 
-    What another process wrote is noticed by the store, which refuses a write that was planned on an older
-    tree (`Write.expect`, `Write.redaction`). So a conversation that goes on in one process reads no node.
+    A write that another process made is noticed by the store, which refuses a write that was planned on an
+    older tree (`Write.expect`, `Write.redaction`). So a conversation that goes on in one process reads no
+    node.
     """
 
     def __init__(self, store: Store) -> None:
@@ -63,7 +72,8 @@ class Forest:
 
         Args:
             ref: the session.
-            now: read what other processes changed, because no write will be refused if it is out of date.
+            now: read first what other processes changed. Needed by whoever writes nothing, as no refused
+                write would tell that the tree is out of date.
         """
         held = self._held.pop(ref, None) or _Held()
         if now or held.stale:
@@ -83,7 +93,10 @@ class Forest:
         held.generation, held.redaction, held.stale = reply.generation, reply.redaction, False
 
     def wrote(self, write: Write, written: Written) -> None:
-        """Take in what a write changed; of one that was refused, or went without a look, read it later."""
+        """Update a tree with what a write changed.
+
+        A write that was refused, or that was not planned from this tree, marks the tree as stale instead.
+        """
         held = self._held.get(write.ref)
         if held is None:
             return
@@ -94,7 +107,7 @@ class Forest:
         held.generation = written.generation
 
     def likeness(self, ref: SessionRef, messages: Sequence[Message]) -> Likeness:
-        """Compares messages with a session's journaled ones; reads no word before it is asked to."""
+        """Gives what compares messages with a session's journaled ones; it reads words when it needs them."""
 
         def read(identities: Sequence[bytes]) -> dict[bytes, Message]:
             wanted = tuple(identities)
@@ -104,7 +117,7 @@ class Forest:
         return Likeness(messages, read)
 
     def ends_with(self, ref: SessionRef, reply: Message) -> None:
-        """Remember which session a reply belongs to, by what is left of it in any clothes."""
+        """Remember which session a reply belongs to, by its words without thoughts and decoration."""
         if (name := self._end_name(ref.user, reply)) is not None:
             self._ends[name] = ref
             self._ends.move_to_end(name)
@@ -112,22 +125,23 @@ class Forest:
                 self._ends.popitem(last=False)
 
     def ended_with(self, user: str | None, reply: Message) -> SessionRef | None:
-        """The session of that user's which this process saw last with such a reply."""
+        """The session of this user in which this process last journaled a reply with these words."""
         name = self._end_name(user, reply)
         return self._ends.get(name) if name is not None else None
 
     def _end_name(self, user: str | None, reply: Message) -> bytes | None:
+        """The key of a reply among the remembered ones; None for a reply without words."""
         look = look_of(reply)
         if look is None or not look.said:
             return None
         return meaning_digest(self.store.key, {"role": "reply", "name": user, "content": look.said})
 
     def redaction(self, ref: SessionRef) -> int:
-        """The redaction of a session's owner when its tree was asked for last."""
+        """The redaction number of a session's owner, as of the last read of the session's tree."""
         return self._held[ref].redaction
 
     def forget(self, owner: OwnerRef) -> None:
-        """Something of an owner's was forgotten: drop what is held of all its sessions."""
+        """Drop what is held of all sessions of an owner, because something of the owner was forgotten."""
         for ref in [ref for ref in self._held if OwnerRef.of(ref) == owner]:
             del self._held[ref]
         for name in [name for name, ref in self._ends.items() if OwnerRef.of(ref) == owner]:
@@ -140,7 +154,7 @@ class Forest:
 
 
 def _changed(tree: Tree, write: Write, ids: Sequence[str]) -> Iterator[Node]:
-    """What `Store.nodes` would tell of a write: tombstones, then new turns, then known ones in new states."""
+    """The nodes that `Store.nodes` would give of a write: tombstones, then new turns, then changed states."""
     for parent, identity in write.forgotten:
         yield Node(0, identity, parent, b"", "", None)
     states = dict(write.states)

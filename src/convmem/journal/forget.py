@@ -1,4 +1,9 @@
-"""Forgetting on the writer thread: what was found before, and what was journaled since it was looked for."""
+"""Forgets turns on the writer thread: those that were found beforehand, and those journaled since.
+
+`direct.forget` looks through the owner's turns first, on the caller's thread (`Search`), and then submits a
+`ForgetChange`. That looks once more at what was journaled in between, so that nothing that was acknowledged
+before `forget` returns survives it.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["ForgetChange", "Search", "turns_of"]
 
 _LOOKS = 100
-"""Looks for what other processes journal while something is forgotten; each takes milliseconds, and mostly
-the first finds nothing."""
+"""Looks for turns that other processes journal while something is forgotten, at most. Each takes
+milliseconds, and mostly the first finds nothing; the number only ends a race with a process that never stops
+writing."""
 
 _HAND_OVER_S = 0.25
-"""Seconds in which a thread that was woken gets a processor, also on a busy machine; mostly .1 ms do."""
+"""Seconds for which the writer waits until the thread that forgets has woken. That takes .1 ms as a rule, and
+longer on a busy machine; a thread that is gone keeps the writer no longer than this."""
 
 
 def turns_of(owner: OwnerRef, session: str | None) -> TurnsRequest:
-    """Asks for an owner's turns, or for those of one session."""
+    """The request for all turns of an owner, or for those of one session."""
     name = session if owner.user is not None else owner.session
     if name is not None:
         return TurnsRequest(ref=SessionRef(owner.user, name))
@@ -39,15 +46,15 @@ def turns_of(owner: OwnerRef, session: str | None) -> TurnsRequest:
 
 @dataclass(slots=True)
 class Search:
-    """Looks through an owner's turns, in the journal's order, and goes on where it ended before.
+    """Looks through an owner's turns for those to forget, in the journal's order, and goes on where it ended.
 
     Attributes:
-        owner: whose.
-        session: only this session; None for all.
-        turn: whether a turn is meant.
-        pin: whether a pin is meant.
-        found: the `seq`s of the turns that are meant, as far as it has looked.
-        after: the last turn it has looked at.
+        owner: whose turns.
+        session: only this session; None for all sessions of the owner.
+        turn: tells whether a turn is to be forgotten.
+        pin: tells whether a pin is to be forgotten.
+        found: the `seq`s of the turns to forget, up to `after`.
+        after: the `seq` of the last turn that was looked at.
     """
 
     owner: OwnerRef
@@ -58,7 +65,7 @@ class Search:
     after: int = 0
 
     def go_on(self, store: Store) -> bool:
-        """Look at what was journaled since; whether something of it is meant."""
+        """Look at the turns that were journaled since; returns whether one of them is to be forgotten."""
         known = len(self.found)
         request = turns_of(self.owner, self.session)
         while turns := store.turns(replace(request, after=self.after)):
@@ -69,7 +76,7 @@ class Search:
         return len(self.found) > known
 
     def pins(self, store: Store) -> tuple[str, ...]:
-        """The ids of the pins that are meant."""
+        """The ids of the owner's pins that are to be forgotten."""
         return (
             tuple(pin.id for pin in store.pins(self.owner) if self.pin(pin))
             if isinstance(store, Pins)
@@ -78,12 +85,12 @@ class Search:
 
 
 class ForgetChange(Change[Forgotten]):
-    """Forget turns and what was derived from them, after all that was submitted before it.
+    """Forgets turns and all that was derived from them, after everything that was submitted before it.
 
     Args:
-        request: what to forget.
-        search: finds the turns and pins instead, where they are chosen by their words. It has looked through
-            the journal already, so that only what was journaled since keeps the writer thread.
+        request: the turns and pins to forget, or all of an owner or session.
+        search: finds the turns and pins, where they are chosen by their words. It has looked through the
+            journal already, so that the writer thread looks only at what was journaled since.
     """
 
     def __init__(self, request: ForgetRequest, search: Search | None = None) -> None:
@@ -94,7 +101,7 @@ class ForgetChange(Change[Forgotten]):
         self._taken: Future[None] = Future()
 
     def apply(self, forest: Forest) -> Forgotten:
-        """Forget, until a look finds nothing that was journaled since."""
+        """Forget what was found, and look again, until a look finds nothing new."""
         store = forest.store
         if not isinstance(store, Forgets):
             raise StoreError(f"{type(store).__name__} cannot forget")
@@ -108,7 +115,7 @@ class ForgetChange(Change[Forgotten]):
         return done
 
     def hand_over(self) -> None:
-        """Write nothing until whoever forgets is about to return.
+        """Keep the writer thread from writing until the thread that forgets is about to return.
 
         Else a turn that comes next might be acknowledged first, and somebody who is told that all is
         forgotten would find what was acknowledged before.
@@ -116,11 +123,12 @@ class ForgetChange(Change[Forgotten]):
         wait((self._taken,), timeout=_HAND_OVER_S)
 
     def let_go(self) -> None:
-        """Whoever forgets returns now."""
+        """Let the writer thread go on: the thread that forgets is about to return."""
         if not self._taken.done():
             self._taken.set_result(None)
 
     def _requests(self, store: Store) -> Iterator[ForgetRequest]:
+        """The requests to carry out: the first, and one more after each look that found new turns."""
         search = self._search
         if search is None:
             yield self._request

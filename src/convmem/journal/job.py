@@ -1,4 +1,8 @@
-"""What the writer thread is given to do: jobs that plan a write of turns, and other changes of the store."""
+"""Defines the tasks of the writer thread: jobs, which plan a write of turns, and other changes of the store.
+
+`journal.writer` carries them out. Jobs are in `journal.begin`, `journal.end`, `journal.record`,
+`call.passage` and `call.refetch`; changes in `journal.changes` and `journal.forget`.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +20,20 @@ T = TypeVar("T")
 
 
 class NotYetError(Exception):
-    """A job's turn has not come: the one before it is not written."""
+    """Says that a job cannot be planned yet, because the job before it is not written."""
 
 
 class Task(ABC, Generic[T]):
-    """One piece of work for the writer thread.
+    """One piece of work for the writer thread, with the future on which whoever submitted it waits.
 
     Attributes:
-        outcome: resolved once: with the result, or with why it was not done. A job in the spill may have
-            failed its outcome and still be written later.
-        patient: whoever waits would rather have the error than the spill (the direct API, where the
-            caller still holds the data).
-        user: whose memory it is about.
-        finished: it was done, or never will be.
-        written: the store took something of it.
+        outcome: resolved once: with the result, or with the error that kept the work from being done. The
+            outcome of a job in the spill may have failed while the job is still written later.
+        patient: whoever waits would rather have the error than have the task wait in the spill (the direct
+            API, where the caller still holds the data).
+        user: whose memory the task is about; None for nobody's.
+        finished: the task was done, or never will be.
+        written: the store took something of the task.
     """
 
     patient = False
@@ -43,23 +47,23 @@ class Task(ABC, Generic[T]):
     @property
     @abstractmethod
     def ref(self) -> SessionRef | None:
-        """The session it writes to; None while that may be any of the user's."""
+        """The session that the task writes to; None while that may be any session of the user."""
 
     def resolve(self, result: T) -> None:
-        """Tell whoever waits that it is done."""
+        """Give the result to whoever waits for the task."""
         if not self.outcome.done():
             self.outcome.set_result(result)
 
     def lost(self) -> None:
-        """It will never be done."""
+        """Called when the task will never be done; a subclass cleans up here."""
 
     def refuse(self, error: Exception) -> None:
-        """Tell whoever waits; the work itself may still be done."""
+        """Give an error to whoever waits for the task, which may still be done later."""
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
     def fail(self, error: Exception) -> None:
-        """It will never be done."""
+        """Give the task up, and the error to whoever waits for it."""
         self.finished = True
         self.refuse(error)
         self.lost()
@@ -72,8 +76,9 @@ class Job(Task[T]):
     def plan(self, forest: Forest) -> Write | None:
         """Decide what to write; None when there is nothing. Called again after a conflict.
 
-        What is decided from `forest.tree(ref)` alone may be older than the store, which refuses the write
-        then. Whoever writes nothing, or decides from another session, asks for the tree as it is now.
+        The tree that `forest.tree(ref)` gives may be older than the store, which refuses the write then, and
+        the job is planned again. A job that writes nothing, or that decides from another session's tree, has
+        no such check and asks for the tree as it is now (`now=True`).
 
         Raises:
             NotYetError: when the job before it must be written first.
@@ -81,14 +86,14 @@ class Job(Task[T]):
 
     @abstractmethod
     def settle(self, written: Written | None) -> T:
-        """What the job is for, once its write is committed; runs on the writer thread."""
+        """Make the job's result, once its write is committed; runs on the writer thread."""
 
     def plainer(self) -> bool:
-        """Make what it writes plainer, after an unexpected error; False when it is as plain as can be."""
+        """Make the job's messages plainer, after an unexpected error; False when they cannot be plainer."""
         return False
 
     def finish(self, written: Written | None) -> None:
-        """The write is committed."""
+        """Settle the job, whose write is committed (None: there was none), and tell whoever waits."""
         self.finished, self.written = True, written is not None
         try:
             result = self.settle(written)
@@ -102,10 +107,11 @@ class Change(Task[T]):
     """Any other change of the store, in a transaction of its own; it fails alone, and never spills.
 
     Attributes:
-        loose: it needs no place among the turns of its user, so calls' jobs go before it: views, epochs and
-            learnt limits. Forgetting and pins are not loose: they come after what was submitted before them.
+        loose: the change needs no place among the turns of its user, so the jobs of calls go before it:
+            views, epochs and learnt limits. Forgetting and pins are not loose: their order relative to the
+            turns submitted before them must hold.
         tried_again: a loose change that the store cannot take now waits until the store has taken a write.
-            Of any other whoever submitted it is told at once, and has a rule of their own.
+            Whoever submitted any other change is told at once, and decides themselves when to try again.
     """
 
     patient = True
@@ -114,7 +120,7 @@ class Change(Task[T]):
 
     @property
     def ref(self) -> SessionRef | None:
-        """It may touch any session of its user."""
+        """None: a change may touch any session of its user."""
         return None
 
     @abstractmethod
@@ -122,4 +128,4 @@ class Change(Task[T]):
         """Change the store, on the writer thread."""
 
     def hand_over(self) -> None:
-        """It is done and told: on the writer thread, before anything else is written."""
+        """Called on the writer thread when the change is done, before anything else is written."""

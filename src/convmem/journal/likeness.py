@@ -1,10 +1,11 @@
-"""Likeness: whether a message that came is a journaled one in other clothes; pure.
+"""Tells whether a message that came is a journaled one in another form ("in other clothes"); pure.
 
-Digests of meaning tell equal messages. Frameworks change messages that they send back: a reply gets a `name`,
-loses its `<think>…</think>`, or tells its tool calls as text; a user message loses the reminder, the clock or
-the retrieved passages with which it went out. Such a message is compared here with the words that are
-journaled *at its place*, and nowhere else. What is left of both when all that is taken off must be equal: a
-reply with other words is another reply, and a question with other words is another question.
+Equal messages have equal digests and never get here. Frameworks change messages that they send back: a reply
+gets a `name`, loses its `<think>…</think>`, or tells its tool calls as text; a user message loses the
+reminder, the clock or the retrieved passages with which it went out. `journal.align` compares such a message
+with the words that are journaled *at its place*, and nowhere else. `journal.look` takes off what programs
+write; the rest of both messages must be equal: a reply with other words is another reply, and a question with
+other words is another question.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Dress", "Likeness", "alike"]
 
 _DELIMITED = re.compile(r"\s*(?:[\[【][^\n]*[\]】]|[-=*_~#]{3,})\s*[:：]?\s*", re.DOTALL)
+"""A piece in square brackets, or a rule such as `-----`: what programs put beside a message."""
 
 _CALL_WORDS = re.compile(
     r"calling|called|calls|call|tools|tool|uses|used|using|use|functions|function|func|type|index|id|name|arguments|"
@@ -36,20 +38,25 @@ _CALL_WORDS = re.compile(
     r"调用|使用|工具|函数|参数|执行|名称|输入|动作|的",
     re.IGNORECASE,
 )
+"""The words with which frameworks tell a tool call as text, which are taken off before the rest is compared.
+A word that is missing here makes such a call another reply; a word too many hides something that was said."""
 _PLACES = 16
+"""Places at which a short message ("ok") is tried inside a longer one, the last first: each is looked at
+whole."""
 _LEAST_SHARED = 4
-"""Characters that two decorations have in common, at least, to be one framework's."""
+"""Characters that two decorations must have in common to be one framework's; fewer would match by chance."""
 
 _TOOLS = frozenset({"tool", "function"})
+"""Roles of a message that holds a tool's result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dress:
-    """How a message that came is a journaled one.
+    """How a message that came is recognized as a journaled one.
 
     Attributes:
-        sure: whatever stands around it; else only where the reply that is known follows it.
-        hidden: the journal has words of it that did not come.
+        sure: it is that one whatever stands around it; False: only where the reply that is journaled follows.
+        hidden: the journal has words of the message that did not come.
     """
 
     sure: bool
@@ -61,7 +68,7 @@ class Likeness:
 
     Args:
         messages: the messages that came.
-        read: gives journaled messages by identity; those that are gone are left out.
+        read: reads journaled messages by identity; forgotten ones are missing from its result.
     """
 
     def __init__(
@@ -74,7 +81,7 @@ class Likeness:
         self._frames: tuple[str, ...] | None = None
 
     def prepare(self, nodes: Iterable[Node]) -> None:
-        """Read the words of these turns together: one read instead of one for each."""
+        """Read the words of these turns with one read, instead of one read for each."""
         missing = {
             node.identity: node for node in nodes if not node.forgotten and node.identity not in self._known
         }
@@ -88,7 +95,7 @@ class Likeness:
             )
 
     def judge(self, node: Node, i: int) -> Dress | None:
-        """How the message of that index is this turn; None when it is not."""
+        """How message `i` is this journaled turn; None when it is another one."""
         came = self._look(i)
         if node.forgotten or came is None:
             return None
@@ -99,14 +106,14 @@ class Likeness:
         return alike(known, came, self._others(i)) if known is not None else None
 
     def _told_before(self, i: int) -> bool:
-        """Whether calls told as text may stand before that message, so that it tells their results."""
+        """Whether message `i` may tell tool results as text: the message before it may tell the calls so."""
         came, before = self._look(i), self._look(i - 1) if i else None
         if came is None or before is None or came.calls:
             return False
         return not before.calls and (before.role == "assistant" or i > 1)
 
     def calls_tools(self, i: int) -> bool:
-        """Whether the message of that index makes tool calls."""
+        """Whether message `i` makes tool calls."""
         look = self._look(i) if i >= 0 else None
         return look is not None and bool(look.calls)
 
@@ -116,7 +123,7 @@ class Likeness:
         return self._came[i]
 
     def _others(self, i: int) -> tuple[str, ...]:
-        """The texts of the other user messages: what an app writes around one it writes around more."""
+        """The texts of the user messages besides message `i`, in which an app's decoration occurs again."""
         if self._frames is None:
             looks = (self._look(k) for k, m in enumerate(self._messages) if m.get("role") == "user")
             self._frames = tuple(look.text for look in looks if look is not None)
@@ -128,11 +135,11 @@ class Likeness:
 
 
 def alike(known: Look, came: Look, others: Sequence[str] = ()) -> Dress | None:
-    """How what came is what is known; None when it is not.
+    """How the message that came is the journaled one; None when it is another one.
 
     Args:
-        known: a journaled message.
-        came: the one that stands at its place.
+        known: the journaled message.
+        came: the message that came at the same place.
         others: the texts of the other user messages that came with it, the newest last.
     """
     if known.name is not None and came.name is not None and known.name != came.name:
@@ -147,7 +154,7 @@ def alike(known: Look, came: Look, others: Sequence[str] = ()) -> Dress | None:
 
 
 def _dress(known: Look, came: Look, *, sure: bool) -> Dress:
-    """With `hidden`: whether everything the journal has was in what came."""
+    """The result with `hidden` worked out: whether the journal has text or media that did not come."""
     hidden = normal_text(known.text) not in normal_text(came.text) or bool(set(known.media) - set(came.media))
     return Dress(sure=sure, hidden=hidden)
 
@@ -169,7 +176,7 @@ def _alike_reply(known: Look, came: Look) -> Dress | None:
 
 
 def _dress_of_calls(known: Look, came: Look) -> Dress | None:
-    """Calls told as text: names and arguments, and besides them nothing but the words of calling."""
+    """Recognizes tool calls told as text: names and arguments, and besides only the words of calling."""
     text = came.text
     left = _taken_out(without_thoughts(text), known.said.split())
     if left is None:
@@ -192,7 +199,7 @@ def _dress_of_calls(known: Look, came: Look) -> Dress | None:
 
 
 def _taken_out(text: str, words: Sequence[str]) -> str | None:
-    """The text without these words, which must stand in it in this order."""
+    """The text without these words; None where they do not all stand in it in this order."""
     kept: list[str] = []
     at = 0
     for word in words:
@@ -221,7 +228,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _keys(value: object) -> Iterator[str]:
-    """The names, and the words for true and false, in a JSON value: however those are written."""
+    """The names of fields, and true and false as Python and as JSON write them, in a JSON value."""
     if isinstance(value, Mapping):
         for key, item in cast("Mapping[str, object]", value).items():
             yield key
@@ -244,7 +251,7 @@ def _found(leaf: str, text: str) -> bool:
 
 
 def _alike_result(known: Look, came: Look) -> Dress | None:
-    """A tool's result: known by its call where the reply to it follows, by its words, or as text."""
+    """Recognizes a tool's result: by equal words, inside a text, or by its call where its reply follows."""
     if came.role in _TOOLS:
         same = known.answers == came.answers
         if known.said == came.said and known.media == came.media:
@@ -276,9 +283,9 @@ def _alike_question(known: Look, came: Look, others: Sequence[str]) -> Dress | N
 
 
 def _only_decorates(inner: str, outer: str, others: Sequence[str], *, gone: bool) -> bool:
-    """Whether a text stands in a longer one, and what stands around it there decorates it.
+    """Whether the inner text stands in the outer one, and only decoration stands around it there.
 
-    A short one ("ok") may stand in a long decoration too: its last places are tried.
+    A short text ("ok") may stand inside the decoration too, so its last few places are tried.
     """
     at = len(outer)
     for _ in range(_PLACES if len(inner) < len(outer) else 0):
@@ -294,11 +301,18 @@ def _only_decorates(inner: str, outer: str, others: Sequence[str], *, gone: bool
 
 
 def _decorates(piece: str, others: Sequence[str], *, first: bool, gone: bool) -> bool:
-    """Whether what stands before (first) or after a message was put there by a program.
+    """Whether a piece of text before or after a message was put there by a program.
 
-    What went is decoration when a line of its own held it, or when the newest message has the like: it went
-    out as the newest itself. What came is decoration only when it says so itself, or when all messages have
-    it: people add sentences to what they said before.
+    A piece that is gone from the message is decoration when a line of its own held it, or when the newest
+    message has the like: the message went out as the newest one, too. A piece that was added is decoration
+    only when its form says so (a tag, a clock), or when all messages have it: people add sentences to what
+    they said.
+
+    Args:
+        piece: what stands beside the message.
+        others: the texts of the other user messages, the newest last.
+        first: the piece stands before the message, else after it.
+        gone: the journaled message has the piece and the one that came has not; else the other way round.
     """
     if not piece.strip() or _DELIMITED.fullmatch(piece) is not None or is_block(piece.strip()):
         return True
@@ -313,9 +327,16 @@ def _decorates(piece: str, others: Sequence[str], *, first: bool, gone: bool) ->
 
 
 def _shares(piece: str, other: str, *, first: bool, whole: bool) -> bool:
-    """Whether another message has the same around it: all of it, or, unless it must be whole, half of it.
+    """Whether another message begins (or ends) with the same piece: with all of it, or with half of it.
 
-    Only what a mark of punctuation sets off: two questions that begin with "How" have no frame in common.
+    Only a piece that punctuation sets off counts: two questions that begin with "How" have no frame in
+    common.
+
+    Args:
+        piece: what stands beside the message.
+        other: the text of the other message.
+        first: compare the beginnings, else the ends.
+        whole: all of the piece must be the same, else half of it.
     """
     bare = piece.strip()
     if len(bare) < _LEAST_SHARED or (bare[-1] if first else bare[0]).isalnum():

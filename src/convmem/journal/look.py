@@ -1,4 +1,9 @@
-"""What of a message is compared with another: its words, without what programs write around them; pure."""
+"""Takes out of a message what programs write into it (thoughts, clocks, tags), to compare its words; pure.
+
+`journal.likeness` compares the `Look` of a journaled message with that of one that came. `journal.forest`
+names a reply by its look. Every pattern here is one that an app or framework was seen to write;
+docs/design.md tells what may differ.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Look", "core", "is_block", "look_of", "normal_text", "undecorated", "without_thoughts"]
 
 _LONGEST = 250_000
-"""Characters of a text that is looked at; a longer one is known by its digest alone. Work stays bounded."""
+"""Characters of a text that is looked at, at most: the patterns below would take seconds on a longer one,
+which is recognized by its digest alone."""
 
 _THOUGHT_TAGS = "think|thinking|thought|thoughts|reasoning|reflection"
+"""Tags in which models and frameworks write thoughts into a reply."""
 _THOUGHTS = re.compile(
     rf"<({_THOUGHT_TAGS})>.*?(?:</\1>|\Z)"
     r"|\[THINK\].*?(?:\[/THINK\]|\Z)"
@@ -28,32 +35,39 @@ _THOUGHTS = re.compile(
     r"|<details\b[^>]*\btype=\"reasoning\"[^>]*>.*?(?:</details>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
+"""A thought in any of the forms in which models and front ends write it into a reply."""
 _THOUGHT_END = re.compile(rf"</(?:{_THOUGHT_TAGS})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-"""Closes thoughts that the chat template opened in the prompt, so that the reply has the end alone."""
+"""The end of thoughts that the chat template opened in the prompt, so that the reply has the end alone."""
 
 _DAY = r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}"
 _HOUR = r"\d{1,2}[:：]\d{2}(?!\d)|\d{1,2}\s?[时点]\s?\d{1,2}\s?分"
 _INSIDE = r"[^\[\]()【】（）<>{}\n]"
+"""A character inside brackets: no bracket and no line break, so that a match stays within one pair."""
 _STAMP = re.compile(
     rf"[\[【<{{](?={_INSIDE}{{0,80}}?(?:{_DAY}|{_HOUR})){_INSIDE}{{1,80}}[\]】>}}][ \t]*[:：]?"
     rf"|[(（](?={_INSIDE}{{0,80}}?{_DAY}){_INSIDE}{{1,80}}[)）][ \t]*[:：]?"
 )
-"""A clock in brackets. In round ones only with the day: people write "(10:30)" themselves."""
+"""A date or time in brackets. In round brackets only with the day: people write "(10:30)" themselves. All
+lengths are bounded (80 characters), so that a text full of open brackets takes no quadratic time."""
 _CLOCK_LINE = re.compile(
     r"[\[(【（]?\W{0,3}(?:(?:the\s+)?(?:current|local|today'?s)\s+(?:date|time)[^\n:：]{0,20}|timestamp|now|today"
     r"|(?:当前|现在|本地|北京)[^\n:：]{0,4}(?:时间|日期|时刻)|现在|今天)\s*(?:is\b|[:：=是])"
     rf"[^\n]{{0,60}}?(?:{_DAY}|{_HOUR})[^\n]{{0,40}}",
     re.IGNORECASE,
 )
+"""A line that tells the time, such as "Current date: 2026-03-05 10:30" or "当前时间：2026年3月5日"."""
 _SURE_TAGS = (
     r"system[-_ ]?reminder|reminder|current[-_]?time|current[-_]?date|timestamp|datetime|clock"
     r"|environment[-_]?details|environment[-_]?context"
 )
 _SURE_TAG = re.compile(rf"<({_SURE_TAGS})\b[^<>]{{0,200}}>", re.IGNORECASE)
-"""What only programs write into a message, so nobody's question is another one by it."""
+"""Tags that only programs write into a message: a question with another reminder is still the same
+question."""
 
 _OPENED = re.compile(r"<([A-Za-z][\w.:-]{0,60})\b[^<>]{0,400}>|(```)[^\n]*\n")
 _CLOSED = re.compile(r"</([A-Za-z][\w.:-]{0,60})>\Z|\n(```)\Z")
+"""The beginning, and the end, of a tagged or fenced block; the lengths are bounded so that a search is
+linear."""
 _LABELS = re.compile(
     r"\W{0,4}(?:\w{1,20}\s){0,3}?(?:reminder|remember|note|context|background|references?|sources?"
     r"|documents?|passages?|excerpts?|snippets?|search results?|results|retrieved[^\n:：]{0,40}|knowledge"
@@ -63,34 +77,36 @@ _LABELS = re.compile(
     r"|知识|记忆|已知信息|相关(?:信息|内容|资料)|当前[^\n:：]{0,10}|时间|日期)[^\n:：]{0,40}[:：]",
     re.IGNORECASE,
 )
-"""Begins a paragraph of what was looked up or of what is to be kept in mind."""
+"""The label that begins a paragraph of retrieved passages, or of what the model is to keep in mind."""
 _QUESTION = re.compile(
     r"(?:^|\n)[#*\s]{0,4}(?:(?:the|user'?s?)\s+)?(?:question|query|user|message|input|request|"
     r"用户(?:问题|提问|输入|消息)?|问题|提问)[ \t]*[:：][*]{0,2}[ \t]*\n?",
     re.IGNORECASE,
 )
+"""The label that an app writes before the user's own words, after retrieved passages."""
 
 _MOST_BLOCKS = 100
-"""Blocks that are taken off a message; each costs a look at all of the rest. A hundred retrieved passages are
-more than apps send; a pasted page of HTML has thousands of elements, and took minutes."""
+"""Blocks that are taken off a message, at most; each costs a look at all of the rest. A hundred retrieved
+passages are more than apps send; a pasted page of HTML has thousands of elements, and took minutes without
+this bound."""
 
 _NO_FIELDS: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What of a message is compared.
+    """The parts of a message that are compared with another message.
 
     Attributes:
-        role: its role.
-        name: its name.
-        text: what it says, lines kept.
-        said: the same without thoughts and decoration that only programs write, white space collapsed.
-        media: digests of its parts that are no text.
-        calls: its tool calls: id, name and arguments.
-        answers: the id of the call whose result it is.
-        audio: the id of what was spoken.
-        whole: whether it came whole; False for a reply that was broken off.
+        role: the message's role.
+        name: the message's name; None without one.
+        text: the message's text, its lines kept.
+        said: the text without thoughts and decoration that only programs write, white space collapsed.
+        media: digests of the content parts that are no text.
+        calls: the message's tool calls: id, name and arguments.
+        answers: the id of the tool call whose result the message is; None for any other message.
+        audio: the id of the audio of a spoken reply; None without one.
+        whole: the message came whole; False for a reply that was broken off.
     """
 
     role: str
@@ -105,7 +121,7 @@ class Look:
 
 
 def look_of(message: Mapping[str, Any], *, whole: bool = True) -> Look | None:
-    """What of a message is compared; None for one that is too long to be looked at."""
+    """The look of a message; None for one that is longer than 250,000 characters."""
     text, media = _told(message.get("content"))
     spoken = _fields(message.get("audio"))
     text = text or _text(message.get("refusal")) or _text(spoken.get("transcript"))
@@ -141,7 +157,7 @@ def _fields(value: object) -> Mapping[str, object]:
 
 
 def _told(content: object) -> tuple[str, tuple[str, ...]]:
-    """The text of a content, and digests of its parts that are no text."""
+    """The text of a message's content, and digests of its parts that are no text."""
     if not isinstance(content, Sequence) or isinstance(content, str):
         return _text(content), ()
     texts: list[str] = []
@@ -157,6 +173,7 @@ def _told(content: object) -> tuple[str, tuple[str, ...]]:
 
 
 def _calls(calls: object) -> Iterator[tuple[str, str, Any]]:
+    """Id, name and arguments of each tool call; the arguments as JSON values, where they can be read."""
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         return
     for call in cast("Sequence[object]", calls):
@@ -189,6 +206,7 @@ def undecorated(text: str) -> str:
 
 
 def _without_sure_blocks(text: str) -> str:
+    """The text without the blocks in tags that only programs write."""
     at = 0
     while (opened := _SURE_TAG.search(text, at)) is not None:
         closing = f"</{opened[1]}>"
@@ -243,7 +261,7 @@ def _unblocked(text: str) -> str:
     return text
 
 
-# One closing or opening is looked for, so that ten thousand open tags cost no more than one.
+# The next two look for one closing or opening tag each, so that ten thousand open tags cost no more than one.
 
 
 def is_block(text: str) -> bool:
@@ -252,7 +270,7 @@ def is_block(text: str) -> bool:
 
 
 def _end_of_block(text: str) -> int:
-    """Where the block ends that begins a text; 0 when none does."""
+    """Where the block ends with which a text begins, in characters; 0 when a text begins with none."""
     opened = _OPENED.match(text)
     if opened is None:
         return 0
@@ -262,7 +280,7 @@ def _end_of_block(text: str) -> int:
 
 
 def _begin_of_block(text: str) -> int:
-    """Where the block begins that ends a text; 0 when none does, or when it is all of it."""
+    """Where the block begins with which a text ends; 0 when there is none, or when it is the whole text."""
     closed = _CLOSED.search(text, max(0, len(text) - 100))
     if closed is None:
         return 0

@@ -1,4 +1,7 @@
-"""A call before it is journaled, and its place in the journal after."""
+"""Defines a call before it is journaled (`Call`), and its place in the journal afterwards (`Placement`).
+
+`call.opening` makes the call, `journal.begin` turns it into a placement, and `context` composes from both.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,18 @@ __all__ = ["Call", "Placement"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is known of a call before anything is done.
+    """A wrapped call before anything is done for it.
 
     Attributes:
-        id: unique.
-        at: when it was made.
-        user: the owner of the memory, or None.
-        session: the session named by the caller, or None.
-        fresh_session: the name of the session when the call begins a new one.
-        mode: what memory may do.
-        host: where it goes.
-        request: what it asks.
-        fresh_conversation: the conversation that the provider keeps for it is known to begin with it.
+        id: the call's id, unique (a UUID as 32 hex digits).
+        at: when the call was made, as an aware datetime.
+        user: the owner of the memory; None for nobody's.
+        session: the session that the caller named; None where it has to be found.
+        fresh_session: the name of the session, in case the call begins a new one.
+        mode: what memory may do: on, read, write or off.
+        host: the provider's host; None where it is not known.
+        request: the body as it was parsed.
+        fresh_conversation: the conversation that the provider keeps is known to begin with this call.
     """
 
     id: str
@@ -47,17 +50,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a call stands in the journal.
+    """The place of a call in the journal.
 
     Attributes:
-        ref: its session.
-        alignment: the place of its turns.
-        ids: the ids of the turns it added.
-        before: the turns that lead to its first one, oldest first: the history it did not send.
-        own: its own turns.
-        seqs: of those of its own turns that are journaled, by identity.
+        ref: the call's session.
+        alignment: the place of the call's turns in that session.
+        ids: the ids of the turns that the call added.
+        before: the turns that lead to the call's first one, oldest first: the history that was not sent.
+        own: the turns that were sent with the call.
+        seqs: the sequence numbers of those of the sent turns that are journaled, by identity.
         known: False when the provider keeps a history that the journal does not know.
-        redaction: the owner's, before anything of the conversation was read.
+        redaction: the owner's number of forgettings, before anything of the conversation was read.
         sealed: nobody named the user or the session, and the journal has words of these turns that the caller
             did not send: nothing may be added to the call.
     """

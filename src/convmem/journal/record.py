@@ -1,4 +1,8 @@
-"""Recording the past: turns that happened without a wrapped call, and imports."""
+"""The job that records turns which happened without a wrapped call: `memory.record()` and imports.
+
+`memory` submits it. Unlike a call's turns, these are settled from the start, and nothing awaits a
+reply.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,17 @@ __all__ = ["RecordJob"]
 
 
 class RecordJob(Job[tuple[str, ...]]):
-    """Append what a session does not know of a list of messages, all of it as settled.
+    """Appends those messages of a list that a session lacks, all of them as settled.
 
-    Its result has one id per turn, known or new; leading system messages are settings and have none.
+    The result has one id for each turn, known or new; leading system messages are settings and have none.
+
+    Args:
+        store: holds the journal.
+        ref: the session.
+        messages: the messages, oldest first.
+        times: when each message was said.
+        call_id: the id of the row that keeps the system messages.
+        append: put the messages after the last turn, whatever they say; else look for their place.
     """
 
     def __init__(
@@ -49,11 +61,11 @@ class RecordJob(Job[tuple[str, ...]]):
 
     @property
     def ref(self) -> SessionRef:
-        """The session named."""
+        """The session that the caller named."""
         return self._ref
 
     def plan(self, forest: Forest) -> Write | None:
-        """Place the turns and append the new ones."""
+        """The write of the turns that the session lacks; None when it has them all."""
         # That there is nothing to write is decided from the tree as it is now.
         return self._planned(forest, now=False) or self._planned(forest, now=True)
 
@@ -101,5 +113,5 @@ class RecordJob(Job[tuple[str, ...]]):
         return Write(ref=self._ref, expect=generation, turns=tuple(new), states=tuple(states), call=call)
 
     def settle(self, written: Written | None) -> tuple[str, ...]:
-        """The ids of the turns."""
+        """The ids of the recorded turns."""
         return written.ids if written is not None and written.ids is not None else ()

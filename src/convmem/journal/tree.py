@@ -1,4 +1,8 @@
-"""One session as a tree of turns: digests and states, no words."""
+"""Holds one session as a tree of turns, by digests and states, without words; pure.
+
+`journal.forest` builds the trees from the store's nodes and keeps them up to date; `journal.align` walks
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,20 @@ __all__ = ["TOOLS", "Alias", "Tree"]
 
 
 TOOLS = frozenset({"tool", "function"})
-"""Roles of what a tool call gave."""
+"""Roles of a message that holds a tool's result."""
 
 _ALIASES = 8_192
-"""Other clothes of its turns that a tree remembers at most: some apps never stop changing them."""
+"""Aliases that one tree remembers, at most: some apps send the same turn back in a new form with every
+call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A turn that was recognized in other clothes.
+    """A journaled turn that was recognized although it came in another form.
 
     Attributes:
-        identity: the turn's.
-        hidden: the journal has words of it that its other form lacks.
+        identity: the identity of the journaled turn.
+        hidden: the journal has words of the turn that its other form lacks.
     """
 
     identity: bytes
@@ -35,7 +40,7 @@ class Alias:
 
 
 class Tree:
-    """A session's turns by identity and by parent; grows, and forgets only by being built anew."""
+    """The turns of a session by identity and by parent; it only grows, and forgets by being built anew."""
 
     def __init__(self, nodes: Iterable[Node] = ()) -> None:
         self._nodes: dict[bytes, Node] = {}
@@ -75,7 +80,7 @@ class Tree:
                 self._waiting[node.identity] = node.state
 
     def alias(self, parent: bytes, meaning: bytes) -> Alias | None:
-        """The turn that a message of this meaning was recognized as after that parent."""
+        """The turn that a message of this meaning, after that parent, was recognized as before."""
         return self._aliases.get((parent, meaning))
 
     def learn_alias(self, parent: bytes, meaning: bytes, alias: Alias) -> None:
@@ -86,7 +91,7 @@ class Tree:
 
     @property
     def waiting(self) -> Mapping[bytes, State]:
-        """The turns that are not settled, with their states: few, however long the conversation."""
+        """The states of the turns that are not settled: a few, however long the conversation."""
         return self._waiting
 
     def get(self, identity: bytes) -> Node | None:
@@ -94,12 +99,12 @@ class Tree:
         return self._nodes.get(identity)
 
     def seqs(self, identities: Iterable[bytes]) -> dict[bytes, int]:
-        """The places in the journal's order of those of these turns that are known."""
+        """The sequence numbers, in the journal's order, of those of these turns that the tree has."""
         nodes = self._nodes
         return {identity: nodes[identity].seq for identity in identities if identity in nodes}
 
     def children(self, identity: bytes) -> list[Node]:
-        """The turns said right after that one."""
+        """The turns that were said right after that one, in the order in which they were written."""
         return [self._nodes[child] for child in self._children.get(identity, ())]
 
     def latest_first(self) -> Iterator[Node]:
@@ -115,10 +120,12 @@ class Tree:
         return next((node for node in self.latest_first() if node.settled and not node.saying), None)
 
     def tips(self, *, since: int = 0) -> Iterator[Node]:
-        """Where a call may continue, the latest first: settled turns no settled one follows, and leaves.
+        """The turns after which a call may continue, the latest first.
+
+        These are the settled turns that no settled turn follows, and the unsettled ones that nothing follows.
 
         Args:
-            since: only those from this place in the journal's order on; the rest is not even looked at.
+            since: only turns with this sequence number or a higher one; the walk ends at the first lower one.
         """
         for node in self.latest_first():
             if 0 < node.seq < since:
@@ -127,7 +134,7 @@ class Tree:
                 yield node
 
     def _goes_on(self, node: Node) -> bool:
-        """Whether a settled turn follows, be it behind forgotten ones."""
+        """Whether a settled turn follows this one, if only behind forgotten turns."""
         return any(
             child.settled or (child.forgotten and self._goes_on(child))
             for child in self.children(node.identity)

@@ -1,10 +1,11 @@
-"""The journal's writer: one thread that aligns and commits, in batches, and keeps what cannot be written yet.
+"""Runs the one thread that writes to a store: it plans jobs, commits them in batches, and retries later.
 
-Every change of a store goes through here. A job first plans its write from the session's tree; the writes
-of all waiting jobs are committed together; a session that another process changed in between is planned
-again. What the store cannot take now waits in a bounded spill and is written, in order, once it can: inserts
-are idempotent, so trying again never doubles. Other changes (forgetting, pins, and the loose ones: epochs,
-views, learnt limits) have a transaction each.
+Every change of a store is submitted here, by `call`, `direct`, `context` and `retrieve`. A job first plans
+its write from the session's tree; the writes of all waiting jobs are committed together; a job whose session
+another process changed in between is planned again. A job that the store cannot take now waits in a bounded
+list, the spill, and is written, in order, once the store can: inserts are idempotent, so trying again never
+doubles. Other changes (forgetting, pins, and the loose ones: epochs, views, learnt limits) have a transaction
+each.
 """
 
 from __future__ import annotations
@@ -42,17 +43,19 @@ log = logging.getLogger("convmem")
 T = TypeVar("T")
 
 _BATCH = 64
-"""Jobs of one round at most: 64 calls waiting for one commit are served together, in some 20 ms."""
+"""Jobs in one transaction, at most: 64 calls that wait for one commit are served together, in some 20 ms."""
 _SPILL_LIMIT = 1_000
-"""Jobs that wait for a store that cannot be written; each may hold a conversation in memory."""
+"""Jobs that may wait for a store that cannot be written; each may hold a whole conversation in memory."""
 _FIRST_RETRY_S = 0.02
-"""As short as a write takes: another process that holds the store is mostly done by then."""
+"""Seconds before the first retry: as long as a write takes, so another process that holds the store is mostly
+done by then."""
 _LAST_RETRY_S = 1.0
-"""The longest pause between two tries, so that a disk with room again is noticed within a second."""
+"""Seconds between two tries, at most, so that a disk with room again is noticed within a second."""
 _PATIENCE_S = 5.0
-"""Seconds that those who flush or close wait for other processes, whose writes take milliseconds each."""
+"""Seconds for which `flush` and `close` wait for other processes, whose writes take milliseconds each."""
 _CONFLICT_ROUNDS = 100
-"""So often others may change a session between a plan and its write; two processes in turns need one."""
+"""Rounds in a row that may write nothing because another process changed the sessions between plan and write.
+Two processes that write in turns need one; a hundred means that something is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,10 @@ class _Retry:
     """Whether the store can be written, as far as is known: one value, replaced under the journal's lock.
 
     Attributes:
-        trouble: why writing fails, once it was told; None while it does not, or a lock is all that is wrong.
+        trouble: the error with which writing fails; None while it succeeds, or while a lock is all that is
+            wrong.
         held: another process keeps the store's lock and writes nothing.
-        at: the monotonic time before which what waits is not tried again.
+        at: the monotonic time before which the spill is not tried again.
         pause_s: seconds between the next try and the one after it.
         tries: how often writing was tried.
     """
@@ -75,20 +79,20 @@ class _Retry:
 
     @property
     def due(self) -> bool:
-        """Whether what waits may be tried again."""
+        """Whether the spill may be tried again by now."""
         return time.monotonic() >= self.at
 
     @property
     def why(self) -> StoreError:
-        """Why nothing can be written now."""
+        """The error that tells why nothing can be written now."""
         return self.trouble or StoreLockedError("another process holds the store")
 
     def begun(self) -> _Retry:
-        """One more try."""
+        """The state when one more try begins."""
         return replace(self, tries=self.tries + 1)
 
     def failed(self, error: StoreError) -> _Retry:
-        """The try failed. For a lock the pauses stay short: other processes' writes take milliseconds."""
+        """The state after a failed try. For a lock the pause stays short: other processes' writes take ms."""
         at = time.monotonic() + self.pause_s
         if isinstance(error, StoreLockedError):
             return replace(self, held=error.held, at=at)
@@ -96,24 +100,25 @@ class _Retry:
         return replace(self, trouble=self.trouble or error, held=False, at=at, pause_s=pause_s)
 
     def succeeded(self) -> _Retry:
-        """The store took what there was."""
+        """The state after a try that the store took."""
         return _Retry(tries=self.tries)
 
     def at_once(self) -> _Retry:
-        """Somebody asks for the next try now."""
+        """The state when somebody asks for the next try now."""
         return replace(self, at=0.0)
 
 
 class Journal:
-    """The writer thread and its queue.
+    """The writer thread of one Memory and its queue; the thread starts with the first task.
 
     Args:
         store: where to write.
-        on_trouble: told once when writing begins to fail.
-        on_healed: told, with the number of jobs, when what had waited is written.
+        on_trouble: told once, with a text, when writing begins to fail.
+        on_healed: told, with the number of jobs that had waited, when those are written.
 
     Attributes:
-        overdue: a call waited for it in vain, and nothing was written since: the calls after it wait less.
+        overdue: a call waited for the writer in vain, and nothing was written since: the next calls wait
+            less.
     """
 
     def __init__(
@@ -138,7 +143,7 @@ class Journal:
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
-        """Begin anew in a forked child: the thread is gone, and what was queued is the parent's to write."""
+        """Begin anew in a forked child: the thread is gone, and the parent writes the queued tasks."""
         self.forest.clear()
         self._reset()
 
@@ -162,7 +167,7 @@ class Journal:
 
         Args:
             ref: the session.
-            besides: the job that asks.
+            besides: a job that does not count: the one on whose behalf this is asked.
         """
         with self._changed:
             waiting = [*self._queue, *self._spill, *self._working]
@@ -175,9 +180,10 @@ class Journal:
         )
 
     def submit(self, task: Task[T]) -> Future[T]:
-        """Queue a job or a change.
+        """Queue a job or a change, and start the thread if it does not run.
 
-        A change that the writer thread itself submits (a hook that pins something) is done at once.
+        A change that the writer thread itself submits (a hook that pins something) is done at once, since the
+        thread cannot wait for itself.
 
         Raises:
             ClosedError: the journal was closed.
@@ -194,7 +200,9 @@ class Journal:
                 try:
                     thread.start()
                 except RuntimeError as error:
-                    raise JournalError(f"the machine gives no thread to write with: {error}") from error
+                    raise JournalError(
+                        f"the thread that writes the journal cannot be started: {error}"
+                    ) from error
                 self._thread = thread
             if isinstance(task, Change) and task.loose:
                 self._loose.append(task)
@@ -224,7 +232,7 @@ class Journal:
                     ) from trouble
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
-                    raise JournalError(f"{timeout} s were not enough to write what is queued")
+                    raise JournalError(f"the queued writes were not done within {timeout} s")
                 self._changed.wait(left)
 
     def close(self, timeout: float | None = None) -> bool:
@@ -238,7 +246,8 @@ class Journal:
         """
         with self._changed:
             if self._give_up_at is None:
-                # A quarter is left to those who are closed after it.
+                # A quarter of the time is left to the threads and the store, which are closed after the
+                # journal.
                 self._give_up_at = time.monotonic() + (_PATIENCE_S if timeout is None else 0.75 * timeout)
             thread = self._thread
             self._changed.notify_all()
@@ -247,8 +256,8 @@ class Journal:
             return not thread.is_alive()
         return True
 
-    # The writer thread. What a step works on lives as long as the step: jobs hold calls, and those the
-    # Memory, which nobody else may hold any more.
+    # The writer thread's own methods. A step keeps no task in a variable that outlives it: jobs hold calls,
+    # and calls hold the Memory, which must be free to be collected when nobody else holds it any more.
 
     def _run(self) -> None:
         while self._step():
@@ -259,7 +268,7 @@ class Journal:
         self._end()
 
     def _step(self) -> bool:
-        """Wait for work and do a share of it; False when the journal was closed and nothing is queued."""
+        """Wait for work and do one batch of it; False when the journal was closed and nothing is queued."""
         with self._changed:
             while not (self._queue or self._loose or (self._spill and self._retry.due)):
                 if self._give_up_at is not None:
@@ -272,11 +281,11 @@ class Journal:
         return not last
 
     def _taken(self, *, last: bool) -> tuple[Sequence[Task[Any]], int | None]:
-        """The jobs to write now: what waits in the spill, when that is due or the last time, and a batch.
+        """Take the jobs to write now: the spill, when it is due or this is the last time, and a batch.
 
         Returns:
-            The jobs, and how many of them come from the spill: None when that is not due. Order is kept then:
-            nothing overtakes what waits, nor makes it wait longer.
+            The jobs, and how many of them come from the spill: None when the spill is not due. Then the batch
+            must go behind the spill, so that no job overtakes an earlier one of its session.
         """
         with self._changed:
             batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
@@ -291,7 +300,12 @@ class Journal:
             return everything, waited
 
     def _work(self, jobs: Sequence[Task[Any]], waited: int | None) -> None:
-        """Write the jobs; what the store does not take waits."""
+        """Write the jobs; those that the store does not take go into the spill.
+
+        Args:
+            jobs: the jobs, those of the spill first.
+            waited: how many of them come from the spill; None when the spill is not due.
+        """
         if waited is None:
             self._put_off(jobs, self._retry.why)
         elif (error := self._commit(jobs)) is not None:
@@ -327,6 +341,7 @@ class Journal:
             self._not_now(change, error)
 
     def _change(self, change: Change[Any]) -> None:
+        """Carry out one change, and give its result or its error to whoever waits."""
         try:
             result = change.apply(self.forest)
         except Exception as error:  # noqa: BLE001 (handed to whoever waits)
@@ -336,7 +351,7 @@ class Journal:
             change.resolve(result)
 
     def _not_now(self, change: Change[Any], error: Exception) -> None:
-        """A change failed: it is tried again by its own rule, or its submitter's."""
+        """Keep a failed change for later where it asks for that, else give its error to who submitted it."""
         if change.tried_again and isinstance(error, StoreUnavailableError):
             with self._changed:
                 self._again.append(change)
@@ -344,7 +359,7 @@ class Journal:
             change.fail(error)
 
     def _end(self) -> None:
-        """The journal is closed: loose changes have their last chance, and what is left is lost."""
+        """Try the loose changes a last time when the journal is closed, and give up what is left."""
         with self._changed:
             self._loose.extend(self._again)
             self._again.clear()
@@ -363,7 +378,7 @@ class Journal:
             log.error("%d writes could not be journaled before closing: %s", lost, trouble)
 
     def _commit(self, jobs: Sequence[Task[Any]]) -> StoreError | None:
-        """Plan and write until all are written; returns what kept the rest from it."""
+        """Plan and write jobs until all are written; returns the error that kept some from it, or None."""
         left = list(jobs)
         idle = 0
         while left:
@@ -378,10 +393,10 @@ class Journal:
         return None
 
     def _round(self, jobs: Sequence[Task[Any]]) -> None:
-        """One transaction, with at most one job per session; then the changes whose turn has come.
+        """Write one transaction, with at most one job per session; then carry out the changes that are next.
 
-        Jobs of a session keep their order. One that has yet to find its session, or a change, has its turn
-        when everything of its user's before it is written, and holds up what comes after it.
+        Jobs of a session keep their order. A change, and a job that has yet to find its session, wait until
+        everything of their user before them is written, and hold up what comes after them.
         """
         planned: list[tuple[Job[Any], Write]] = []
         changes: list[Change[Any]] = []
@@ -411,7 +426,7 @@ class Journal:
                 change.hand_over()
 
     def _planned(self, job: Job[Any]) -> Write | None:
-        """What to write for a job; None when there is nothing, or not yet."""
+        """The write of a job; None when there is nothing to write, or not yet."""
         try:
             write = job.plan(self.forest)
         except NotYetError:
@@ -426,9 +441,12 @@ class Journal:
         return write
 
     def _defect(self, job: Job[Any], error: Exception) -> None:
-        """An unexpected error: the job is tried once more, plainer, or fails; loudly, as nobody may wait."""
+        """Handle an unexpected error of a job: have it tried again with plainer messages, or fail it.
+
+        The error is logged, as nobody may be waiting for the job any more.
+        """
         if not isinstance(error, ConvmemError):
-            log.error("what is to be journaled cannot be written as it is", exc_info=error)
+            log.error("a turn cannot be journaled as it is; its text is tried instead", exc_info=error)
             try:
                 if job.plainer():
                     return
@@ -437,7 +455,7 @@ class Journal:
         job.fail(error)
 
     def _write(self, planned: Sequence[tuple[Job[Any], Write]]) -> None:
-        """Write what is planned, less the jobs whose session has moved on."""
+        """Commit what is planned; a job whose session another process changed stays unfinished."""
         try:
             results = self.store.write([write for _, write in planned])
         except StoreUnavailableError:
@@ -454,13 +472,14 @@ class Journal:
         for (job, write), written in zip(planned, results, strict=True):
             if written.ids is not None:
                 self.overdue = False
-                job.finish(written)  # which looks at the tree as it was planned from
+                job.finish(written)  # before `wrote`: it looks at the tree that the job was planned from
             self.forest.wrote(write, written)
 
     def _put_off(self, jobs: Sequence[Task[Any]], error: StoreError) -> None:
-        """Keep jobs for later, or fail them when their caller would rather know or the spill is full.
+        """Put jobs into the spill, or fail them when their caller would rather know or the spill is full.
 
-        Whoever waits for another process goes on waiting; of other trouble they are told.
+        Where another process holds the store, whoever waits for a job goes on waiting; any other error is
+        given to them, while the job stays in the spill.
         """
         for job in jobs:
             if job.patient:

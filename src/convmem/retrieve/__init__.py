@@ -1,1 +1,1 @@
-"""From journaled turns to quoted ones: views made in the background, partitions loaded, ranked, packed."""
+"""From journaled turns to quoted ones: makes their views, loads an owner's views, ranks and packs turns."""

@@ -1,11 +1,12 @@
-"""The indexer: makes the views of new turns in the background, words and vectors each on a thread.
+"""Makes the views of new turns in the background: their analyzed words and their vectors, each on a thread.
 
-Words are made in no time and must not wait for vectors: what was just said in one session can be asked for
-in the next, however busy the embedder is.
+`call.exchange` and `memory` wake the indexer with the turns they journaled; `memory.search()` waits for it;
+the views are written by the journal. Words are made quickly and must not wait for vectors: a turn said
+in one session can be asked for in the next, however busy the embedder is.
 
-Each process makes the views of the turns its calls wrote, so that four processes on one file do not embed
-every turn four times. What a process leaves undone is found by its absence: by the next open,
-and by the others when they have been idle for a while.
+Each process makes the views of the turns that its own calls wrote, so that four processes on one file do not
+embed every turn four times. Views that a process leaves unmade are found by their absence: by the next open,
+and by the other processes when they have been idle for `_IDLE_S`.
 """
 
 from __future__ import annotations
@@ -41,34 +42,46 @@ if TYPE_CHECKING:
 __all__ = ["WAIT_FOR_WORDS_S", "Indexer", "entry_of", "spoken"]
 
 WAIT_FOR_WORDS_S = 5.0
-"""Seconds that the direct API waits for turns journaled a moment ago; their words are analyzed meanwhile."""
+"""Seconds for which `search` waits until turns journaled a moment ago are analyzed, at most."""
 
 log = logging.getLogger("convmem")
 
 _ANALYZED_AT_ONCE = 256
+"""Turns read and analyzed in one batch: between two batches the thread can be given to other work."""
 _EMBEDDED_AT_ONCE = 8
+"""Turns embedded in one batch, which takes every core: with more, a question that comes meanwhile waits
+longer; with fewer, the embedder works less efficiently."""
 _IDLE_S = 30.0
-"""After so many seconds without a turn of its own a process looks for what others left without views."""
+"""Seconds without a turn of its own after which a process looks for turns that others left without views."""
 _FIRST_RETRY_S = 0.1
+"""Seconds before views that failed are tried again; the pause doubles with each failure."""
 _LAST_RETRY_S = 30.0
+"""Seconds between two tries, at most, so that an embedder that works again is noticed within half a
+minute."""
 _LOCKED_S = 0.05
+"""Seconds before another try when another process holds the store's lock, for a few milliseconds as a
+rule."""
 _LOOK_S = 0.02
+"""Seconds between two looks whether calls are still under way."""
 _YIELD_S = 1.0
-"""So long a batch of vectors waits for calls that are being composed or committed: somebody waits for those,
-and takes every core for as long as a batch does. Not longer, or a busy process would never find by
+"""Seconds for which a batch of vectors waits for calls that are being composed or committed, at most:
+somebody waits for those, and a batch takes every core. With a longer wait a busy process would never find by
 meaning."""
 _EMBEDDED_CHARACTERS = 640
+"""Characters of a turn that are embedded, its first: a model's time grows with the length, and the beginning
+tells what a turn is about. Another number changes the vectors, so those on disk would have to be made
+again."""
 _NAME_CHARACTERS = 256
-"""What counts of a speaker's name; a longer one is no name, and an entry has no room for a book."""
+"""Characters of a speaker's name that count; a longer one is no name, and an entry has no room for a book."""
 
 
 def spoken(text: str) -> str:
-    """What is embedded of a turn's text: its first characters. Who said it is known without a vector."""
+    """The part of a turn's text that is embedded: its first 640 characters, without the speaker's name."""
     return text[:_EMBEDDED_CHARACTERS]
 
 
 def entry_of(turn: Turn) -> bytes:
-    """The encoded entry of a turn."""
+    """The entry of a turn: its analyzed words, encoded as the bytes that the store keeps."""
     from convmem.recall import analyze_turn, encode  # noqa: PLC0415 (numpy only when recall is used)
 
     speaker = turn.name[:_NAME_CHARACTERS] if turn.name is not None else None
@@ -79,17 +92,17 @@ def entry_of(turn: Turn) -> bytes:
 
 @dataclass(slots=True)
 class _Stage:
-    """Words or vectors: what is to be made, and how far it is.
+    """The state of one kind of view, words or vectors: which turns are to be looked at, and how far it is.
 
     Attributes:
-        lane: where it is made.
-        at_work: a job of the lane makes it, or will at once.
-        new: turns that this process wrote and the stage has not looked at.
-        sweep: turns without a view are to be looked for, whoever wrote them.
-        done: the last request of `wake` that it has answered.
-        failures: how often it failed.
-        trouble: why it fails; empty when it does not.
-        retry_s: how long it waits before it tries again.
+        lane: the thread on which the views are made.
+        at_work: a job of the lane makes views, or will at once.
+        new: the `seq`s of turns that this process wrote and that were not looked at yet.
+        sweep: look for turns without a view too, whoever wrote them.
+        done: the number of the last call of `wake` whose turns all have their views.
+        failures: how often making views failed.
+        trouble: why making views fails; empty when it does not.
+        retry_s: seconds to wait before the next try after a failure.
     """
 
     lane: Lane
@@ -103,10 +116,10 @@ class _Stage:
 
 
 class _StandsBack(Exception):  # noqa: N818 (no error)
-    """The thread is needed for something that somebody waits for.
+    """Ends a stage's work early, because somebody waits for something else that needs the thread.
 
     Args:
-        made: how many of the new turns are made, at least.
+        made: how many of the stage's new turns have their view, at least.
     """
 
     def __init__(self, made: int) -> None:
@@ -118,9 +131,9 @@ class Indexer:
     """Keeps views up to date in the background, words and vectors each on a thread of the Memory's four.
 
     Args:
-        store: whose turns; without the ability to keep views there is nothing to do.
+        store: holds the turns; for a store that cannot keep views (`abilities.Views`) nothing is done.
         embedder: makes the vectors; None makes none.
-        lanes: threads to make them on.
+        lanes: the threads on which views are made.
         tell: told of vectors that were made, and once when views cannot be made and when they can be again.
         journal: writes the views.
     """
@@ -156,42 +169,43 @@ class Indexer:
 
     @contextmanager
     def standing_back(self) -> Generator[None]:
-        """While somebody waits for memory, embedding turns and other long work stand back."""
+        """Have the embedding of turns and other long work stand back within the block, for a call waits."""
         with calling():
             yield
 
     def _stand_back(self) -> None:
+        """Wait until no call is under way, or for `_YIELD_S` seconds."""
         until = time.monotonic() + _YIELD_S
         while calls_under_way() and not self._closing and time.monotonic() < until:
             time.sleep(_LOOK_S)
 
     @property
     def has_vectors(self) -> bool:
-        """Whether vectors are being made at all."""
+        """Whether there is an embedder, so that vectors are made."""
         return self._embedder is not None
 
     @property
     def fingerprint(self) -> str | None:
-        """The embedder's; None where no vectors are made."""
+        """The embedder's fingerprint, which names its vectors; None without an embedder."""
         return self._embedder.fingerprint if self._embedder is not None else None
 
     @property
     def cohort(self) -> Cohort | None:
-        """The everyday sentences as the embedder sees them; None until they are made."""
+        """The embedded everyday sentences with which a question is compared; None until they are made."""
         return self._cohort_maker.cohort if self._cohort_maker is not None else None
 
     def want_cohort(self) -> None:
-        """A question is being asked: make the cohort in the background, if it is not made or being made."""
+        """Make the cohort in the background, for a question is asked, unless it is made or being made."""
         if self._embedder is not None and not self._cohort_wanted:
             self._cohort_wanted = True
             self.wake(new=())
 
     def wake(self, redo: Sequence[int] = (), *, new: Sequence[int] | None = None) -> None:
-        """There are new turns, or turns whose entries are damaged.
+        """Make the views of new turns, and those of damaged entries again, in the background.
 
         Args:
-            redo: turns whose entries are damaged.
-            new: the turns that this process wrote; None looks for all that have no view.
+            redo: the `seq`s of turns whose entries are damaged.
+            new: the `seq`s of turns that this process wrote; None looks for all turns that have no view.
         """
         if self._views is None:
             return
@@ -208,7 +222,7 @@ class Indexer:
                 self._begin(self._vectors)
 
     def _begin(self, stage: _Stage) -> None:
-        """Have a stage go to work, if it is not at it; the lock is held."""
+        """Submit a stage's work to its lane, unless it is at work; the caller holds the lock."""
         if not (stage.at_work or self._closing):
             stage.at_work = True
             stage.lane.submit(lambda: self._run(stage))
@@ -216,12 +230,16 @@ class Indexer:
     def wait(self, timeout: float | None = None, *, vectors: bool = False) -> bool:
         """Wait until all turns there are now can be found by their words, or also by their vectors.
 
+        Args:
+            timeout: seconds to wait, at most; None waits as long as it takes.
+            vectors: wait for vectors and the cohort too.
+
         Returns:
-            False when `timeout` seconds were not enough, or when they cannot be made just now.
+            False when `timeout` seconds were not enough, or when views cannot be made just now.
         """
         if self._views is None:
             return True
-        self._cohort_wanted |= vectors  # what is asked next is judged by it
+        self._cohort_wanted |= vectors  # the next question is judged by the cohort
         self.wake()
         until = None if timeout is None else time.monotonic() + timeout
         stages = (self._words, self._vectors) if vectors and self._embedder is not None else (self._words,)
@@ -236,7 +254,13 @@ class Indexer:
         return True
 
     def close(self, timeout: float | None) -> bool:
-        """End the threads after the batch they are at; the next open goes on. False when that took longer."""
+        """Stop after the batches that are being made; returns False when that took longer than `timeout`.
+
+        The next open of the store makes the rest.
+
+        Args:
+            timeout: seconds to wait for those batches; None waits as long as it takes.
+        """
         until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._closing = True
@@ -249,7 +273,10 @@ class Indexer:
         return True
 
     def _run(self, stage: _Stage) -> None:
-        """Make what is due; give the thread back as soon as nothing is, or something else needs it more."""
+        """Make the views that a stage has to make, and return as soon as none is left or others wait.
+
+        Whatever came meanwhile, and what is left, is submitted to the lane again, later after trouble.
+        """
         with self._changed:
             asked, swept = self._asked, stage.sweep
             new, stage.new, stage.sweep = stage.new, [], False
@@ -287,19 +314,23 @@ class Indexer:
             self._changed.notify_all()
 
     def _again(self, stage: _Stage) -> None:
-        """Try again after trouble."""
+        """Submit a stage's work again, after the pause that follows trouble."""
         with self._changed:
             self._begin(stage)
 
     def _sweep(self, stage: _Stage, asked: int) -> None:
-        """Look for what other processes left undone, where nothing was asked for meanwhile."""
+        """Look for turns that other processes left without views, unless turns came meanwhile."""
         with self._changed:
             if self._asked == asked and not stage.at_work:
                 stage.sweep = True
                 self._begin(stage)
 
     def _due(self, stage: _Stage, new: Sequence[int], *, sweep: bool) -> Iterator[Sequence[Turn]]:
-        """Batches of turns that the stage has to look at."""
+        """Reads the turns that a stage has to make views of, a batch at a time: new ones, then all without.
+
+        Raises:
+            _StandsBack: between two batches, when somebody waits for something that needs the thread.
+        """
         from convmem.protocols import TurnsRequest  # noqa: PLC0415
 
         words = stage is self._words
@@ -321,12 +352,12 @@ class Indexer:
             self._stop_for_others(stage, len(new))
 
     def _stop_for_others(self, stage: _Stage, made: int) -> None:
-        """Between two batches: let go of the thread when something that is waited for needs it."""
+        """Leave the thread between two batches, when other work on the same lane is waited for."""
         if stage.lane.contended:
             raise _StandsBack(made)
 
     def _fail(self, stage: _Stage, error: Exception) -> float:
-        """Tell of trouble; returns after how many seconds to try again."""
+        """Tell of trouble, once; returns the seconds after which to try again."""
         if isinstance(error, StoreLockedError):  # another process writes: it is waited for, quietly
             return _LOCKED_S
         with self._changed:
@@ -343,13 +374,14 @@ class Indexer:
         return pause_s
 
     def _heal(self, stage: _Stage) -> None:
+        """Tell that views are made again, when that was the last stage in trouble."""
         if stage.trouble:
             stage.trouble, stage.retry_s = "", _FIRST_RETRY_S
             if not (self._words.trouble or self._vectors.trouble):
                 self._tell(HealedEvent(detail="the views of all turns are made"))
 
     def _analyze(self, due: Iterator[Sequence[Turn]]) -> None:
-        """Make the entries that are missing, and those that are damaged."""
+        """Make the entries that are damaged, and then those of these turns."""
         with self._changed:
             redo, self._redo = self._redo, []
         for seq in redo:
@@ -358,17 +390,18 @@ class Indexer:
             self._put([NewView(seq=turn.seq, entry=entry_of(turn)) for turn in turns])
 
     def _put(self, views: Sequence[NewView]) -> None:
-        """Have views written, a share at a time, so that no call waits long behind them."""
+        """Have the journal write views, some 2 ms at a time, so that no call waits long for them."""
         for share in shares(views):
             self._journal.submit(ViewsChange(share)).result()
 
     def _turn(self, seq: int) -> Sequence[Turn]:
+        """The turn of this sequence number; empty when it was forgotten."""
         from convmem.protocols import TurnsRequest  # noqa: PLC0415
 
         return [turn for turn in self._store.turns(TurnsRequest(after=seq - 1, limit=1)) if turn.seq == seq]
 
     def _embed(self, due: Iterator[Sequence[Turn]]) -> None:
-        """Make the vectors that are missing."""
+        """Make the vectors of these turns, and of the everyday sentences."""
         embedder = self._embedder
         if embedder is None:
             return
@@ -385,7 +418,7 @@ class Indexer:
             self._put(batch)
             self._tell(EmbeddedEvent(turns=len(batch), ms=ms, fingerprint=embedder.fingerprint))
             made = True
-            # By turns, so that what was just said waits for eight sentences at most.
+            # Everyday sentences and turns alternate, so that a new turn waits for eight sentences at most.
             self._embed_cohort(embedder)
         if self._cohort_wanted or made:
             self._cohort_wanted = True
@@ -394,7 +427,7 @@ class Indexer:
                     raise _StandsBack(sys.maxsize)
 
     def _embed_cohort(self, embedder: Embedder) -> bool:
-        """Embed a few of the everyday sentences; whether there are more, and they can be embedded."""
+        """Embed a few of the everyday sentences; False when none is left, or when they cannot be embedded."""
         if self._cohort_maker is None:
             from convmem.embed.cohort import CohortMaker  # noqa: PLC0415 (numpy only when recall is used)
 

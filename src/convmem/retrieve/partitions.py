@@ -1,4 +1,10 @@
-"""Owners' partitions: loaded when first used, kept while they are used, never older than the store."""
+"""Holds owners' partitions in memory: loads an owner's views, and adds what changed before each use.
+
+`retrieve.recaller` asks `Partitions.get` for an owner's partition for each call and search. The first time
+all views are read, in pages; later only the rows that changed since (by the owner's generation), or none at
+all when the call has read those already (`Changed`). `Branches` tells which turns were edited away or
+answered anew.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +32,31 @@ if TYPE_CHECKING:
 __all__ = ["Branches", "Changed", "LeftBehind", "Loaded", "Partitions"]
 
 _KEPT_OWNERS = 32
+"""Owners whose partitions are held, those used last: 10,000 turns with vectors take some 20 MB each. The next
+call of an owner that was pushed out reads all its views again."""
 _PAGE = 5_000
-"""Turns that are read at once: with vectors some 10 MB. Each page costs a look over the numbers of all."""
+"""Turns read from the store in one page: with vectors some 10 MB. Each page costs a look over the sequence
+numbers of all turns of the owner, so small pages make loading slow."""
 _AT_ONCE = 1_000
-"""Turns that are put into a partition at once: 5 ms in which no other thread can run."""
+"""Turns put into a partition in one step: some 5 ms in which no other thread of the process can run."""
 _LOAD_SHARE = 0.3
-"""Of the time that loading takes while other calls are under way: somebody waits for it too."""
+"""Share of the time, between 0 and 1, that loading takes while other calls are under way. A smaller one
+leaves those calls more, and lets the call that waits for the load miss its deadline."""
 _TRIES = 3
-"""Times that a partition is read anew because turns settle in another order than they were said, or are
-forgotten, while it is read."""
+"""Times that a partition is read anew because turns were settled in another order than they were said, or
+were forgotten, while it was read. After the last the call uses what there is."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a settled turn stands in its session."""
+    """The place of a settled turn in its session.
+
+    Attributes:
+        seq: the turn's number in the journal's order.
+        identity: the turn's identity.
+        parent: the identity of the turn before it.
+        is_user: whether the user said it.
+    """
 
     seq: int
     identity: bytes
@@ -49,13 +66,13 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """Ids of turns that are on no running branch.
+    """Ids of the turns that are on no running branch of their session.
 
     Attributes:
-        edited: the user's own words; other sessions may be quoted them, with that mark.
-        replaced: all others', such as replies that were made anew; nobody is quoted them.
-        taken_back: the user's own words that were edited away in the running session; it is never quoted
-            them.
+        edited: turns of the user; they may be quoted in other sessions, with the mark "edited away".
+        replaced: turns of anybody else, such as replies that were made anew; they are never quoted.
+        taken_back: turns of the user that were edited away in the running session; they are never quoted in
+            it.
     """
 
     edited: set[str] = field(default_factory=set[str])
@@ -64,35 +81,35 @@ class LeftBehind:
 
 
 class Branches:
-    """The settled turns of one session: which lead to its head, and which were left behind.
+    """The settled turns of one session: which of them lead to its head, and which were left behind.
 
     Args:
-        nodes: gives the tree of the session: the way to the head may lead over places that have no settled
-            turn, because it was forgotten. Only asked when it does.
+        nodes: reads the whole tree of the session. Called only when the way to the head leads over places
+            that have no settled turn, because it was forgotten.
     """
 
     def __init__(self, nodes: Callable[[], Iterable[Node]]) -> None:
         self._nodes = nodes
         self._places: dict[bytes, _Place] = {}
-        self._over: dict[
+        self._parents: dict[
             bytes, bytes
-        ] = {}  # the parents of all turns and tombstones, once they were asked for
+        ] = {}  # parent by identity, of all turns and tombstones, once `nodes` was called
         self._head: _Place | None = None
         self._way: set[int] = set()
 
     def copy(self) -> Branches:
-        """The same branches, to grow apart from these."""
+        """A copy that can grow while calls still use the original."""
         made = Branches(self._nodes)
-        made._places, made._over = dict(self._places), dict(self._over)
+        made._places, made._parents = dict(self._places), dict(self._parents)
         made._head, made._way = self._head, set(self._way)
         return made
 
     def add(self, row: ViewRow) -> None:
-        """A settled turn; turns come in the journal's order."""
+        """Add a settled turn; turns must be added in the journal's order, as the last one is the head."""
         place = _Place(row.seq, row.identity, row.parent, row.role == "user")
         self._places.setdefault(row.identity, place)
-        if row.parent != ROOT and row.parent not in self._places and row.parent not in self._over:
-            self._over = {node.identity: node.parent for node in self._nodes()}
+        if row.parent != ROOT and row.parent not in self._places and row.parent not in self._parents:
+            self._parents = {node.identity: node.parent for node in self._nodes()}
         if row.choice:
             return
         goes_on = self._head is None or row.parent == self._head.identity
@@ -103,17 +120,22 @@ class Branches:
             self._way = self._way_to(place)
 
     def _way_to(self, place: _Place | None) -> set[int]:
+        """The `seq`s of the settled turns from the beginning of the session to this one."""
         way: set[int] = set()
         while place is not None:
             way.add(place.seq)
             before = place.parent
-            while before in self._over and before not in self._places:
-                before = self._over[before]
+            while before in self._parents and before not in self._places:
+                before = self._parents[before]
             place = self._places.get(before)
         return way
 
     def left_behind(self, path: Collection[bytes] | None = None) -> LeftBehind:
-        """The turns that are not on the way to the head, or not on `path`, the running conversation."""
+        """The turns that are not on the running branch.
+
+        Args:
+            path: identities of the running conversation; None takes the way to the session's head instead.
+        """
         if path is None and len(self._way) == len(self._places):
             return LeftBehind()
         left = LeftBehind()
@@ -128,10 +150,10 @@ class Branches:
         return left
 
     def _leaves(self, place: _Place, path: Collection[bytes], known: dict[bytes, bool]) -> bool:
-        """Whether something else stands on the path in this turn's place, or in that of one before it.
+        """Whether this turn was edited away: it, or a turn before it, branches off from the path.
 
-        A beginning of its own is none: that is an app that rewrites its history, or a second conversation in
-        one session, and nobody took back a word.
+        A branch with a beginning of its own does not count: that is an app that rewrites its history, or a
+        second conversation in one session, and nobody took back a word.
 
         Args:
             place: a turn that is not on the path.
@@ -143,7 +165,7 @@ class Branches:
         while at not in known and at not in path:
             walked.append(at)
             before = self._places.get(at)
-            at = before.parent if before is not None else self._over.get(at, ROOT)
+            at = before.parent if before is not None else self._parents.get(at, ROOT)
             if at == ROOT:
                 break
         leaves = known.get(at, at in path)
@@ -153,14 +175,14 @@ class Branches:
 
 @dataclass(slots=True)
 class Loaded:
-    """One owner's partition and what is needed to judge its turns.
+    """One owner's partition, with the branches of the owner's sessions.
 
     Attributes:
-        generation: the owner's, when this was read.
-        redaction: likewise; another value voids everything.
-        partition: the settled turns that were analyzed; None when there is nothing to recall from.
-        sessions: the branches of each session.
-        damaged: turns whose entries must be made again.
+        generation: the owner's number of writes, when this was read.
+        redaction: the owner's number of forgettings, when this was read; a greater one voids everything here.
+        partition: the settled turns that were analyzed; None when the store keeps no views.
+        sessions: the branches of each session, by its name.
+        damaged: the `seq`s of turns whose entries must be made again.
     """
 
     generation: int = 0
@@ -170,16 +192,16 @@ class Loaded:
     damaged: tuple[int, ...] = ()
 
     def holds_more_than(self, ids: Collection[str]) -> bool:
-        """Whether there is a turn besides these."""
+        """Whether the partition has a turn besides these."""
         partition = self.partition
         return partition is not None and len(partition) > sum(id_ in partition.row for id_ in ids)
 
     def left_behind(self, session: str | None, path: Collection[bytes]) -> LeftBehind:
-        """The turns that were edited away or answered otherwise.
+        """The turns of all sessions that were edited away or answered anew.
 
         Args:
-            session: the running one, whose conversation is `path`.
-            path: identities.
+            session: the running session; None without one.
+            path: identities of the running conversation in that session.
         """
         left = LeftBehind()
         for name, branches in self.sessions.items():
@@ -192,9 +214,13 @@ class Loaded:
         return left
 
     def _said_alike(self, ids: Collection[str], session: str) -> Iterable[str]:
-        """Turns of other sessions with the same words, as a second import has them.
+        """Turns of other sessions with the same words as turns that were taken back, as a second import has.
 
         Words that still stand in the session were not taken back.
+
+        Args:
+            ids: the turns that were taken back.
+            session: the running session.
         """
         import numpy as np  # noqa: PLC0415 (numpy only when recall is used)
 
@@ -209,11 +235,11 @@ class Loaded:
 
 
 class Changed(NamedTuple):
-    """What a call read of an owner's views together with everything else.
+    """The rows of an owner's views that a call read in its one read of the store (`context.gather`).
 
     Attributes:
-        since: the generation of the partition that was held then.
-        reply: the views that changed since.
+        since: the generation of the partition that was in memory then.
+        reply: the rows that changed since that generation.
     """
 
     since: int
@@ -228,11 +254,11 @@ class _OwnerLock:
 
 
 class Partitions:
-    """The partitions used last.
+    """The partitions of the owners used last.
 
     Args:
-        store: where the views are kept.
-        fingerprint: of the embedder whose vectors count; None for none.
+        store: keeps the views.
+        fingerprint: the fingerprint of the embedder whose vectors are loaded; None loads none.
     """
 
     def __init__(self, store: Store, fingerprint: str | None) -> None:
@@ -253,7 +279,7 @@ class Partitions:
             return owner in self._loaded or not isinstance(self._store, Views)
 
     def peek(self, owner: OwnerRef) -> Loaded | None:
-        """An owner's partition as it was used last, without a look at the store; None when it is not held."""
+        """An owner's partition as it was used last, without a read of the store; None when it is not held."""
         with self._lock:
             return self._loaded.get(owner)
 
@@ -262,13 +288,13 @@ class Partitions:
     ) -> Loaded:
         """An owner's partition as of now; an empty one when the store keeps no views.
 
-        A lock per owner: loading one owner's forty thousand turns keeps no other owner waiting.
+        Each owner has a lock: loading one owner's forty thousand turns keeps no other owner waiting.
 
         Args:
-            owner: whose.
-            changed: what a call has read of the views: then the partition is as of that read, and where it
-                was held meanwhile, nothing is read here.
-            own: how many calls wait for it; to others a long load gives way.
+            owner: whose partition.
+            changed: the rows that a call has read already: then the partition is as of that read, and nothing
+                is read here if it was in memory.
+            own: tells how many calls wait for this partition; a long load gives way to all other calls.
         """
         if not isinstance(self._store, Views):
             return Loaded()
@@ -283,7 +309,9 @@ class Partitions:
             else:
                 loaded = self._as_of_now(self._store, owner, held, changed, own)
             with self._lock:
-                if drops == self._drops:  # else something was forgotten meanwhile, and nothing may be kept
+                if (
+                    drops == self._drops
+                ):  # else something was forgotten meanwhile: use it once, do not keep it
                     self._loaded[owner] = loaded
                     if len(self._loaded) > _KEPT_OWNERS:
                         self._loaded.popitem(last=False)
@@ -300,21 +328,27 @@ class Partitions:
         for _ in range(_TRIES):
             if held is None:
                 with Pace(_LOAD_SHARE, own):
-                    held, settled = self._followed(store, owner, _nothing())
+                    held, settled = self._with_changes(store, owner, _nothing())
             else:
-                held, settled = self._followed(store, owner, held, changed)
+                held, settled = self._with_changes(store, owner, held, changed)
             if held is not None and settled:
                 return held
-        return held or _nothing()  # it keeps changing: the next one looks again
+        return held or _nothing()  # the owner's turns keep changing: the next call reads again
 
-    def _followed(
+    def _with_changes(
         self, store: Views, owner: OwnerRef, held: Loaded, changed: Changed | None = None
     ) -> tuple[Loaded | None, bool]:
-        """With what changed since it was read, as a call has read it already or as the store has it now.
+        """A partition with the rows that changed since it was read.
+
+        Args:
+            store: where the rows are read.
+            owner: whose partition.
+            held: the partition as it was; an empty one to read all rows.
+            changed: the rows that a call has read already; None reads them here.
 
         Returns:
-            It, or None when all must be read anew; and whether it is all of one moment, not of several
-            between which something was written.
+            The partition, None when all must be read anew; and whether all its rows are of one moment, with
+            no write between the pages.
         """
         grown, known, last = held, held.redaction, 0
         first: ViewsReply | None = None
@@ -352,9 +386,10 @@ class Partitions:
             after = reply.rows[-1].seq
 
     def _grown(self, owner: OwnerRef, held: Loaded, changed: Sequence[ViewRow]) -> Loaded | None:
-        """With the changed rows: new ones at the end, new vectors in place.
+        """A partition with changed rows: new turns at its end, new vectors at their turns.
 
-        None when a turn was settled after a later one: the order of a partition is the journal's.
+        None when a turn was settled after a later one: the order of a partition must be the journal's, so all
+        is read anew.
         """
         if held.partition is None:
             return None
@@ -369,7 +404,8 @@ class Partitions:
             partition, damaged = _appended(held.partition, new)
             if (matrix := _vectors(vectored)) is not None:
                 partition = partition.with_vectors([f"t{row.seq}" for row in vectored], matrix)
-        # Copies of what grows: calls that still rank with the partition before it go through its branches.
+        # The branches that grow are copied: calls that still rank with the partition before it walk through
+        # its own.
         sessions, grown = dict(held.sessions), set[str]()
         for row in new:
             if row.session not in grown:
@@ -382,10 +418,11 @@ class Partitions:
         return Loaded(partition=partition, sessions=sessions, damaged=(*held.damaged, *damaged))
 
     def _tree(self, owner: OwnerRef, session: str) -> Callable[[], Iterable[Node]]:
+        """Gives a function that reads the tree of a session."""
         return lambda: self._store.nodes(NodesRequest(SessionRef(owner.user, session))).nodes
 
     def drop(self) -> None:
-        """Hold nothing; the next use reads anew."""
+        """Drop all partitions, for something was forgotten; the next use reads anew."""
         with self._lock:
             self._drops += 1
             self._loaded.clear()
@@ -413,7 +450,7 @@ def _appended(partition: Partition, rows: Sequence[ViewRow]) -> tuple[Partition,
 
 
 def _vectors(rows: Sequence[ViewRow]) -> NDArray[np.float32] | None:
-    """Vectors of rows as one matrix, NaN where there is none; None when none has one."""
+    """The vectors of rows as a matrix of shape (rows, width), NaN where a row has none; None without any."""
     import numpy as np  # noqa: PLC0415 (numpy only when recall is used)
 
     width = max((len(row.vector) // 2 for row in rows if row.vector is not None), default=0)

@@ -1,4 +1,8 @@
-"""Recall against a store: embed the question, read the owner's partition, rank, pack."""
+"""Recalls turns for a question: embeds it, loads the owner's partition, ranks its turns and packs them.
+
+In call order: `call.exchange` begins with `ask_soon`, beside the journal step; `context.compose` then takes
+`load_sound`, `vectors_of`, `rank` and `pack`. `direct.search` uses the same steps without a deadline.
+"""
 
 from __future__ import annotations
 
@@ -37,38 +41,41 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Question", "Recaller"]
 
 _EMBED_THREADS = 2
-"""Questions that are embedded at once, by `threads.lanes`, unless a summary is made or turns are embedded."""
+"""Questions that `threads.lanes` embeds at once, while no summary is made and no turns are embedded."""
 _QUERY_CHARACTERS = 320
+"""Characters of a question that are embedded, its first. More take longer within the deadline; the beginning
+mostly has the question."""
 _ASKED_CHARACTERS = 4_000
-"""Of a long message, as many at its beginning and at its end are searched with: what is asked about something
-pasted stands before or after it, and of all its words only the rarest few dozen count anyway."""
+"""Characters of a long message that are searched with at its beginning, and again at its end: a question
+about a pasted text stands before or after it, and of all words only the rarest few dozen count anyway."""
 _READ_HITS = 64
-"""Hits whose texts are read at once, with those of the rules: as many as packing looks at at a time."""
+"""Hits whose texts are read with one read, with those of the rules: as many as packing looks at at a time."""
 _PACE_WEIGHT = 0.3
-"""Of the newest question in the running estimate: four slow ones in a row count for three quarters of it."""
+"""Weight of the newest question in the running estimate of the embedder's pace, between 0 and 1: four slow
+ones in a row count for three quarters of the estimate."""
 _FIRST_PACE_S = 0.25
-"""How long a question is assumed to take before one was embedded; `local` takes .03 s on an idle core."""
+"""Seconds that a question is assumed to take before one was embedded; `local` takes .03 s on an idle core."""
 _REMEMBERED_S = 0.001
-"""A question embedded quicker than this was remembered, and says nothing about the embedder's pace."""
+"""Seconds below which the vector came from the cache, and says nothing about the embedder's pace."""
 _WARMING = "Good morning."
-"""What is embedded to have the model loaded before the first question."""
+"""The text that is embedded to have the model loaded before the first question."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of an owner's memory.
+    """A question to an owner's memory.
 
     Attributes:
         owner: whose memory.
-        text: the message, or the question.
-        context: texts of the turns before it, newest last.
-        session: the running session.
-        path: identities of its conversation as it stands for this call.
-        exclude: ids of turns that are visible anyway.
-        within: only these sessions; None for all.
-        now: the present.
-        top_k: how many turns at most.
-        searching: somebody asked for a search: small talk is searched for too.
+        text: the newest message of a call, or the question of a search.
+        context: texts of the turns before the message, newest last.
+        session: the running session; None without one.
+        path: identities of the turns of the running conversation, as it stands for this call.
+        exclude: ids of turns that the model sees anyway.
+        within: recall only from these sessions; None for all.
+        now: the time of the question, in the zone in which dates are shown.
+        top_k: the most turns to rank.
+        searching: somebody called `search`: small talk is searched for, too.
     """
 
     owner: OwnerRef
@@ -84,11 +91,11 @@ class Question:
 
 
 class Asked(NamedTuple):
-    """What a call has asked of its Recaller, on its way beside the journal step.
+    """The work that a call has begun for its recall, which goes on beside the journal step.
 
     Attributes:
-        loading: the owner's partition, where it is not in memory yet; None where nothing is waited for.
-        vectors: the embedded question; None without an embedder, or while it is too far behind.
+        loading: the load of the owner's partition; None when the partition is in memory.
+        vectors: the embedding of the question; None without an embedder, or while it is too far behind.
     """
 
     loading: Future[Loaded] | None = None
@@ -96,16 +103,16 @@ class Asked(NamedTuple):
 
     @property
     def loaded(self) -> bool:
-        """Whether the partition is there."""
+        """Whether the partition is in memory."""
         return self.loading is None or self.loading.done()
 
     @property
     def ready(self) -> bool:
-        """Whether recall would wait for nothing."""
+        """Whether the partition and the vectors are there, so that recall waits for nothing."""
         return all(future is None or future.done() for future in self)
 
     def wait(self) -> Asked:
-        """Wait for all of it, as long as it takes."""
+        """Wait for the partition and the vectors, as long as it takes."""
         for future in (self.loading, self.vectors):
             if future is not None:
                 future.exception()
@@ -113,19 +120,19 @@ class Asked(NamedTuple):
 
 
 class Recaller:
-    """What all calls of one Memory recall with.
+    """Recalls for all calls of one Memory: it holds the partitions, the indexer and the embedder.
 
     Args:
-        store: the journal.
-        embedder: makes vectors; None for words alone.
-        lanes: threads to load and embed on.
+        store: keeps turns and views.
+        embedder: makes vectors; None recalls by words alone.
+        lanes: the threads on which partitions are loaded and questions are embedded.
         settings: weights of the ranking; None for those shipped.
-        deadline_s: seconds a call waits for recall.
+        deadline_s: seconds for which a call waits for recall.
         tell: told of what the indexer does, and of questions that cannot be embedded in time.
         journal: writes the views that the indexer makes.
 
     Attributes:
-        overdue: turns could not be ranked in time for the call before: the next one waits less for it.
+        overdue: turns could not be ranked in time for the call before, so the next call waits less for that.
     """
 
     def __init__(
@@ -139,8 +146,9 @@ class Recaller:
         tell: Hook,
         journal: Journal,
     ) -> None:
-        # Loaded when a Memory is opened: the first call has a deadline, and numpy alone takes a third of it.
-        # So are the stemmer and the table of characters, which this reads.
+        # Import recall when a Memory is opened, not in its first call: that has a deadline, and numpy alone
+        # would take a third of it. `fingerprint` reads the stemmer and the table of characters, for the same
+        # reason.
         import_module("convmem.recall")
         import_module("convmem.recall.analyze").fingerprint()
 
@@ -175,17 +183,17 @@ class Recaller:
         self.indexer.after_fork()
 
     def forget(self) -> None:
-        """Something was forgotten: nothing kept of it may be used again."""
+        """Drop the partitions and the remembered vectors, for something was forgotten."""
         self.partitions.drop()
         if self._embedder is not None:
             self._embedder.clear()
 
     def close(self, timeout: float | None) -> bool:
-        """End what is made in the background; False when it did not end in time."""
+        """Stop the indexer; False when that took longer than `timeout` seconds."""
         return self.indexer.close(timeout)
 
     def warm(self, owner: OwnerRef | None) -> None:
-        """Load what an owner's first call will need, off the call: the partition, and the model."""
+        """Load an owner's partition and the embedding model in the background, before the first call."""
         self.load_soon(owner)
         if self._embedder is not None and self._pace_s is None:
             self.embed_soon(_WARMING, None)
@@ -196,8 +204,8 @@ class Recaller:
         Args:
             text: the question; an empty one is not embedded.
             owner: whose memory; None where only the journal can tell.
-            as_held: the partition as it was used last tells who the owner's people are: a call reads it once,
-                with everything else, and not for their names too.
+            as_held: take the names of the owner's people from the partition as it is in memory, because the
+                call reads what changed of it later, with everything else; False brings it up to date first.
         """
         loading = self.load_soon(owner, waits=True)
         if not text.strip():
@@ -208,11 +216,11 @@ class Recaller:
         """Begin to load an owner's partition, once for all who ask.
 
         Args:
-            owner: whose; None where only the journal can tell.
-            waits: a call waits for it, until its deadline.
+            owner: whose partition; None where only the journal can tell.
+            waits: a call waits for the load, until its deadline, so other calls do not hold it up.
 
         Returns:
-            None when it is in memory.
+            The load; None when the partition is in memory.
         """
         if owner is None or self.partitions.holds(owner):
             return None
@@ -234,13 +242,13 @@ class Recaller:
             self._waiting.pop(owner, None)
 
     def _waiting_for(self, owner: OwnerRef) -> int:
-        """How many calls wait for an owner's partition."""
+        """How many calls wait for the load of an owner's partition."""
         now = time.monotonic()
         return sum(until > now for until in tuple(self._waiting.get(owner, ())))
 
     @property
     def expected_s(self) -> float:
-        """Seconds the next question will take to be embedded, behind those that wait already."""
+        """Seconds until the next question would be embedded, behind those that wait already."""
         pace = self._pace_s if self._pace_s is not None else _FIRST_PACE_S
         return pace * (1 + self._embedding / _EMBED_THREADS)
 
@@ -252,7 +260,7 @@ class Recaller:
         after: Future[Loaded] | None = None,
         as_held: bool = False,
     ) -> Future[NDArray[np.float32]] | None:
-        """Begin to embed a question, where the owner's people talk without their names.
+        """Begin to embed a question, without the names of the owner's people (`recall.query_text`).
 
         An embedder that is too slow for the deadline is still asked one question at a time: that is how the
         running estimate learns that it has become quicker.
@@ -260,11 +268,12 @@ class Recaller:
         Args:
             text: the question.
             owner: whose memory; None where only the journal can tell.
-            after: the owner's partition on its way, which tells who the people are.
-            as_held: a partition that is held tells it too, without a look at the store.
+            after: the load of the owner's partition, which has the people's names; None when it is in memory.
+            as_held: take the names from the partition as it is in memory, without a read of the store.
 
         Returns:
-            None without an embedder, and while the questions before this one take all the time there is.
+            The embedding; None without an embedder, and while the questions before it need the whole
+            deadline.
         """
         embedder = self._embedder
         if embedder is None:
@@ -282,7 +291,7 @@ class Recaller:
 
         if after is None:
             begin()
-        else:  # no thread that embeds waits for a large memory to be read
+        else:  # by a callback, so that no thread that embeds waits for a large memory to be read
             after.add_done_callback(begin)
         return vectors
 
@@ -313,6 +322,7 @@ class Recaller:
         vectors.set_result(found)
 
     def _asking(self, text: str, owner: OwnerRef | None, *, as_held: bool) -> str:
+        """The question as it is embedded: without the names of the owner's people."""
         from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
 
         try:
@@ -320,19 +330,19 @@ class Recaller:
             if loaded is None and owner is not None:
                 loaded = self.partitions.get(owner)
             partition = loaded.partition if loaded is not None else None
-        except StoreError:  # who loads the partition to search it will say so
+        except StoreError:  # the load of the partition to search it fails too, and tells
             partition = None
         return query_text(partition, text) if partition is not None else text
 
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, *, wanted: bool = True
     ) -> tuple[NDArray[np.float32] | None, str]:
-        """The vectors, and what to note when there are none: the embedder was too slow, or failed.
+        """The vectors of a question, and a note when there are none: the embedder was too slow, or failed.
 
-        Of that there is one event when it begins, and one when it ends.
+        One event tells when that begins, and one when it ends.
 
         Args:
-            embedding: the vectors on their way; nobody waits for them here.
+            embedding: the embedding of the question; nobody waits for it here.
             wanted: False where there was nothing to embed, which is no trouble.
         """
         if self._embedder is None or not wanted:
@@ -351,6 +361,7 @@ class Recaller:
         return embedding.result(), ""
 
     def _troubled(self, note: str) -> str:
+        """Tell of trouble with the embedder, if it is new; returns the note."""
         with self._lock:
             known, self._in_trouble = self._in_trouble, True
         if not known:
@@ -358,15 +369,15 @@ class Recaller:
         return note
 
     def load(self, owner: OwnerRef) -> Loaded:
-        """The owner's partition; damaged entries are sent to be made again."""
+        """The owner's partition; the indexer makes its damaged entries again."""
         return self.load_sound(owner)[0]
 
     def load_sound(self, owner: OwnerRef, changed: Changed | None = None) -> tuple[Loaded, int]:
-        """`load`, and how many entries it is without because they are damaged.
+        """The owner's partition, and how many entries it lacks because they are damaged.
 
         Args:
             owner: whose memory.
-            changed: what a call has read of the owner's views.
+            changed: the rows of the owner's views that the call has read already.
         """
         loaded = self.partitions.get(owner, changed)
         damaged, loaded.damaged = loaded.damaged, ()
@@ -375,9 +386,10 @@ class Recaller:
         return loaded, len(damaged)
 
     def rank(self, loaded: Loaded, question: Question, vectors: NDArray[Any] | None) -> Ranking:
-        """Rank the owner's turns for the question; turns that were edited away say so.
+        """Rank the owner's turns for the question; the `why` of those that were edited away says so.
 
-        Into the session in which words were edited away they never come back, unless somebody searches.
+        Words that were edited away never come back into the session in which that was done, unless somebody
+        searches.
         """
         from convmem.recall import Query, Ranking, search  # noqa: PLC0415 (numpy only when recall is used)
         from convmem.recall.analyze import digest  # noqa: PLC0415
@@ -430,7 +442,16 @@ class Recaller:
         fence: int,
         tz: tzinfo,
     ) -> Packed:
-        """Fill a budget with the best turns, each line naming speaker and turn."""
+        """Fill a budget with the best turns, each line naming speaker and turn.
+
+        Args:
+            owner: whose turns.
+            ranking: the ranked turns.
+            budget: the most tokens of the block, its fence included.
+            count: counts tokens.
+            fence: tokens of the block around the quotations.
+            tz: the zone in which dates are shown.
+        """
         from convmem.recall import pack  # noqa: PLC0415 (numpy only when recall is used)
 
         named = dataclasses.replace(
@@ -443,7 +464,7 @@ class Recaller:
         known: dict[str, str] = {}
 
         def texts(ids: Sequence[str]) -> Mapping[str, str]:
-            if any(id_ not in known for id_ in ids):  # those that are gone are asked for again, and not found
+            if any(id_ not in known for id_ in ids):  # turns that are gone are read again, and not found
                 wanted = dict.fromkeys([*ids, *(first if not known else ())])
                 known.update((turn.id, turn.text) for turn in self.turns(owner, list(wanted)).values())
             return {id_: known[id_] for id_ in ids if id_ in known}
@@ -451,7 +472,7 @@ class Recaller:
         return pack(named, texts, budget, count, fence=fence, tz=tz)
 
     def turns(self, owner: OwnerRef, ids: Sequence[str]) -> dict[str, Turn]:
-        """Turns by id."""
+        """The turns of an owner with these ids, by id; those that are gone are left out."""
         seqs = tuple(int(id_[1:]) for id_ in ids)
         ref = SessionRef(None, owner.session) if owner.session is not None else None
         rows = self._store.turns(TurnsRequest(ref=ref, owner=owner.user, seqs=seqs, limit=len(seqs)))
@@ -459,13 +480,14 @@ class Recaller:
 
 
 def _ends(text: str) -> str:
-    """A text; of a long one its beginning and its end."""
+    """A text; of one longer than 8,000 characters the first and the last 4,000."""
     if len(text) <= 2 * _ASKED_CHARACTERS:
         return text
     return f"{text[:_ASKED_CHARACTERS]}\n{text[-_ASKED_CHARACTERS:]}"
 
 
 def _label(hit: Any) -> str:  # noqa: ANN401 (a recall.Hit; naming it would import numpy)
+    """The speaker and the id of a quoted turn, and whether it was edited away or is superseded."""
     who = f"{one_line(hit.speaker or '') or hit.role} {hit.id}"
     if "edited away" in hit.why:
         return f"{who} (edited away)"

@@ -1,12 +1,8 @@
-"""What all requests of one Memory are composed with: the cuts of windows, and caches of what was sent.
+"""Makes the cuts of windows in the background, and keeps the epochs that they begin.
 
-A request is, in the order in which it is sent: the caller's system text, unchanged; the rounds of the window,
-as they were sent before, with the summary in front of the first user turn's text; and what is recalled in
-front of the newest user turn's text. So between two cuts a request begins with what the one before it sent,
-up to that text.
-
-`context.compose` leads one request through the room: `gather` reads, `window` decides which rounds are sent,
-`cut` makes what stands for those that leave, `assemble` puts it together.
+`context.compose` calls `Cuts.leave` when a window is full: the summary of the rounds that leave is made on a
+thread (`context.cut`), and the new epoch is written through the journal. A compressor that is late is
+replaced by extracted sentences; its own summary is used at a later cut (`written_late`).
 """
 
 from __future__ import annotations
@@ -17,9 +13,6 @@ from typing import TYPE_CHECKING
 
 from convmem.abilities import Epoch, Epochs
 from convmem.compress.extractive import Extractive
-from convmem.context.lessons import Lessons
-from convmem.context.memo import SessionMemo
-from convmem.context.reader import CallReader
 from convmem.errors import StoreError, noted
 from convmem.journal.changes import EpochChange
 from convmem.threads.locks import Lock
@@ -27,88 +20,33 @@ from convmem.threads.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from datetime import tzinfo
 
     from convmem.abilities import EpochRef
     from convmem.compress.protocol import Compressor
     from convmem.context.cut import Cut, Summary
-    from convmem.journal.digests import SeenMessages
     from convmem.journal.writer import Journal
     from convmem.protocols import Store
-    from convmem.providers.dialects import Dialects
-    from convmem.retrieve.recaller import Recaller
     from convmem.threads.pool import Lane
-    from convmem.tokens.count import LearnedRatios
 
-__all__ = ["Composer", "Cuts"]
+__all__ = ["Cuts"]
 
 _EPOCHS = 1_024
+"""Windows whose epoch (where the store keeps none) or late summary is in memory. An epoch that is pushed out
+is cut anew, which costs the provider's cache once."""
 _STOOD_IN = (
     "the compressor was late: sentences were extracted, and what it writes is used from the next cut on"
 )
 _FORGOTTEN = "something was forgotten while the summary was made"
 
 
-class Composer:
-    """What all requests of one Memory are composed with.
-
-    Attributes:
-        reader: reads what a call needs from the store.
-        recaller: embeds, ranks and packs what is recalled.
-        ratios: counts tokens.
-        seen: token counts of messages seen lately.
-        tz: the zone in which dates are shown.
-        memo: messages, blocks and forms of the sessions used last.
-        cuts: epochs, and the cuts that begin them.
-        lessons: what providers' refusals taught.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        recaller: Recaller,
-        compressor: Compressor,
-        ratios: LearnedRatios,
-        seen: SeenMessages,
-        *,
-        pool: Lane,
-        dialects: Dialects,
-        tz: tzinfo,
-        journal: Journal,
-    ) -> None:
-        self.reader = CallReader(store)
-        self.recaller = recaller
-        self.ratios = ratios
-        self.seen = seen
-        self.tz = tz
-        self.memo = SessionMemo()
-        self.cuts = Cuts(store, journal, compressor, pool)
-        self.lessons = Lessons(store, journal, dialects)
-
-    def after_fork(self) -> None:
-        """Begin anew in a forked child."""
-        self.memo.after_fork()
-        self.cuts.after_fork()
-        self.lessons.after_fork()
-
-    @contextmanager
-    def forgetting(self) -> Generator[None]:
-        """While something is forgotten no cut is kept, and afterwards nothing composed before is used."""
-        with self.cuts.forgetting():
-            try:
-                yield
-            finally:
-                self.memo.clear()
-
-
 class Cuts:
-    """The epochs of windows, and the cuts that begin them, made in the background.
+    """Makes the cuts that begin new epochs of windows, in the background, and keeps the epochs.
 
     Args:
-        store: keeps the epochs, where it can.
-        journal: writes them.
-        compressor: writes what stands for rounds that left a window.
-        pool: threads to run it on.
+        store: keeps the epochs, where it can; else they are kept in memory.
+        journal: writes the epochs.
+        compressor: writes the summaries of the rounds that left a window.
+        pool: threads on which the compressor runs.
     """
 
     def __init__(self, store: Store, journal: Journal, compressor: Compressor, pool: Lane) -> None:
@@ -129,7 +67,7 @@ class Cuts:
 
     @contextmanager
     def forgetting(self) -> Generator[None]:
-        """While something is forgotten no cut is kept."""
+        """Keep no cut within the block, and drop those being made afterwards, for something is forgotten."""
         with self._putting:
             self._forgetting += 1
         try:
@@ -143,19 +81,19 @@ class Cuts:
                 self._epochs.clear()
 
     def epoch_here(self, which: EpochRef) -> Epoch | None:
-        """The running epoch, where it is kept in memory because the store cannot keep it."""
+        """The running epoch of a window, where it is in memory because the store keeps no epochs."""
         return self._epochs.get(which)
 
     def cut(self, which: EpochRef, cut: Cut, *, here: bool = False) -> Cut:
-        """Begin to make what stands for rounds that leave a window, and then the new epoch.
+        """Begin to make the summary of rounds that leave a window, and after it the new epoch.
 
         Args:
-            which: whose window.
-            cut: what leaves it.
-            here: make it on this thread, because it takes milliseconds.
+            which: the session, host and model whose window it is.
+            cut: the rounds that leave the window.
+            here: make the summary on this thread, because it takes milliseconds.
 
         Returns:
-            The cut that is being made: another one when that was begun before.
+            The cut that is being made: an earlier one of this window when that is still at work.
         """
         with self._lock:
             running = self._cuts.setdefault(which, cut)
@@ -171,9 +109,9 @@ class Cuts:
         """Begin the new epoch with another summary than the one that is late.
 
         Args:
-            which: whose window.
-            late: the cut that is not made yet; what it makes is kept for `written_late`.
-            cut: the same rounds, with something that makes a summary at once.
+            which: the session, host and model whose window it is.
+            late: the cut that is not made yet; its summary is kept for `written_late`.
+            cut: the same rounds, with a compressor that makes a summary at once.
 
         Raises:
             StoreError: something was forgotten meanwhile, or the store cannot keep the epoch.
@@ -188,17 +126,17 @@ class Cuts:
     def leave(
         self, which: EpochRef, cutting: Callable[[Compressor], Cut], patience_s: float | None
     ) -> tuple[Summary | None, tuple[str, ...]]:
-        """Have rounds leave a window; what stands for them is written once and stays until the next cut.
+        """Have rounds leave a window; their summary is written once and stays until the next cut.
 
-        Where a model that writes the summary is late, sentences are extracted at once and stand in for it.
+        Where the model that writes the summary is late, extracted sentences take its place at once.
 
         Args:
-            which: whose window.
-            cutting: the cut, with the compressor that writes what stands for the rounds.
+            which: the session, host and model whose window it is.
+            cutting: gives the cut of the rounds, with the compressor that it is given.
             patience_s: seconds to wait for the compressor; None waits as long as it takes.
 
         Returns:
-            The summary, None when the store cannot keep it; and what to note.
+            The summary, None when the store cannot keep it; and notes about it.
         """
         quick = isinstance(self.compressor, Extractive)
         cut = cutting(self.compressor)
@@ -215,11 +153,12 @@ class Cuts:
         return summary, (*notes, _STOOD_IN)
 
     def written_late(self, which: EpochRef, start: bytes) -> Summary | None:
-        """The summary that a late compressor wrote for the rounds before `start`."""
+        """The summary that a late compressor wrote for the rounds before the turn `start`; None as a rule."""
         known = self._late.get(which)
         return known[1] if known is not None and known[0] == start else None
 
     def _made(self, which: EpochRef, cut: Cut, forgets: int) -> None:
+        """Make a cut's summary, and begin its epoch unless another summary stands in for it already."""
         try:
             made = cut.make()
             with self._lock:
@@ -238,8 +177,13 @@ class Cuts:
                     del self._cuts[which]
 
     def _begin_epoch(self, which: EpochRef, epoch: Epoch, forgets: int, redaction: int) -> None:
-        with self._putting:  # not the other lock: a slow disk keeps nobody but those who cut
-            if self._forgetting or self._forgets != forgets:  # it may tell what was forgotten meanwhile
+        """Have the new epoch written.
+
+        Raises:
+            StoreError: something was forgotten meanwhile, or the store cannot keep the epoch.
+        """
+        with self._putting:  # not `_lock`: a slow disk must hold up only those who cut
+            if self._forgetting or self._forgets != forgets:  # the summary may tell what was forgotten
                 raise StoreError(_FORGOTTEN)
             if isinstance(self.store, Epochs):
                 if not self.journal.submit(EpochChange(which, epoch, redaction)).result():
