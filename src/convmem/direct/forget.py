@@ -10,6 +10,7 @@ from convmem.abilities import ForgetRequest, Forgets, OwnerRef
 from convmem.errors import InputError, StoreError
 from convmem.journal.forget import ForgetChange, Search
 from convmem.types import ForgetReport
+from convmem.wire.narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,12 +158,12 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
-            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(value, list):
-        for item in value:  # pyright: ignore[reportUnknownVariableType]
-            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_object(value):
+        for item in value.values():
+            yield from _strings(item)
+    elif is_array(value):
+        for item in value:
+            yield from _strings(item)
 
 
 def _folded(text: str) -> str:
