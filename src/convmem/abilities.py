@@ -1,10 +1,10 @@
-"""What a store may be able to do beyond keeping the journal, one protocol each.
+"""Protocols of what a store may do beyond keeping the journal: one protocol per ability.
 
-A store that lacks one still keeps conversations: without views nothing is recalled from it, epochs and
-receipts end with the process, no response id is known, and `forget` says that this store cannot. Without
-`CallReads` a call asks for the same by the other protocols, one read after the other. Each has a row in
-docs/plugins/store.md and a kit in `convmem.testing.abilities`; what changes a store is called by jobs of the
-writer alone (`journal.changes`, `journal.forget`).
+A store that lacks abilities still keeps conversations. Without `Views` nothing is recalled from it; without
+`Epochs` and `Accounts` windows and receipts end with the process; without `Responses` no response id is
+known; without `Forgets` `forget` raises. Without `CallReads` a call reads the same by the other protocols,
+one read after the other. Each has a row in docs/plugins/store.md and a kit in `convmem.testing.abilities`;
+what changes a store is called by jobs of the writer alone (`journal.changes`, `journal.forget`).
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OwnerRef:
-    """Whose memory: a user's, or that of one session without a user. Exactly one of the two is given."""
+    """Names an owner of memory: a user, or one session without a user. Exactly one of the two is given."""
 
     user: str | None
     session: str | None = None
 
     @classmethod
     def of(cls, ref: SessionRef) -> OwnerRef:
-        """Whose session it is."""
+        """Return the owner of a session."""
         return cls(ref.user, ref.session if ref.user is None else None)
 
 
@@ -71,11 +71,11 @@ class ViewsRequest:
     """Ask for everything recall needs of an owner's turns, or for what changed since a generation.
 
     Attributes:
-        owner: whose.
-        fingerprint: only vectors made by this embedder are given; None gives none.
+        owner: the owner of the turns.
+        fingerprint: give vectors made by this embedder only; None gives no vectors.
         since: the owner's generation that the asker knows; 0 asks for everything.
         after: only turns with a greater `seq`.
-        limit: at most so many, in the journal's order; None for all.
+        limit: the most turns, in the journal's order; None for all.
     """
 
     owner: OwnerRef
@@ -90,15 +90,15 @@ class ViewRow:
     """What recall needs of one turn.
 
     Attributes:
-        seq: its place in the journal's order; its id is `f"t{seq}"`.
-        session: its session.
-        identity: its identity in the tree of the session.
+        seq: the turn's place in the journal's order; its id is `f"t{seq}"`.
+        session: the name of the turn's session.
+        identity: the turn's identity in the tree of the session.
         parent: the identity of the turn before it.
         role: the message's role.
-        state: what became of it.
-        choice: 0, or which of several replies it was.
-        entry: what `convmem.recall.encode` made of it; None when it was not analyzed yet.
-        vector: its embedding as float16, little endian; None when there is none by this embedder.
+        state: what became of the turn.
+        choice: 0, or which of several replies to one call it was.
+        entry: the analyzed text, made by `convmem.recall.encode`; None when the turn was not analyzed yet.
+        vector: the turn's embedding as float16, little endian; None when this embedder made none.
     """
 
     seq: int
@@ -117,9 +117,9 @@ class ViewsReply:
     """An owner's turns as recall sees them.
 
     Attributes:
-        generation: the owner's; raised by every write of the owner's, of views too.
-        redaction: raised whenever something of the owner was forgotten: what was known before is void.
-        rows: in the journal's order; pending and failed turns too, as their state may change.
+        generation: the owner's generation, which every write for the owner raises, one of views included.
+        redaction: rises whenever something of the owner was forgotten; what was known before is void then.
+        rows: the turns in the journal's order; pending and failed ones too, as their state may change.
     """
 
     generation: int
@@ -129,7 +129,7 @@ class ViewsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewView:
-    """A view of one turn. What is None stays as it was; a turn that is gone is passed over."""
+    """A view of one turn to keep; a field that is None stays as it was, a turn that is gone is left out."""
 
     seq: int
     entry: bytes | None = None
@@ -142,9 +142,9 @@ class UnindexedRequest:
     """Ask for turns, of any owner, that were not analyzed yet or have no vector by this embedder.
 
     Attributes:
-        fingerprint: the embedder; None asks only for turns that were not analyzed.
+        fingerprint: the embedder's; None asks only for turns that were not analyzed.
         after: only turns with a greater `seq`.
-        limit: at most so many, in the journal's order.
+        limit: the most turns, in the journal's order.
     """
 
     fingerprint: str | None
@@ -157,7 +157,7 @@ class Views(Protocol):
     """Keeps what was derived from turns beside them, and drops it with them."""
 
     def views(self, request: ViewsRequest) -> ViewsReply:
-        """An owner's turns as recall sees them."""
+        """Return an owner's turns as recall sees them."""
         ...
 
     def put_views(self, batch: Sequence[NewView]) -> None:
@@ -165,13 +165,13 @@ class Views(Protocol):
         ...
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
-        """Turns that still need a view."""
+        """Return turns that still need a view."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRef:
-    """Which epoch: requests of one session to one model of one host."""
+    """Names an epoch by what its requests have in common: a session, a host and a model."""
 
     ref: SessionRef
     host: str
@@ -184,7 +184,7 @@ class Epoch:
 
     Attributes:
         start: the identity of the window's first turn.
-        summary: what stands for the rounds before it; a view, empty when there is none.
+        summary: the text that stands for the rounds before `start`; empty when there is none.
     """
 
     start: bytes
@@ -196,27 +196,34 @@ class Epochs(Protocol):
     """Remembers where windows begin, so that a restart does not move them."""
 
     def epoch(self, which: EpochRef) -> Epoch | None:
-        """The epoch that is running, or None before the first cut."""
+        """Return the epoch that is running, or None before the first cut."""
         ...
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
-        """A cut; None ends the epoch. A session that is gone is passed over.
+        """Keep an epoch in place of the running one, or end that; a session that is gone is passed over.
 
         Args:
-            which: the epoch.
-            epoch: what it is from now on.
-            redaction: the owner's when what the summary is made of was read; None keeps it in any case.
+            which: names the epoch.
+            epoch: the epoch that runs from now on; None ends the running one.
+            redaction: the owner's redaction when the turns of the summary were read; None keeps the epoch in
+                any case.
 
         Returns:
-            False, with nothing written, when something of the owner was forgotten since: the owner's
-            redaction is another one.
+            False, with nothing written, when the owner's redaction is another one: something was forgotten
+            since, which the summary may hold.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A text that is always in context."""
+    """A text that every request of its owner is sent with.
+
+    Attributes:
+        id: the pin's id, such as `"p3"`.
+        text: the text.
+        at: when the text was pinned.
+    """
 
     id: str
     text: str
@@ -228,9 +235,9 @@ class ResponseRequest:
     """Ask which of a user's calls brought a response.
 
     Attributes:
-        user: whose; None asks among the sessions without a user.
+        user: the user; None asks among the sessions without a user.
         response_id: the provider's id of the response.
-        session: only in this session; None for all.
+        session: only calls of this session; None for all.
     """
 
     user: str | None
@@ -240,14 +247,14 @@ class ResponseRequest:
 
 @dataclass(frozen=True, slots=True)
 class KnownCall:
-    """A provider call as it is kept.
+    """A provider call as the store keeps it.
 
     Attributes:
-        id: its id.
-        ref: its session.
-        at: when it was made.
-        state: what became of it.
-        end: the identity of its last turn: the reply when it was journaled whole, else the last one sent.
+        id: the call's id.
+        ref: the call's session.
+        at: when the call was made.
+        state: what became of the call.
+        end: the identity of the call's last turn: the reply if it came whole, else the last one sent.
     """
 
     id: str
@@ -259,10 +266,10 @@ class KnownCall:
 
 @runtime_checkable
 class Responses(Protocol):
-    """Finds calls by the provider's id of what they brought."""
+    """Finds calls by the provider's ids of their responses."""
 
     def response(self, request: ResponseRequest) -> KnownCall | None:
-        """The call that brought a response; the latest, should there be several."""
+        """Return the call that brought a response; the latest, should there be several."""
         ...
 
 
@@ -271,15 +278,15 @@ class Pins(Protocol):
     """Keeps pinned texts per user."""
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
-        """An owner's pins, the oldest first."""
+        """Return an owner's pins, the oldest first."""
         ...
 
     def put_pin(self, owner: OwnerRef, text: str, at: datetime) -> Pin:
-        """Pin a text; the same text again is the same pin. Raises the owner's generation."""
+        """Pin a text, and raise the owner's generation; the same text again is the same pin."""
         ...
 
     def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
-        """Delete a pin for good, by its id; whether it was there. Raises generation and redaction if so."""
+        """Delete a pin for good, by its id, and raise generation and redaction; False when there is none."""
         ...
 
 
@@ -288,10 +295,10 @@ class ForgetRequest:
     """Ask for turns to be forgotten.
 
     Attributes:
-        owner: whose.
-        session: this whole session.
-        seqs: these turns; None means all of the session, or of the owner when no session is given.
-        pins: ids of pins to drop with them; None drops all of the owner's when the whole owner is forgotten.
+        owner: the owner of the turns.
+        session: only turns of this session.
+        seqs: only these turns; None means all of the session, or of the owner when no session is given.
+        pins: ids of pins to delete too; None deletes all of the owner's when the whole owner is forgotten.
     """
 
     owner: OwnerRef
@@ -305,8 +312,8 @@ class Forgotten:
     """What was forgotten.
 
     Attributes:
-        seqs: the turns that are gone.
-        pins: how many pins are gone.
+        seqs: the turns that were deleted.
+        pins: how many pins were deleted.
         pending: how many copies an open reader or a file still holds; 0 when nothing is left.
     """
 
@@ -324,7 +331,7 @@ class Forgets(Protocol):
         ...
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
-        """How many traces of these turns are left; tries again to rid the file of what `forget` could not."""
+        """Count the traces left of these turns, after trying again to remove what `forget` could not."""
         ...
 
 
@@ -333,9 +340,9 @@ class Condition:
     """What a store found when it looked itself over.
 
     Attributes:
-        problems: what is damaged, in the store's own words; empty when it is sound.
-        log_bytes: size of what is written but not moved to its place yet.
-        free_bytes: size of what could be given back to the system.
+        problems: descriptions of what is damaged, in the store's own words; empty when the store is sound.
+        log_bytes: bytes that are written to a log but not moved to their place yet.
+        free_bytes: bytes of the file that are unused and could be given back to the system.
     """
 
     problems: tuple[str, ...] = ()
@@ -345,10 +352,10 @@ class Condition:
 
 @runtime_checkable
 class Checks(Protocol):
-    """Can tell whether what it holds is whole."""
+    """Can tell whether its contents are whole."""
 
     def check(self) -> Condition:
-        """Look everything over; damage is told, not raised."""
+        """Check everything, and return what is damaged instead of raising it."""
         ...
 
 
@@ -358,8 +365,8 @@ class CallsRequest:
 
     Attributes:
         ref: the session.
-        after: only calls whose id comes later.
-        limit: at most so many.
+        after: only calls whose id comes later in the order of ids.
+        limit: the most calls.
     """
 
     ref: SessionRef
@@ -369,10 +376,10 @@ class CallsRequest:
 
 @runtime_checkable
 class Calls(Protocol):
-    """Tells what it keeps of provider calls: what they cost is worked out from it."""
+    """Lists the provider calls that it keeps; their costs are worked out from the list."""
 
     def calls(self, request: CallsRequest) -> Sequence[CallRow]:
-        """The calls in the order of their ids; settings and the last turn sent may be left out."""
+        """Return calls in the order of their ids; `settings` and `end` may be left out of the rows."""
         ...
 
 
@@ -381,11 +388,11 @@ class ReceiptsRequest:
     """Ask for receipts, the newest first.
 
     Attributes:
-        owner: of this user's calls; None for calls of sessions without a user, True for all.
-        session: only of sessions of this name.
-        since: only of calls made at this time or later.
-        call: only of the call with this id.
-        limit: at most so many.
+        owner: the user of the calls; None for calls of sessions without a user, True for all.
+        session: only receipts of sessions of this name.
+        since: only receipts of calls made at this time or later.
+        call: only the receipt of the call with this id.
+        limit: the most receipts.
     """
 
     owner: str | Literal[True] | None = True
@@ -397,15 +404,14 @@ class ReceiptsRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptRow:
-    """A receipt as it is kept.
+    """A receipt as the store keeps it.
 
     Attributes:
-        call: the call it is the receipt of, with what the last write of the call filled in; its settings and
-            its last turn sent may be left out.
+        call: the call of the receipt, as its last write left it; `settings` and `end` may be left out.
         ref: the session of the call.
         turns: the turns that the call journaled, each by its `seq`, in order.
         quoted: the turns that its request quoted, in order, less those that are gone.
-        account: the rest of it, as it was written.
+        account: the rest of the receipt, as it was written.
     """
 
     call: CallRow
@@ -424,7 +430,7 @@ class Accounts(Protocol):
     """
 
     def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
-        """Receipts by the time of their calls, the newest first; of one time the last written first."""
+        """Return receipts by the time of their calls, the newest first; of equal times the last written."""
         ...
 
 
@@ -450,7 +456,7 @@ class Limits(Protocol):
     """Keeps the context lengths that were learnt from providers' errors, one per host and model."""
 
     def limits(self) -> Sequence[LearntLimit]:
-        """All of them, in the order of hosts and models."""
+        """Return all learnt context lengths, in the order of hosts and models."""
         ...
 
     def put_limit(self, limit: LearntLimit) -> None:
@@ -463,12 +469,12 @@ class CallReadsRequest:
     """Ask for all that one call needs, so that it is read at once and from one state of the store.
 
     Attributes:
-        which: the window of the call: its session, its host and its model.
-        path: identities of the conversation's turns, oldest first, as far as they may be sent.
-        held: those of `path` whose messages the asker has already.
-        characters: characters that the messages given may have together, as JSON; a single one may have more.
-        views: also what changed of the owner's views since a generation; None where that is not asked.
-        most_views: rows of views that are given at most; where more changed, none are.
+        which: names the epoch of the call: its session, its host and its model.
+        path: the identities of the conversation's turns, oldest first, as far as they may be sent.
+        held: the identities in `path` whose messages the asker has already.
+        characters: the most characters that the messages may have together; a single one may have more.
+        views: asks for the owner's views that changed since a generation; None does not.
+        most_views: the most changed views that are wanted; where more changed, none are given.
     """
 
     which: EpochRef
@@ -479,7 +485,7 @@ class CallReadsRequest:
     most_views: int = 500
 
     def wanted(self, epoch: Epoch | None) -> tuple[bytes, ...]:
-        """The turns to give: those of the path from the epoch's start on that the asker does not have."""
+        """Return the identities in the path, from the epoch's start on, that the asker does not have."""
         start = self.path.index(epoch.start) if epoch is not None and epoch.start in self.path else 0
         return tuple(identity for identity in self.path[start:] if identity not in self.held)
 
@@ -490,12 +496,12 @@ class CallReadsReply:
 
     Attributes:
         epoch: the epoch that is running, or None before the first cut.
-        turns: the turns wanted, in the order of the path, each once (of several sayings the first); those
+        turns: the turns wanted, in the order of the path, each once (of several sayings the first); turns
             that are gone are missing.
         unread: how many of the turns wanted, from the oldest, were not looked for, because the newer ones
-            have more characters than asked for.
+            fill the characters asked for.
         pins: the owner's pins, the oldest first.
-        views: what changed of the owner's views; None when that was not asked, or is too much.
+        views: the owner's views that changed; None when the request does not ask for them, or too many did.
     """
 
     epoch: Epoch | None = None
@@ -507,8 +513,8 @@ class CallReadsReply:
 
 @runtime_checkable
 class CallReads(Protocol):
-    """Reads all that one call needs at once: over a network that is one way instead of four."""
+    """Reads all that one call needs at once: over a network that is one round trip instead of four."""
 
     def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
-        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
+        """Return epoch, turns of its window, pins and changed views, all of one state of the store."""
         ...

@@ -1,4 +1,4 @@
-"""`AsyncMemory`: the direct API for event loops, the same engine behind a thread hop."""
+"""`AsyncMemory`: the direct API of a `Memory` for event loops; each method runs in a thread of its own."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ ClientT = TypeVar("ClientT")
 class AsyncMemory:
     """A `Memory` whose direct API is awaited.
 
-    Takes the arguments of `Memory`, or a Memory to share (`AsyncMemory.of`). Opening is quick and happens
-    at once; `wrap`, `scope`, `last_receipt` and `receipt_for` never block and are as on `Memory`.
+    It takes the arguments of `Memory`, or shares a Memory that is open already (`AsyncMemory.of`). Opening
+    the store is quick and blocks; `wrap`, `scope`, `last_receipt` and `receipt_for` never block and are not
+    awaited.
     """
 
     def __init__(self, store: str | Path | Store, **options: Any) -> None:  # noqa: ANN401 (those of Memory, checked by it)
@@ -39,10 +40,10 @@ class AsyncMemory:
 
     @classmethod
     def of(cls, memory: Memory) -> AsyncMemory:
-        """The awaitable API of a Memory that is there already.
+        """Make the awaitable API of a Memory that is open already.
 
         Raises:
-            InputError: it is no Memory.
+            InputError: the argument is no Memory.
         """
         if not isinstance(cast("object", memory), Memory):
             raise InputError(f"memory is {type(memory).__name__}; give a convmem.Memory")

@@ -1,4 +1,4 @@
-"""The engine behind a Memory: one writer, one rule for trouble, and the calls that run through it."""
+"""Builds the parts of a Memory (journal, recaller, composer, threads), closes them, renews them in forks."""
 
 from __future__ import annotations
 
@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _DROPPED_WAIT_S = 10.0
-"""What closing a Memory that nobody holds may take, for others wait behind it."""
+"""Seconds that closing a Memory may take that nobody holds any more. One thread closes all such memories, so
+a store that hangs for longer would keep the others open."""
 
 
 class _Parts(NamedTuple):
-    """What is closed with an engine, and when nobody holds the engine any more; the parts do not hold it."""
+    """The parts of an engine that are closed with it, or once nobody holds the engine any more.
+
+    None of them refers to the engine, which could otherwise never be dropped.
+    """
 
     lanes: Lanes
     journal: Journal
@@ -46,12 +50,13 @@ class _Parts(NamedTuple):
     own_store: Store | None
 
     def close(self, timeout: float | None) -> None:
-        """Write what is queued, end the threads, let go of an own store."""
+        """Write what is queued, end the threads, and close the store if the Memory opened it."""
         until = None if timeout is None else time.monotonic() + timeout
+        # The store last: until the journal and the recaller have ended, their threads read and write it.
         self.lanes.pool.close()
         ended = self.journal.close(timeout)
         ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
-        if self.own_store is not None and ended:  # a store that hangs would keep whoever closes it
+        if self.own_store is not None and ended:  # closing a store in which a thread hangs would hang too
             self.own_store.close()
 
 
@@ -59,19 +64,19 @@ class Engine:
     """Builds what the calls of one Memory share, and closes it; carries it over a fork.
 
     Args:
-        store: where the journal is.
-        owns_store: close it in the end.
+        store: the store that keeps the journal.
+        owns_store: close the store with the engine.
         on_error: what to do when a call cannot be journaled in time.
-        deadline_ms: how long a call waits for what is recalled, once its own conversation is there.
-        store_timeout_s: how long a call waits for the store, before the provider and again after it.
-        hooks: told of every event.
-        clock: the time as an aware datetime.
-        policy: what to send, unless the wrap says otherwise.
+        deadline_ms: milliseconds that a call waits for recalled turns, once its own conversation was read.
+        store_timeout_s: seconds that a call waits for the store, before the provider and again after it.
+        hooks: functions that are told of every event.
+        clock: returns the time as an aware datetime.
+        policy: how requests are composed, unless a wrap names another policy.
         embedder: makes vectors; None for recall by words alone.
-        compressor: writes what stands for rounds that left the window.
+        compressor: writes the summaries that stand for rounds that left the window.
         settings: weights of the ranking; None for those shipped.
-        dialects: what providers ask of messages that are put back.
-        prices: what calls cost.
+        dialects: what each provider demands of messages that are put back.
+        prices: the providers' prices.
         tz: the zone in which dates are shown and meant.
     """
 
@@ -152,10 +157,10 @@ class Engine:
         )
 
     def close(self, timeout: float | None) -> None:
-        """Keep what open streams brought, write what is queued, end the threads, let go of an own store.
+        """Journal what open streams brought, write what is queued, end the threads, close an own store.
 
         Args:
-            timeout: seconds it may take; None for as long as it takes.
+            timeout: seconds that closing may take; None for as long as it takes.
         """
         if self._closed:
             return
@@ -166,11 +171,11 @@ class Engine:
         self._parts.close(timeout)
 
     def close_within(self, seconds: float) -> None:
-        """`close`, when the process ends."""
+        """Close within so many seconds; called when the process ends."""
         self.close(seconds)
 
     def after_fork(self) -> None:
-        """In a forked child: what was under way is the parent's to finish."""
+        """Drop in a forked child what was under way: the parent finishes it. New work starts from nothing."""
         for stream in list(self.shared.streams):
             stream.abandon()
         self.shared.streams.clear()

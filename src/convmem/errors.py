@@ -1,11 +1,9 @@
-"""Every error convmem raises on its own account.
-
-Provider errors are never among them: they pass through a wrapped client unchanged.
+"""Every error that convmem raises itself; a provider's errors pass through a wrapped client unchanged.
 
 ```
 ConvmemError
-├── InputError            what was handed in cannot be used (also a ValueError)
-│   └── ScopeError        a user, session or mode that cannot be one
+├── InputError            an argument cannot be used (also a ValueError)
+│   └── ScopeError        a user, session or mode is not valid
 ├── WrapError             the client cannot be wrapped as it is (also a TypeError)
 ├── MissingExtraError     an optional dependency is not installed (also an ImportError)
 ├── ClosedError           the Memory was closed
@@ -50,11 +48,11 @@ class ConvmemError(Exception):
 
 
 class InputError(ConvmemError, ValueError):
-    """What was handed in cannot be used; nothing was changed."""
+    """An argument cannot be used, as the text says; nothing was changed."""
 
 
 class ScopeError(InputError):
-    """A user, session or mode that cannot be one."""
+    """A user, session or mode is not valid, such as an empty user."""
 
 
 class WrapError(ConvmemError, TypeError):
@@ -117,29 +115,33 @@ class StoreLockedError(StoreUnavailableError):
 
 
 _OURS = (StoreError, JournalError, ClosedError)
-"""Errors whose text is convmem's own and quotes nobody."""
+"""Errors whose text is written by convmem and quotes no word of a conversation."""
 
 
 _LATE = re.compile(r"not ready within \d+ ms")
-"""What convmem says of a step that was too late."""
+"""The text of convmem's error for a step that took too long."""
 
 
 class Note(str):
-    """A note of which another form is kept with the receipt."""
+    """A note for a receipt, with the form in which the store keeps it.
+
+    Attributes:
+        kept: the note without the text of errors from other people's code, which may quote the conversation.
+    """
 
     __slots__ = ("kept",)
 
     kept: str
 
     def __new__(cls, text: str, kept: str | None = None) -> Self:
-        """A note; `kept` is its form without what somebody else's code said."""
+        """Make a note; `kept` is the form to store, None when it is the text itself."""
         note = super().__new__(cls, text)
         note.kept = text if kept is None else kept
         return note
 
 
 def noted(text: str, error: BaseException | None) -> Note:
-    """A note that quotes an error; of one that is not convmem's own the type is kept instead of the text."""
+    """Make a note that quotes an error; stored, it has only the type of an error that is not convmem's."""
     said, name = str(error), type(error).__name__
     if error is None or not said or isinstance(error, _OURS) or _LATE.fullmatch(said):
         return Note(text)

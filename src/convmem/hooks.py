@@ -1,4 +1,4 @@
-"""Events: what memory did, for those who watch it.
+"""Events that tell hooks what memory did.
 
     def watch(event: convmem.Event) -> None:
         match event:
@@ -9,9 +9,9 @@
 
     memory = convmem.Memory("chat.db", hooks=[watch])
 
-A hook is called on the thread where the thing happened; it should be quick and must not call memory. What it
-raises is logged, the first time with its traceback, and passed over. Events hold no word of the conversation,
-unless the hook asks for them, see `with_content`.
+A hook is called on the thread where the event happened; it should be quick and must not call memory. Errors
+that it raises are logged, the first time with the traceback, and go no further. Events hold no word of the
+conversation, unless the hook asks for them, see `with_content`.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: its name, one for each class of event.
-        detail: the same in words; never a word of the conversation.
-        call: the id of the call, when it belongs to one.
+        kind: the name of the event's class, such as `"recalled"`.
+        detail: what happened, in a sentence for people; never a word of the conversation.
+        call: the id of the call that the event belongs to, or None.
         user: the owner of the memory, or None.
         session: the session, or None.
     """
@@ -81,7 +81,7 @@ class Event:
     session: str | None = None
 
     def without_content(self) -> Self:
-        """The same event without a word of the conversation."""
+        """Return the same event without a word of the conversation."""
         return self
 
 
@@ -90,8 +90,8 @@ class JournaledEvent(Event):
     """Turns of a call were committed: the caller's before the provider call, the reply after it.
 
     Attributes:
-        turns: ids of the new turns; none when all were known already.
-        late: it took longer than the call could wait, which therefore went on unjournaled.
+        turns: ids of the new turns; empty when all were known already.
+        late: the write took longer than the call could wait, so the call had gone on without it.
     """
 
     kind: ClassVar[EventKind] = "journaled"
@@ -101,11 +101,11 @@ class JournaledEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecalledEvent(Event):
-    """Older turns were quoted in a request. Nothing to quote is no event.
+    """Older turns were quoted in a request; there is no event when nothing was quoted.
 
     Attributes:
         recalled: the turns, as on the receipt; their `text` is empty for hooks without content.
-        tokens: of the whole block.
+        tokens: tokens of the whole block of quoted turns.
     """
 
     kind: ClassVar[EventKind] = "recalled"
@@ -113,21 +113,22 @@ class RecalledEvent(Event):
     tokens: int = 0
 
     def without_content(self) -> Self:
-        """Ids, scores, reasons and tokens only."""
+        """Return the event with ids, scores, reasons and tokens of the turns, but without their texts."""
         return replace(self, recalled=tuple(replace(turn, text="") for turn in self.recalled))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssembledEvent(Event):
-    """A request was put together.
+    """A request was composed.
 
     Attributes:
-        tokens: by section.
-        restored: earlier messages that were put back.
-        dropped: messages of the caller that were left out.
-        prefix_tokens: of all tokens, those that begin this request as they began the one before it.
-        changed: the request is not just what the caller sent.
-        messages: all that is sent, for hooks with content; else None.
+        tokens: tokens of the request by section.
+        restored: how many earlier messages were put back.
+        dropped: how many messages of the caller were left out.
+        prefix_tokens: tokens at the beginning that are the same as in the request before, so that the
+            provider can read them from its cache; None when that is not known.
+        changed: the request differs from what the caller sent.
+        messages: all messages that are sent, for hooks with content; else None.
     """
 
     kind: ClassVar[EventKind] = "assembled"
@@ -139,19 +140,19 @@ class AssembledEvent(Event):
     messages: tuple[Message, ...] | None = None
 
     def without_content(self) -> Self:
-        """Counts only."""
+        """Return the event with its counts, but without the messages."""
         return replace(self, messages=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentEvent(Event):
-    """A request goes to the provider; told on the caller's own thread.
+    """A request goes to the provider; hooks are told on the caller's own thread.
 
     Attributes:
         model: the model asked.
-        host: where it goes.
-        mode: what memory may do for it.
-        ms: milliseconds by step so far, as on the receipt.
+        host: the provider's host.
+        mode: what memory may do for the call.
+        ms: milliseconds that each step took so far, as on the receipt.
     """
 
     kind: ClassVar[EventKind] = "sent"
@@ -163,15 +164,15 @@ class SentEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredEvent(Event):
-    """A reply came: whole, or what arrived of one that was broken off.
+    """A reply came: whole, or as far as it arrived before it was broken off.
 
     Attributes:
         model: the model asked.
-        host: where it was asked.
-        state: `answered`, or `partial`.
+        host: the provider's host.
+        state: `"answered"` for a whole reply, `"partial"` for one that was broken off.
         usage: the provider's own usage fields, None when it sent none.
-        ms: milliseconds by step, as on the receipt.
-        error: why it is partial: the name of the exception; empty when it was simply closed.
+        ms: milliseconds that each step took, as on the receipt.
+        error: the name of the exception that broke the reply off; empty when the caller closed it.
     """
 
     kind: ClassVar[EventKind] = "answered"
@@ -185,12 +186,12 @@ class AnsweredEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedEvent(Event):
-    """The provider call ended without anything to keep.
+    """The provider call ended without any part of a reply.
 
     Attributes:
         model: the model asked.
-        host: where it was asked.
-        ms: milliseconds by step, as on the receipt.
+        host: the provider's host.
+        ms: milliseconds that each step took, as on the receipt.
         error: the name of the exception; empty when the call was closed before anything came.
     """
 
@@ -206,8 +207,8 @@ class CutEvent(Event):
     """Rounds left the window, and a new epoch began.
 
     Attributes:
-        rounds: how many left.
-        summary_tokens: of what stands for them; 0 when nothing does.
+        rounds: how many rounds left.
+        summary_tokens: tokens of the summary that stands for them; 0 when there is none.
     """
 
     kind: ClassVar[EventKind] = "cut"
@@ -217,12 +218,12 @@ class CutEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedEvent(Event):
-    """Vectors of new turns were made, in the background.
+    """The vectors of new turns were made, in the background.
 
     Attributes:
-        turns: how many.
-        ms: how long it took.
-        fingerprint: of the embedder.
+        turns: how many turns were embedded.
+        ms: milliseconds that it took.
+        fingerprint: the embedder's fingerprint, which names its model.
     """
 
     kind: ClassVar[EventKind] = "embedded"
@@ -240,13 +241,13 @@ class DegradedEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealedEvent(Event):
-    """What had been waiting is done."""
+    """Writes that had been waiting for the store are done, as `detail` says."""
 
     kind: ClassVar[EventKind] = "healed"
 
 
 Hook = Callable[[Event], None]
-"""Anything that takes an event."""
+"""A function that is called with every event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +260,10 @@ class _WithContent:
 
 
 def with_content(hook: Hook) -> Hook:
-    """The same hook, told the words of the conversation too: `recalled` texts and assembled `messages`.
+    """Return the hook in a form that gets the words of the conversation too.
 
-    A hook that is an object may as well have an attribute `content` that is True.
+    Events then have the texts of `recalled` turns and the `messages` of a composed request. A hook that is an
+    object may as well have an attribute `content` that is True.
     """
     return _WithContent(hook)
 
@@ -270,18 +272,18 @@ def with_content(hook: Hook) -> Hook:
 class LoggingHook:
     """Writes every event as one line of a log, its fields beside it as `extra={"convmem": {...}}`.
 
-    Trouble and its end are logged by convmem in any case, with or without this hook.
+    Degraded and healed events are left out: convmem logs them in any case, with or without this hook.
 
     Attributes:
-        logger: where to.
-        level: of the lines.
+        logger: the logger to write to.
+        level: the level of the lines.
     """
 
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("convmem.events"))
     level: int = logging.INFO
 
     def __call__(self, event: Event) -> None:
-        """Log one event."""
+        """Write one event to the log."""
         if event.kind in {"degraded", "healed"}:
             return
         shown = {
@@ -305,13 +307,13 @@ def _short(value: object) -> object:
 
 @dataclass(slots=True)
 class Guarded:
-    """A hook that breaks nothing: what it raises is logged, the first time with its traceback."""
+    """A hook whose errors break no call: they are logged, the first time with the traceback."""
 
     hook: Hook
     failed: bool = False
 
     def __call__(self, event: Event) -> None:
-        """Tell it of an event, with the words of the conversation if it asks for them."""
+        """Tell the hook of an event, with the words of the conversation if the hook asks for them."""
         content = getattr(self.hook, "content", False) is True
         try:
             self.hook(event if content else event.without_content())
@@ -324,7 +326,7 @@ class Guarded:
 
 
 def emit(hooks: tuple[Guarded, ...], event: Event) -> None:
-    """Tell the hooks, and the `convmem` logger about trouble."""
+    """Tell all hooks of an event; the `convmem` logger too if the event is degraded or healed."""
     if event.kind == "degraded":
         log.warning("%s", event.detail)
     elif event.kind == "healed":

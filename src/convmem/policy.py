@@ -1,4 +1,4 @@
-"""How a context is composed: how much is sent verbatim, when it is cut, what summary and recall may take."""
+"""Policies: how much of a conversation is sent verbatim, when it is cut, what summary and recall may take."""
 
 from __future__ import annotations
 
@@ -30,22 +30,24 @@ __all__ = [
 ]
 
 _LOW_SHARE = 1 / 3
-"""Where no low-water mark is given, what a cut keeps, as a share of the mark that was passed."""
+"""The share of the high mark that a cut keeps where no low mark is given. With a greater share cuts come
+more often, and each costs the provider's cache once; with a smaller one each cut removes more."""
 
 MEDIA = 8
+"""Pictures and files that are put back under a policy that sets no number: every request pays for them."""
 MEDIA_BYTES = 4_000_000
-"""Pictures and files that are put back where a policy says nothing of them, and their bytes as they are sent:
+"""Bytes, as they are sent, of the pictures and files that are put back under a policy that sets no number:
 some three photographs of a telephone, or eight smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRequest:
-    """What a policy decides by.
+    """What a policy decides by; a round is a user's message with all that answers it.
 
     Attributes:
         rounds: tokens of each round of the branch, oldest first; the last is the newest and always sent.
-        start: the index of the round where the running epoch's window begins, 0 before the first cut.
-        room: tokens the model takes, less system text and reply; None when that is not known.
+        start: the index of the round where the window begins now, 0 before the first cut.
+        room: tokens that the model takes, less system text and reply; None when that is not known.
     """
 
     rounds: tuple[int, ...]
@@ -58,8 +60,8 @@ class Plan:
     """What a policy decided.
 
     Attributes:
-        start: the index of the first round to send verbatim; the request's own start when nothing is cut.
-        summary: tokens for the summary of what is before it; 0 where nothing is.
+        start: the index of the first round to send verbatim; the request's own `start` when nothing is cut.
+        summary: the most tokens for the summary of the rounds before `start`; 0 where there are none.
         recall: the most tokens for recalled turns.
     """
 
@@ -70,7 +72,7 @@ class Plan:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that plans; `convmem.testing.policy.PolicyConformance` says what a plan has to keep."""
+    """Decides how requests are composed; `convmem.testing.policy.PolicyConformance` checks one."""
 
     def plan(self, request: PolicyRequest) -> Plan:
         """Decide by the request alone: the same request always gets the same plan."""
@@ -79,10 +81,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class MediaPolicy(Protocol):
-    """What a policy may say besides: how many pictures and files are put back, and with how many bytes.
+    """A policy that also limits how many pictures and files are put back, and with how many bytes.
 
-    For a policy that has no such attributes `MEDIA` and `MEDIA_BYTES` hold. `context.window` asks for them,
-    because a `Plan` is of tokens alone.
+    For a policy without these attributes the limits are `MEDIA` and `MEDIA_BYTES`. `context.window` asks for
+    them, because a `Plan` is of tokens alone.
     """
 
     @property
@@ -92,7 +94,7 @@ class MediaPolicy(Protocol):
 
     @property
     def media_bytes(self) -> int:
-        """The most bytes of them."""
+        """The most bytes, as they are sent, of the pictures, sounds and files that are put back."""
         ...
 
 
@@ -104,21 +106,21 @@ class WindowPolicy:
     the provider's cache. When it has more than `high` tokens, its oldest rounds leave until at most `low`
     are kept. The wide gap makes cuts rare: each costs the cache once.
 
-    A model with less room than `high + summary + recall` has its mark where all three fit, and keeps the
-    same share of it. The newest round is sent whole whatever its size; recall, then the summary, make way.
-    The round before it stays through a cut where the model has room for both.
+    For a model with less room than `high + summary + recall` the high mark is lowered until all three fit,
+    and a cut keeps the same share of the mark. The newest round is sent whole whatever its size; recall, then
+    the summary, make way. The round before it stays through a cut where the model has room for both.
 
-    The budgets of summary and recall cover all that is put in front of a text: fences and pins too. Pins
-    go first, with half of the summary's at most (`context.cut`) and all of recall's (`context.assemble`);
-    what they leave is for the rest.
+    The budgets of summary and recall cover all that is put in front of the newest text: fences and pins too.
+    Pins go first, with half of the summary's budget at most (`context.cut`) and all of recall's
+    (`context.assemble`); what they leave is for the rest.
 
     Pictures, sounds and files are resent with every request that puts them back. When there are more of them
     than `media`, or they have more than `media_bytes`, the oldest leave until half of that is kept; a mark
     with their date stays. Those of the round before the newest message always stay.
 
     Attributes:
-        name: what receipts and reports call it.
-        high: the mark at which rounds leave the window; None for the model's limit.
+        name: the policy's name in receipts and reports.
+        high: tokens above which rounds leave the window; None for the model's limit.
         low: the most tokens that a cut keeps; None for a third of the mark.
         summary: tokens for the summary of what left the window.
         recall: the most tokens for recalled turns.
@@ -151,7 +153,7 @@ class WindowPolicy:
         optional = key in {"high", "low"}
         if value is None and optional:
             return
-        # bool is an int to Python, but nobody means `recall = true` as one token.
+        # Python's bool is an int, but nobody means one token by `recall = true`.
         if not isinstance(value, int) or isinstance(value, bool):
             unit = _UNITS.get(key, "tokens")
             raise InputError(f"Policy {self.name!r}: {key} is a whole number of {unit}, not {value!r}")
@@ -160,7 +162,7 @@ class WindowPolicy:
             raise InputError(f"Policy {self.name!r}: {key} must be {least}, not {value}")
 
     def plan(self, request: PolicyRequest) -> Plan:
-        """Keep the window where it is, or cut it down to the low mark when it is over the high one."""
+        """Keep the window where it begins, or cut it down to the low mark when it is over the high mark."""
         newest = max(0, len(request.rounds) - 1)
         start = min(max(0, request.start), newest)
         mark = self._mark(request.room)
@@ -175,10 +177,11 @@ class WindowPolicy:
         return Plan(start, summary, recall)
 
     def _document(self, request: PolicyRequest, mark: int) -> int:
-        """The round before the newest, where it alone is over the mark and the model has room for both.
+        """Return the latest round at which a cut may let the window begin: the newest, or the one before it.
 
-        Somebody pasted a document, and the newest message is most likely about it. The provider has it in its
-        cache, so sending it once more costs little; with the next message it leaves.
+        The round before the newest stays where it alone is over the mark and the model has room for both:
+        somebody pasted a document, and the newest message is most likely about it. The provider has the
+        document in its cache, so sending it once more costs little; with the next message it leaves.
         """
         newest = max(0, len(request.rounds) - 1)
         room = UNKNOWN_MODEL_TOKENS if request.room is None else request.room
@@ -186,14 +189,14 @@ class WindowPolicy:
         return max(0, newest - 1) if stays else newest
 
     def _mark(self, room: int | None) -> int | None:
-        """The most tokens a window may have; None without end."""
+        """Return the most tokens that a window may have; None for no limit."""
         if room is None:
             return self.high
         fitting = max(0, room - self.summary - self.recall)
         return fitting if self.high is None else min(self.high, fitting)
 
     def _target(self, mark: int) -> int:
-        """The most tokens a cut at this mark keeps."""
+        """Return the most tokens that a cut at this mark keeps."""
         if self.low is None:
             return int(mark * _LOW_SHARE)
         if self.high is None:
@@ -201,7 +204,7 @@ class WindowPolicy:
         return mark * self.low // self.high
 
     def to_toml(self) -> str:
-        """The policy as TOML, to keep beside the code and to pass in by its path."""
+        """Write the policy as TOML, to keep beside the code and to pass in by its path."""
         lines = [f"name = {json.dumps(self.name, ensure_ascii=False)}"]
         for key, absent in (("high", "the model's limit"), ("low", "a third of the mark")):
             value = getattr(self, key)
@@ -232,7 +235,7 @@ _UNITS = {"media": "pictures and files", "media_bytes": "bytes"}
 
 
 def _cut(rounds: Sequence[int], target: int) -> int:
-    """Index of the oldest round kept when at most `target` tokens are; the newest is kept in any case."""
+    """Return the index of the oldest round kept when at most `target` tokens are; the newest always is."""
     start = max(0, len(rounds) - 1)
     kept = sum(rounds[start:])
     while start > 0 and kept + rounds[start - 1] <= target:
@@ -245,8 +248,11 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
+# Each is a compromise between what a call costs and what the model sees verbatim: `low` is near a third of
+# `high`, so that cuts are rare, and summary and recall together take some tenth of `high` (a fifth in `lean`,
+# whose window is too short to do without them).
 _SHIPPED = (
-    # Some providers refuse a body of more than 20 MB.
+    # 16 MB, because some providers refuse a body of more than 20 MB.
     WindowPolicy("full", recall=1_024, media=100, media_bytes=16_000_000),
     WindowPolicy("window", high=16_000, low=6_000),
     WindowPolicy("lean", high=4_000, low=1_500, summary=300, recall=512, media=2, media_bytes=1_000_000),
@@ -267,7 +273,7 @@ PRESETS: Mapping[str, WindowPolicy] = MappingProxyType({policy.name: policy for 
 
 
 def resolve_policy(spec: str | Path | Policy) -> Policy:
-    """The policy that `spec` means: the name of a preset, the path of a TOML file, or a policy itself.
+    """Return the policy that `spec` means: the name of a preset, the path of a TOML file, or a policy itself.
 
     A string is a path when it ends in `.toml` or has a path separator.
 

@@ -1,7 +1,7 @@
-"""The seams at which other people's code plugs in, and the frozen requests that cross them.
+"""The protocol that a store implements, and the frozen requests and replies that cross it.
 
-A store keeps the journal. It is told what to write and what to look up; where a turn belongs is decided by
-convmem, so every store behaves alike. `convmem.testing.StoreConformance` checks an implementation.
+A store keeps the journal. It is told what to write and what to look up; convmem decides where a turn belongs,
+so that every store behaves alike. `convmem.testing.StoreConformance` checks an implementation.
 """
 
 from __future__ import annotations
@@ -50,7 +50,17 @@ class SessionRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTurn:
-    """A turn to append. Insertion is idempotent by (session, parent, identity, saying)."""
+    """A turn to append; one with the same session, parent, identity and saying is appended only once.
+
+    Attributes:
+        identity: the digest of the turn's meaning and position.
+        parent: the identity of the turn before it, `ROOT` for the first.
+        meaning: the digest of the message's meaning alone.
+        payload: the message, verbatim.
+        state: what became of the turn.
+        at: when the message was said.
+        saying: 0, or which of several replies of one call it is.
+    """
 
     identity: bytes
     parent: bytes
@@ -63,15 +73,20 @@ class NewTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRow:
-    """What is kept of one provider call. Written twice under one id: before it, and after the reply.
+    """What is kept of one provider call; written under one id before the call, and again after the reply.
 
     A row without a model and a host is no call: it keeps the settings of a conversation that was recorded.
 
     Attributes:
-        id: unique; the second write fills in what the first did not know (fields that are None keep theirs).
+        id: the call's unique id. The second write replaces fields that are not None, and leaves the others.
+        at: when the call was made.
+        state: what became of the call.
+        model: the model asked.
+        host: the provider's host.
         settings: the leading system messages, stored once per owner and distinct text.
         end: the identity of the last turn that was sent, then of the reply when it came whole.
         usage: the provider's own usage fields, verbatim.
+        response_id: the provider's id of the reply.
         error: the type of the error that ended the call.
     """
 
@@ -97,8 +112,8 @@ class QuotedRow:
     """What is kept of one turn that a request quoted.
 
     Attributes:
-        seq: the turn.
-        about: how well it fitted and what it cost, as JSON that a store need not understand; no words of it.
+        seq: the turn's place in the journal's order.
+        about: the turn's score and tokens, as JSON that a store need not understand; no words of the turn.
     """
 
     seq: int
@@ -107,7 +122,7 @@ class QuotedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReceipt:
-    """The receipt of a provider call, without words.
+    """The receipt of a provider call, without words of the conversation.
 
     Attributes:
         turns: the turns that the call journaled before, each by its `seq`, in order.
@@ -126,19 +141,19 @@ class Write:
 
     Attributes:
         ref: the session; created when it is not there.
-        expect: the generation of the session against which the caller decided; when the session has moved
-            on, nothing is written and the answer says so. None: write in any case.
-        turns: appended in this order.
-        states: new states by identity; turns that are not there are passed over.
-        call: the provider call it belongs to.
-        forgotten: places to keep as those of forgotten turns, each a parent and an identity: what comes there
-            is not journaled. A store that cannot forget passes them over.
+        expect: the session's generation that the caller knew when it decided; when the session has another
+            one, nothing is written and the answer says so. None writes in any case.
+        turns: the turns to append, in this order.
+        states: new states of turns by identity; turns that are not there are passed over.
+        call: the provider call that the write belongs to.
+        forgotten: places to keep as those of forgotten turns, each a parent and an identity: a turn that
+            comes there again is not journaled. A store that cannot forget ignores them.
         receipt: the receipt of `call`, in place of the one that is there. The turns of this write count among
             its turns. When one of its turns is gone, there is no receipt of the call from then on; turns that
-            it quotes and that are gone are left out. A store that keeps no receipts passes it over.
-        redaction: the owner's redaction against which the caller decided; when something of the owner was
-            forgotten since, in whatever session, nothing is written, as with `expect`. None: write in any
-            case. A store that cannot forget passes it over.
+            it quotes and that are gone are left out. A store that keeps no receipts ignores it.
+        redaction: the owner's redaction that the caller knew when it decided; when something of the owner was
+            forgotten since, in whatever session, nothing is written, as with `expect`. None writes in any
+            case. A store that cannot forget ignores it.
     """
 
     ref: SessionRef
@@ -156,9 +171,8 @@ class Written:
     """What became of one `Write`.
 
     Attributes:
-        ids: one turn id per turn of the write, whether it was new or there already; None when the session
-            was not at the expected generation, or the owner not at the expected redaction, and nothing was
-            written.
+        ids: one turn id per turn of the write, whether the turn was new or there already; None when nothing
+            was written, because the session's generation or the owner's redaction was not the expected one.
         generation: the session's generation now.
     """
 
@@ -171,12 +185,12 @@ class Node:
     """One turn without its words.
 
     Attributes:
-        seq: its place in the journal's order; 0 for a forgotten turn.
-        identity: the digest of its meaning and position.
+        seq: the turn's place in the journal's order; 0 for a forgotten turn.
+        identity: the digest of the turn's meaning and position.
         parent: the identity of the turn before it, `ROOT` for the first.
-        meaning: the digest of its meaning alone; empty for a forgotten turn.
+        meaning: the digest of the message's meaning alone; empty for a forgotten turn.
         role: the message's role; empty for a forgotten turn.
-        state: what became of it; None for a forgotten turn.
+        state: what became of the turn; None for a forgotten turn.
         saying: 0, or which of several replies of one call it is.
     """
 
@@ -190,18 +204,23 @@ class Node:
 
     @property
     def settled(self) -> bool:
-        """Answered, or broken off with something to show."""
+        """Whether the turn was answered, or its reply broken off after some of it came."""
         return self.state in SETTLED
 
     @property
     def forgotten(self) -> bool:
-        """Only the place is left, which keeps the words from being journaled there again."""
+        """Whether only the turn's place is left, which keeps its words from being journaled there again."""
         return self.state is None
 
 
 @dataclass(frozen=True, slots=True)
 class NodesRequest:
-    """Ask for a session's tree, or for what changed in it since a generation."""
+    """Ask for a session's tree, or for what changed in it since a generation.
+
+    Attributes:
+        ref: the session.
+        since: the session's generation that the asker knows; 0 asks for the whole tree.
+    """
 
     ref: SessionRef
     since: int = 0
@@ -212,9 +231,9 @@ class NodesReply:
     """A session's turns without words.
 
     Attributes:
-        generation: raised by every write to the session; 0 when there is no such session.
-        redaction: raised whenever something of the owner was forgotten, in whatever session; a cache that
-            holds another value is void.
+        generation: the session's generation, which every write to it raises; 0 when there is no such session.
+        redaction: the owner's redaction, which rises whenever something of the owner was forgotten, in
+            whatever session; a cache that holds another value is void.
         nodes: turns and tombstones changed since the generation asked, in the journal's order.
     """
 
@@ -228,10 +247,10 @@ class FindRequest:
     """Ask which sessions of a user know one of these turns.
 
     Attributes:
-        user: whose; None asks among the sessions without a user.
-        identities: turns by meaning and position.
-        meanings: turns by meaning alone.
-        limit: how many sessions at most, the last written first.
+        user: the user; None asks among the sessions without a user.
+        identities: digests of the turns' meanings and positions.
+        meanings: digests of the messages' meanings alone.
+        limit: the most sessions, the last written first.
     """
 
     user: str | None
@@ -245,12 +264,13 @@ class TurnsRequest:
     """Ask for turns in full, in the journal's order.
 
     Attributes:
-        ref: of this session.
-        owner: of this user, all sessions; ignored when `ref` is given.
-        identities: only these turns of the session.
-        seqs: only these turns.
+        ref: only turns of this session.
+        owner: only turns of this user, in all sessions; None for those without a user, True for all users.
+            Ignored when `ref` is given.
+        identities: only turns with these identities.
+        seqs: only turns with these `seq`.
         after: only turns with a greater `seq`.
-        limit: at most so many.
+        limit: the most turns.
     """
 
     ref: SessionRef | None = None
@@ -272,9 +292,9 @@ class SessionsRequest:
 class Store(Protocol):
     """Keeps the journal.
 
-    Writes are durable when `write` returns. What changes the store is called by one thread of a Memory at a
-    time, the rest by any. Every method raises `StoreUnavailableError` for trouble that may pass and another
-    `StoreError` for trouble that will not.
+    Writes are durable when `write` returns. Methods that change the store are called by one thread of a
+    Memory at a time, the others by any number. Every method raises `StoreUnavailableError` for trouble that
+    may pass and another `StoreError` for trouble that will not.
     """
 
     @property
@@ -283,29 +303,29 @@ class Store(Protocol):
         ...
 
     def write(self, batch: Sequence[Write]) -> Sequence[Written]:
-        """Carry out all of it in one transaction; at most one write per session."""
+        """Carry out all writes in one transaction; there is at most one per session."""
         ...
 
     def nodes(self, request: NodesRequest) -> NodesReply:
-        """A session's tree, or what changed in it."""
+        """Return a session's tree, or what changed in it."""
         ...
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
-        """The sessions that know a turn."""
+        """Return the sessions that know one of these turns, the last written first."""
         ...
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
-        """Turns in full."""
+        """Return turns in full, in the journal's order."""
         ...
 
     def sessions(self, request: SessionsRequest) -> Sequence[Session]:
-        """Sessions, the oldest first."""
+        """Return sessions, the oldest first."""
         ...
 
     def stats(self) -> Stats:
-        """Counts."""
+        """Count users, sessions, turns and calls."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; twice is fine."""
+        """Close files and connections; closing twice is fine."""
         ...

@@ -1,1 +1,1 @@
-"""What is asked of a Memory directly: one file a verb."""
+"""The verbs of the direct API (search, export, forget, pin, …), one module each."""

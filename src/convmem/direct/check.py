@@ -1,4 +1,4 @@
-"""Looking a store over, making again what was derived, and repairing a damaged file."""
+"""Checks a store, makes missing views again, and repairs a damaged SQLite file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["check", "repair"]
 
 _PAGE = 1_000
-"""Turns whose views are looked at together: 5 ms of work."""
+"""Turns whose views are read and decoded together, which takes 5 ms: with more, calls wait longer for the
+interpreter; with fewer, the queries cost more than the work."""
 
 
 def check(shared: Shared, *, mend: bool, timeout: float | None) -> Health:
-    """Look over the journal and what is derived from it; `mend`: make again what is missing or damaged."""
+    """Check the journal and the views derived from it.
+
+    Args:
+        shared: what all calls of the Memory share.
+        mend: make the views again that are missing or damaged.
+        timeout: seconds that mending may take; None for as long as it takes.
+    """
     store = shared.store
     found = store.check() if isinstance(store, Checks) else Condition()
     try:
@@ -58,7 +65,7 @@ def _health(found: Condition, problems: Sequence[str], derived: Health, turns: i
 
 
 def _turns(store: Store) -> int:
-    """Read every turn there is; returns how many."""
+    """Read every turn of a store, and return how many there are; a damaged one raises."""
     pace = Pace(LONG_SHARE)
     return sum(
         1
@@ -84,7 +91,7 @@ def _derived(store: Store, fingerprint: str | None) -> Health:
 
 
 def _views(store: Store, fingerprint: str | None) -> Iterator[Sequence[ViewRow]]:
-    """The views of each owner, so many at a time."""
+    """Yield the views of each owner, `_PAGE` turns at a time."""
     if not isinstance(store, Views):
         return
     sessions = store.sessions(SessionsRequest())
@@ -95,13 +102,13 @@ def _views(store: Store, fingerprint: str | None) -> Iterator[Sequence[ViewRow]]
         while not after or len(rows) == _PAGE:
             rows = store.views(ViewsRequest(owner, fingerprint, after=after, limit=_PAGE)).rows
             if not rows or rows[0].seq <= after:
-                break  # there are no more, or a store that knows no pages has given all at once
+                break  # there are no more, or the store ignores `limit` and gave all at once before
             yield rows
             after = rows[-1].seq
 
 
 def _damaged(rows: Sequence[ViewRow]) -> list[int]:
-    """The turns whose entries cannot be read."""
+    """Return the `seq` of the turns whose entries cannot be decoded."""
     from convmem.recall import DamagedEntryError  # noqa: PLC0415 (numpy only when recall is used)
     from convmem.recall.codec import decode_many  # noqa: PLC0415
 
@@ -114,17 +121,17 @@ def _damaged(rows: Sequence[ViewRow]) -> list[int]:
 
 
 def repair(path: str | Path) -> Repaired:
-    """Write a damaged SQLite file anew with everything that can be read of it; the old one is copied first.
+    """Write a damaged SQLite file anew with everything that can be read of it, and keep a copy of it.
 
-    Close every Memory on it before. What was derived is made again by the next one that is opened on it.
+    Close every Memory on the file first. Views are made again by the next Memory that is opened on it.
 
     Args:
         path: the file.
 
     Raises:
         InputError: there is no such file.
-        StoreError: it is none of convmem's, somebody has it open, or it cannot be read at all; it is left as
-            it was.
+        StoreError: the file is no convmem database, somebody has it open, or nothing of it can be read; it is
+            left as it was.
     """
     file = checked_file("path", path)
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Reading a journal page by page, and moving it from one store to another as JSON Lines."""
+"""Reads a journal page by page, exports it as JSON Lines, and imports such lines into another store."""
 
 from __future__ import annotations
 
@@ -32,19 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["LONG_SHARE", "conversation", "lines", "pages", "take_in", "with_waiting"]
 
 _HEADER = {"convmem": "journal", "version": 1}
+"""The first line of an export. The version rises when an older convmem could not read the lines."""
 _PAGE = 500
+"""Turns that are read, or imported in one transaction, at a time: more would hold more messages in memory and
+keep other writes waiting, fewer would cost a transaction for little."""
 LONG_SHARE = 0.15
-"""Of the time that an export or a check takes while calls are under way, which wait for each of its steps."""
+"""The share of time in which an export or a check works while calls are under way, from 0 to 1. A call waits
+for each step: a greater share makes calls slower, a smaller one the export."""
 _STATES = frozenset(get_args(State))
 
 
 def pages(store: Store, request: TurnsRequest, pace: Pace | None = None) -> Iterator[Turn]:
-    """All turns of a request, however many, read `request.limit` at a time.
+    """Yield all turns of a request, however many, reading `request.limit` of them at a time.
 
     Args:
-        store: where they are.
-        request: which.
-        pace: to whose calls reading gives way; None for what somebody waits for.
+        store: the store to read from.
+        request: which turns to read; `after` says where to begin.
+        pace: slows the reading down while calls are under way; None where somebody waits for the turns.
     """
     after = request.after
     while True:
@@ -57,18 +61,19 @@ def pages(store: Store, request: TurnsRequest, pace: Pace | None = None) -> Iter
 
 
 def conversation(turns: Sequence[Turn], nodes: Iterable[Node]) -> list[Turn]:
-    """Of a session's turns, those on the way to its head, and what was said after it and has no answer.
+    """Return a session's conversation: the turns from its root to its head, and unanswered turns after those.
 
-    The latter are messages that await their reply, and those whose call was refused: what their user wrote.
+    The head is the last turn that was answered. Unanswered turns are messages that await their reply, and
+    messages whose call failed: they are what the user wrote last.
 
     Args:
-        turns: all of the session's, in the journal's order.
-        nodes: its tree: the way leads over places where something was forgotten.
+        turns: all turns of the session, in the journal's order.
+        nodes: the session's tree, in which the path to the head also has the places of forgotten turns.
     """
     head = next((t for t in reversed(turns) if t.state in SETTLED and not t.choice), None)
     if head is None:
         return [turn for turn in turns if turn.state not in SETTLED]
-    said = {turn.branch: turn for turn in reversed(turns)}  # of several sayings the first
+    said = {turn.branch: turn for turn in reversed(turns)}  # reversed: of several sayings the first is kept
     tree, here = Tree(nodes), bytes.fromhex(head.branch)
     before = tree.path(here)[:-1]
     waiting = [
@@ -82,12 +87,12 @@ def conversation(turns: Sequence[Turn], nodes: Iterable[Node]) -> list[Turn]:
 
 
 def with_waiting(stats: Stats, waiting: int) -> Stats:
-    """The counts with the number of writes that wait."""
+    """Return the counts with the number of queued writes filled in."""
     return dataclasses.replace(stats, waiting=waiting)
 
 
 def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Iterator[str]:
-    """A header line, then one line per turn, session by session, parents before children."""
+    """Yield an export: a header line, then one line per turn, session by session, parents before children."""
     yield dumps(_HEADER)
     pace = Pace(LONG_SHARE)
     owner: str | Literal[True] | None = True if user is UNSET else user
@@ -115,7 +120,7 @@ def lines(store: Store, user: str | Literal[Unset.UNSET] | None, session: str | 
 
 
 def _over(tree: Tree, turn: Turn) -> tuple[str | None, tuple[bytes, ...]]:
-    """The id of the last turn before this one that is still there, and the forgotten places between."""
+    """Return the id of the nearest earlier turn that is still there, and the forgotten places between."""
     over: list[bytes] = []
     for node in reversed(tree.path(bytes.fromhex(turn.branch))[:-1]):
         if not node.forgotten:
@@ -126,6 +131,8 @@ def _over(tree: Tree, turn: Turn) -> tuple[str | None, tuple[bytes, ...]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Line:
+    """One turn of an export, read from its line."""
+
     id: str
     parent: str | None
     ref: SessionRef
@@ -137,7 +144,7 @@ class _Line:
 
 
 def _parsed(text: object, n: int) -> _Line | None:
-    """One line of an export; None for its header and for blank lines."""
+    """Read line `n` of an export; None for its header and for blank lines."""
     if not isinstance(text, str):
         raise InputError(
             f"line {n} is {type(text).__name__}, not a string; export() gives one string per line"
@@ -171,7 +178,7 @@ def _read(row: dict[str, Any]) -> _Line | None:
 
 
 def take_in(shared: Shared, given: Iterable[str]) -> int:
-    """Import exported lines, a few hundred at a time; returns how many turns there were."""
+    """Import the lines of an export, `_PAGE` at a time, and return how many turns they hold."""
     if isinstance(given, str | bytes) or not isinstance(cast("object", given), Iterable):
         raise InputError(f"lines is what export() gave, one string per line, not {type(given).__name__}")
     count = 0
@@ -220,7 +227,7 @@ def _import_batch(shared: Shared, batch: Sequence[_Line], identities: dict[str, 
 
 
 class _ImportJob(Job[int]):
-    """A write that is planned already."""
+    """Writes imported turns to one session; which turns those are is known before the job runs."""
 
     def __init__(self, write: Write) -> None:
         super().__init__()
@@ -229,11 +236,11 @@ class _ImportJob(Job[int]):
 
     @property
     def ref(self) -> SessionRef:
-        """The session of its lines."""
+        """The session that the turns are written to."""
         return self._write.ref
 
     def plan(self, forest: Forest) -> Write | None:
-        """As it is; what was forgotten here stays forgotten."""
+        """Return the write without turns that were forgotten in this store, which stay forgotten."""
         generation, tree = forest.tree(self._write.ref)
         kept = tuple(
             t for t in self._write.turns if not ((known := tree.get(t.identity)) and known.forgotten)
@@ -244,5 +251,5 @@ class _ImportJob(Job[int]):
         return dataclasses.replace(self._write, expect=generation, turns=kept, forgotten=graves)
 
     def settle(self, written: Written | None) -> int:
-        """How many turns were written or there already."""
+        """Return how many turns were written or were there already."""
         return len(written.ids or ()) if written is not None else 0

@@ -1,4 +1,4 @@
-"""Forgetting: finding what is meant, taking it out of the store, and what is left of it."""
+"""Forgets turns and pins: finds those that are meant, deletes them, and counts the traces that are left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from convmem.abilities import ForgetRequest, Forgets, OwnerRef
 from convmem.errors import InputError, StoreError
 from convmem.journal.forget import ForgetChange, Search
 from convmem.types import ForgetReport
+from convmem.wire.narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,13 +22,16 @@ __all__ = ["forget", "residue"]
 
 
 _ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])')
+"""One escape in a JSON string."""
 
 
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+"""The characters that one-letter escapes stand for."""
 
 
 _JSON_IN_JSON = 4
-"""Levels of JSON in a string of JSON that are unescaped when a text to forget is looked for."""
+"""Levels of JSON-in-a-string that are unescaped when searching for a text to forget: a tool's result that
+quotes JSON has two. With fewer, a text could stay hidden in quoted JSON; each costs a pass over the turn."""
 
 _LAST_SEQ = 2**63 - 1
 """The greatest `seq` there can be: stores keep it in 64 bits."""
@@ -42,7 +46,7 @@ def forget(
     text: str | None,
     dry_run: bool,
 ) -> ForgetReport:
-    """Forget an owner's turns: all, a session's, some by id, or those that hold a text."""
+    """Forget an owner's turns: all of them, those of a session, some by id, or those that hold a text."""
     store = shared.store
     if not isinstance(store, Forgets):
         raise StoreError(f"{type(store).__name__} cannot forget")
@@ -54,10 +58,12 @@ def forget(
         raise InputError("the text is empty; it would be found in every turn")
     request, search = _resolved(user, session, turn_ids, text)
     if dry_run:
-        shared.journal.flush()  # what is on its way is looked at too
+        shared.journal.flush()  # queued writes are searched too
         return _told(shared, request, search, session)
     if search is not None:
-        search.go_on(store)  # here, because a long look on the writer thread would keep other users' calls
+        # The long part of the search is done here: on the writer's thread it would hold up all users.
+        # The job searches once more what was written meanwhile.
+        search.go_on(store)
     tries: list[ForgetChange] = []
 
     def change() -> ForgetChange:
@@ -76,7 +82,7 @@ def forget(
 
 
 def residue(shared: Shared, report: ForgetReport) -> int:
-    """How many traces of what was forgotten are left."""
+    """Count the traces that are left of what a report says was forgotten."""
     if report.dry_run or not isinstance(shared.store, Forgets):
         return len(report.turn_ids)
     owner = OwnerRef(report.user, report.session if report.user is None else None)
@@ -86,10 +92,10 @@ def residue(shared: Shared, report: ForgetReport) -> int:
 def _resolved(
     user: str | None, session: str | None, turn_ids: Sequence[str] | None, text: str | None
 ) -> tuple[ForgetRequest, Search | None]:
-    """What is meant, once and for all: a request, and what finds the turns where words choose them.
+    """Turn the arguments into a request to the store, and a search where a text chooses the turns.
 
-    A session without a user is an owner of its own, and the request names it as such alone. Pins go with the
-    whole owner, or by their words.
+    A session without a user is an owner of its own, and the request names it as the owner only. Pins are
+    forgotten with the whole owner, or where they hold the text.
     """
     owner = OwnerRef(user, session if user is None else None)
     within = session if user is not None else None
@@ -110,7 +116,7 @@ def _resolved(
 
 
 def _told(shared: Shared, request: ForgetRequest, search: Search | None, session: str | None) -> ForgetReport:
-    """What would be forgotten."""
+    """Report what would be forgotten, and forget nothing."""
     store = shared.store
     if search is None:
         wanted = None if request.seqs is None else frozenset(request.seqs)
@@ -126,20 +132,22 @@ def _told(shared: Shared, request: ForgetRequest, search: Search | None, session
 
 
 def _all_text(turn: Turn) -> str:
-    """Everything in a turn that somebody could mean by its words: its text, its calls, its reasoning."""
+    """Return all strings of a turn in one text: what was said, arguments of calls, reasoning."""
     return "\n".join(_strings(turn.payload))
 
 
 def _readings(text: str) -> Iterator[str]:
-    """A text as it stands, and as JSON (tools' arguments and results, be they broken off) means it."""
+    """Yield a text as it is, then with its JSON escapes undone level by level.
+
+    Tools' arguments and results are JSON in a string. They are not parsed, as they may be broken off.
+    """
     yield text
     for _ in range(_JSON_IN_JSON):
         text, found = _ESCAPE.subn(_unescaped, text)
         if not found:
             return
-        yield text.encode("utf-16", "surrogatepass").decode(
-            "utf-16", "replace"
-        )  # of two halves one character
+        # Two escaped halves of one character (a surrogate pair) become that character.
+        yield text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _unescaped(escape: re.Match[str]) -> str:
@@ -150,12 +158,12 @@ def _unescaped(escape: re.Match[str]) -> str:
 def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():  # pyright: ignore[reportUnknownVariableType]
-            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(value, list):
-        for item in value:  # pyright: ignore[reportUnknownVariableType]
-            yield from _strings(item)  # pyright: ignore[reportUnknownArgumentType]
+    elif is_object(value):
+        for item in value.values():
+            yield from _strings(item)
+    elif is_array(value):
+        for item in value:
+            yield from _strings(item)
 
 
 def _folded(text: str) -> str:

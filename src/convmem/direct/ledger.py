@@ -1,4 +1,4 @@
-"""What calls cost together. Pure."""
+"""Adds up what calls cost, and reads the receipts that the store keeps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ledger", "receipts", "summed"]
 
 
 def summed(calls: Iterable[CallRow], prices: Prices) -> Ledger:
-    """The calls' tokens by their providers' counts, and their costs by the prices of their time."""
+    """Add up the calls' tokens as their providers counted them, and their costs at the day's prices."""
     n = uncounted = unpriced = prompt = cached = output = 0
     by_model: defaultdict[str, Cost] = defaultdict(Cost)
     for call in calls:
@@ -57,14 +57,14 @@ def summed(calls: Iterable[CallRow], prices: Prices) -> Ledger:
 
 
 def receipts(shared: Shared, request: ReceiptsRequest) -> list[Receipt]:
-    """The receipts that the store keeps."""
+    """Read the receipts that the store keeps, priced by the prices of their day."""
     if not isinstance(shared.store, Accounts):
         raise StoreError(f"{type(shared.store).__name__} keeps no receipts")
     return [receipt_of(row, shared.prices) for row in shared.store.receipts(request)]
 
 
 def ledger(shared: Shared, *, user: str | Literal[Unset.UNSET] | None, session: str | None) -> Ledger:
-    """What calls cost together."""
+    """Add up what the calls of a user, a session or the whole store cost."""
     store = shared.store
     if not isinstance(store, Calls):
         raise StoreError(f"{type(store).__name__} does not tell its calls")

@@ -1,4 +1,4 @@
-"""Pins: texts that ride with every call of a user."""
+"""Keeps pins, which are texts that every call of a user is sent with."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["pin", "pins", "unpin"]
 
 
 def pin(shared: Shared, text: str, *, user: str) -> str:
-    """Pin a text."""
+    """Pin a text, and return the pin's id."""
     if not isinstance(shared.store, Pins):
         raise StoreError(f"{type(shared.store).__name__} keeps no pins")
     return shared.run(lambda: PinChange(OwnerRef(user), text, shared.clock()))
 
 
 def unpin(shared: Shared, pin_id: str, *, user: str) -> None:
-    """Take a pin away."""
+    """Delete a pin for good."""
     if not isinstance(shared.store, Pins):
         raise StoreError(f"{type(shared.store).__name__} keeps no pins")
     with shared.forgetting():
@@ -35,5 +35,5 @@ def unpin(shared: Shared, pin_id: str, *, user: str) -> None:
 
 
 def pins(shared: Shared, *, user: str) -> list[Pin]:
-    """A user's pins."""
+    """List a user's pins, the oldest first; none in a store that keeps no pins."""
     return list(shared.store.pins(OwnerRef(user))) if isinstance(shared.store, Pins) else []

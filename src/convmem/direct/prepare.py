@@ -1,4 +1,4 @@
-"""What a wrapped call would send, without sending it."""
+"""Prepares what a wrapped call would send, without sending it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prepare(
     policy: Policy | None,
     budget: int | None,
 ) -> Prepared:
-    """What a wrapped call with these messages would send; nothing is journaled."""
+    """Compose what a wrapped call with these messages would send, and its receipt; nothing is journaled."""
     started = time.perf_counter()
     settings, turns = split(messages)
     if not turns:
@@ -73,7 +73,7 @@ def prepare(
         notes=tuple(composed.notes),
         **composed.receipt_fields(),
     )
-    # Copies: the caller may change what it is given.
+    # The result is copied, because the caller may change it and some messages are the journal's own.
     given = messages
     if composed.messages is not None:
         given = rebuilt({"messages": messages}, composed.messages, dropped=composed.dropped)["messages"]

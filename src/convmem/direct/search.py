@@ -1,4 +1,4 @@
-"""Searching what was said, without a wrapped call."""
+"""Searches an owner's turns without a wrapped call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ __all__ = ["search"]
 def search(
     shared: Shared, query: str, *, user: str | None, session: str | None, top_k: int, budget: int | None
 ) -> list[Hit]:
-    """The best turns for a query, as whole turns."""
+    """Find the turns that fit a query best.
+
+    Args:
+        shared: what all calls of the Memory share.
+        query: what to look for, as a question or words.
+        user: the user whose turns are searched; None for those of a session without a user.
+        session: only turns of this session.
+        top_k: the most hits.
+        budget: the most tokens that the hits may have together; None for no limit.
+    """
     if user is None and session is None:
         raise InputError("say whose memory to search: user=, or session= for a session without a user")
     owner = OwnerRef(user, session if user is None else None)
@@ -35,7 +44,7 @@ def search(
         searching=True,
     )
     ranked = shared.recaller.rank(loaded, question, vectors).hits
-    if any(hit.why for hit in ranked):  # what nothing speaks for is not found where something is
+    if any(hit.why for hit in ranked):  # hits without a reason are left out as soon as one has a reason
         ranked = tuple(hit for hit in ranked if hit.why)
     found = ranked[:top_k]
     turns = shared.recaller.turns(owner, [hit.id for hit in found])

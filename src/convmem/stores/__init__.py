@@ -1,1 +1,1 @@
-"""Where the journal is kept."""
+"""Stores that keep the journal: in a SQLite file, or in this process's memory."""

@@ -1,4 +1,4 @@
-"""The journal in this process's memory: for tests, and for what nobody needs to keep."""
+"""A store in this process's memory: for tests, and for conversations that nobody needs to keep."""
 
 from __future__ import annotations
 
@@ -56,17 +56,21 @@ if TYPE_CHECKING:
 __all__ = ["InMemoryStore"]
 
 _BASES = 8
-"""Calls of an owner whose settings a new one is compared with."""
+"""Latest calls of an owner whose system texts a new text is compared with: an app may have several agents,
+each with a text of its own. Each comparison takes time linear in the texts."""
 
 
 @dataclass(slots=True)
 class _Row:
+    """One turn as the store keeps it."""
+
     seq: int
     new: NewTurn
     state: State
     generation: int
 
     def node(self) -> Node:
+        """Return the turn without its words."""
         new = self.new
         role = str(new.payload.get("role", ""))
         return Node(self.seq, new.identity, new.parent, new.meaning, role, self.state, new.saying)
@@ -74,7 +78,7 @@ class _Row:
 
 @dataclass(slots=True)
 class _Kept:
-    """One session."""
+    """One session: its turns, its tombstones and the ids of its calls."""
 
     ref: SessionRef
     created: datetime
@@ -87,16 +91,16 @@ class _Kept:
 
     @property
     def owner(self) -> OwnerRef:
-        """Whose it is: its user's, or its own."""
+        """The owner of the session: its user, or the session itself."""
         return OwnerRef.of(self.ref)
 
     @property
     def listed(self) -> bool:
-        """Not only tombstones are left."""
+        """Whether the session is listed: one of which only tombstones are left is not."""
         return bool(self.rows) or not self.tombstones
 
     def knows(self, request: FindRequest) -> bool:
-        """Whether it has one of these turns, or has forgotten it."""
+        """Whether the session has one of these turns, or a tombstone in its place."""
         return any(row.new.meaning in request.meanings for row in self.rows.values()) or any(
             identity in request.identities for _, identity, _ in (*self.rows, *self.tombstones)
         )
@@ -104,7 +108,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class _View:
-    """What was derived from one turn."""
+    """What was derived from one turn: its analyzed text and its embedding."""
 
     generation: int
     entry: bytes | None = None
@@ -114,7 +118,7 @@ class _View:
 
 @dataclass(slots=True)
 class _Owner:
-    """What an owner has besides turns."""
+    """An owner's generation, redaction and pins."""
 
     generation: int = 0
     redaction: int = 0
@@ -123,7 +127,7 @@ class _Owner:
 
 @dataclass(slots=True)
 class _Texts:
-    """The settings of one owner's calls; those that differ little from an earlier one as differences."""
+    """Keeps the settings of one owner's calls; settings much like earlier ones are kept as differences."""
 
     by_call: dict[str, tuple[str, list[Piece]]] = field(
         default_factory=dict["str", "tuple[str, list[Piece]]"]
@@ -136,15 +140,16 @@ class _Texts:
         latest = islice(reversed(self.by_call.values()), _BASES)
         made = [(base, difference(base, text)) for base in dict.fromkeys(base for base, _ in latest)]
         best = min(made, key=lambda each: len(dumps(each[1])), default=whole)
+        # A difference is worth keeping when it takes less than half of the text: else it soon costs more.
         self.by_call[call] = best if len(dumps(best[1])) * 2 < len(text) else whole
 
     def of(self, call: str) -> tuple[Message, ...]:
-        """The settings of a call, as they were given."""
+        """Return the settings of a call, as they were given."""
         base, pieces = self.by_call.get(call, ("[]", [(0, 2)]))
         return tuple(json.loads(put_together(base, pieces)))
 
     def drop(self, calls: Collection[str]) -> None:
-        """Forget the settings of calls; what is left refers to no text that only they were sent with."""
+        """Forget the settings of calls, and write the others anew, so that none refers to these."""
         left = [(call, self.of(call)) for call in self.by_call if call not in calls]
         self.by_call.clear()
         for call, messages in left:
@@ -152,16 +157,16 @@ class _Texts:
 
 
 class InMemoryStore:
-    """A journal that ends with the process."""
+    """A store whose journal ends with the process."""
 
     def __init__(self) -> None:
         self._lock = WholeLock()
         self._key = secrets.token_bytes(32)
         self._sessions: dict[SessionRef, _Kept] = {}
-        self._calls: dict[str, CallRow] = {}  # without settings
+        self._calls: dict[str, CallRow] = {}  # by their ids; their settings are in `_settings`
         self._settings: dict[OwnerRef, _Texts] = {}
-        self._there: set[int] = set()  # the places of all turns
-        self._receipts: dict[str, NewReceipt] = {}  # by the id of the call
+        self._there: set[int] = set()  # the `seq` of every turn that is not forgotten
+        self._receipts: dict[str, NewReceipt] = {}  # by the ids of their calls
         self._limits: dict[tuple[str, str], LearntLimit] = {}
         self._views: dict[int, _View] = {}
         self._epochs: dict[EpochRef, Epoch] = {}
@@ -172,14 +177,14 @@ class InMemoryStore:
 
     @property
     def key(self) -> bytes:
-        """32 random bytes."""
+        """32 random bytes, made with the store."""
         return self._key
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no file to close."""
 
     def write(self, batch: Sequence[Write]) -> Sequence[Written]:
-        """Carry out all of it, or nothing when a turn cannot be copied."""
+        """Carry out all writes, or none when a turn cannot be copied."""
         owned = [
             [replace(turn, payload=copy.deepcopy(turn.payload)) for turn in write.turns] for write in batch
         ]
@@ -236,7 +241,7 @@ class InMemoryStore:
         return kept.rows[key].seq
 
     def nodes(self, request: NodesRequest) -> NodesReply:
-        """A session's tree, or what changed in it."""
+        """Return a session's tree, or what changed in it."""
         with self._lock:
             kept = self._sessions.get(request.ref)
             if kept is None:
@@ -251,7 +256,7 @@ class InMemoryStore:
     # Responses.
 
     def response(self, request: ResponseRequest) -> KnownCall | None:
-        """The call that brought a response; the latest, should there be several."""
+        """Return the call that brought a response; the latest, should there be several."""
         with self._lock:
             found = [
                 KnownCall(row.id, kept.ref, row.at, row.state, row.end)
@@ -265,7 +270,7 @@ class InMemoryStore:
     # Views.
 
     def views(self, request: ViewsRequest) -> ViewsReply:
-        """An owner's turns as recall sees them, or those that changed since a generation."""
+        """Return an owner's turns as recall sees them, or those that changed since a generation."""
         with self._lock:
             owner = self._owners.get(request.owner, _Owner())
             rows = [
@@ -283,7 +288,7 @@ class InMemoryStore:
         return self._views[seq].generation if seq in self._views else 0
 
     def put_views(self, batch: Sequence[NewView]) -> None:
-        """Keep views; those of turns that are gone are passed over."""
+        """Keep views; views of turns that are gone are passed over."""
         with self._lock:
             owners = {row.seq: kept.owner for kept in self._sessions.values() for row in kept.rows.values()}
             self._generation += 1
@@ -298,7 +303,7 @@ class InMemoryStore:
                     view.fingerprint, view.vector = new.fingerprint, new.vector
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
-        """Turns that still need a view, in the journal's order."""
+        """Return turns that still need a view, in the journal's order."""
         with self._lock:
             lacking = [
                 turn
@@ -314,12 +319,12 @@ class InMemoryStore:
     # Epochs and pins.
 
     def epoch(self, which: EpochRef) -> Epoch | None:
-        """The running epoch."""
+        """Return the epoch that is running, or None before the first cut."""
         with self._lock:
             return self._epochs.get(which)
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
-        """A cut, or the end of an epoch; a session without turns is passed over."""
+        """Keep an epoch in place of the running one, or end that; a session without turns is passed over."""
         with self._lock:
             kept = self._sessions.get(which.ref)
             if redaction is not None and redaction != self.nodes(NodesRequest(which.ref)).redaction:
@@ -331,7 +336,7 @@ class InMemoryStore:
             return True
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
-        """An owner's pins, the oldest first."""
+        """Return an owner's pins, the oldest first."""
         with self._lock:
             return list(self._owners.get(owner, _Owner()).pins)
 
@@ -349,7 +354,7 @@ class InMemoryStore:
             return known
 
     def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
-        """Delete a pin, by its id; whether it was there."""
+        """Delete a pin for good, by its id; False when there is none."""
         return self.forget(ForgetRequest(owner=owner, seqs=(), pins=(pin,))).pins > 0
 
     # Forgetting.
@@ -374,7 +379,7 @@ class InMemoryStore:
             self._generation += 1
             held.generation, held.redaction = self._generation, held.redaction + 1
             held.pins = [pin for pin in held.pins if pin not in dropped]
-            if dropped:  # they stand in the summaries of all sessions
+            if dropped:  # the pins' texts stand in the summaries of all sessions
                 for which in [w for w in self._epochs if self._sessions[w.ref].owner == owner]:
                     del self._epochs[which]
             gone: list[int] = []
@@ -383,10 +388,11 @@ class InMemoryStore:
             return Forgotten(tuple(sorted(gone)), len(dropped), 0)
 
     def _bearing(self, sessions: Sequence[_Kept], seqs: Sequence[int] | None) -> list[_Kept]:
-        """The sessions that have one of these turns."""
+        """Return the sessions that have one of these turns."""
         return [k for k in sessions if any(seqs is None or row.seq in seqs for row in k.rows.values())]
 
     def _bury(self, kept: _Kept, seqs: Sequence[int] | None) -> list[int]:
+        """Put tombstones in the places of a session's turns; returns the `seq` of those turns."""
         rows = [(key, row) for key, row in kept.rows.items() if seqs is None or row.seq in seqs]
         kept.generation = self._generation
         if seqs is None and kept.owner in self._settings:
@@ -419,7 +425,7 @@ class InMemoryStore:
     # Calls, receipts and learnt limits.
 
     def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
-        """Receipts by the time of their calls, the newest first."""
+        """Return receipts by the time of their calls, the newest first."""
         with self._lock:
             refs = {call: kept.ref for kept in self._sessions.values() for call in kept.calls}
             rows = [
@@ -433,11 +439,11 @@ class InMemoryStore:
                 for call, receipt in reversed(self._receipts.items())
                 if _asked_for(request, self._calls[call], refs[call])
             ]
-            rows.sort(key=lambda row: row.call.at, reverse=True)  # stable: of one time the last written first
+            rows.sort(key=lambda row: row.call.at, reverse=True)  # stable: of equal times the last written
             return rows[: request.limit]
 
     def limits(self) -> Sequence[LearntLimit]:
-        """The context lengths learnt from providers' errors, in the order of hosts and models."""
+        """Return the context lengths learnt from providers' errors, in the order of hosts and models."""
         with self._lock:
             return [self._limits[place] for place in sorted(self._limits)]
 
@@ -447,7 +453,7 @@ class InMemoryStore:
             self._limits[limit.host, limit.model] = limit
 
     def calls(self, request: CallsRequest) -> Sequence[CallRow]:
-        """A session's calls in the order of their ids."""
+        """Return a session's calls in the order of their ids."""
         with self._lock:
             kept = self._sessions.get(request.ref)
             ids = sorted(id_ for id_ in kept.calls if id_ > request.after) if kept is not None else []
@@ -458,7 +464,7 @@ class InMemoryStore:
             ]
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
-        """How many of these turns are left, and how often receipts name them."""
+        """Count the turns of these that are left, and the receipts' lines that name one of them."""
         with self._lock:
             wanted = set(seqs)
             kept = [kept for kept in self._sessions.values() if kept.owner == owner]
@@ -468,7 +474,7 @@ class InMemoryStore:
             )
 
     def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
-        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
+        """Return epoch, turns of its window, pins and changed views, all of one state of the store."""
         ref = request.which.ref
         with self._lock:
             epoch = self.epoch(request.which)
@@ -497,14 +503,14 @@ class InMemoryStore:
         )
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
-        """The sessions that know a turn, the last written first."""
+        """Return the sessions that know one of these turns, the last written first."""
         with self._lock:
             found = [k for k in self._sessions.values() if k.ref.user == request.user and k.knows(request)]
             found.sort(key=lambda kept: -kept.generation)
         return [kept.ref for kept in found[: request.limit]]
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
-        """Turns in full, in the journal's order."""
+        """Return turns in full, in the journal's order."""
         with self._lock:
             turns = sorted(self._selected(request), key=lambda turn: turn.seq)
             return turns[: request.limit]
@@ -528,7 +534,7 @@ class InMemoryStore:
                     yield _turn(kept.ref, row, first.get(row.new.parent))
 
     def sessions(self, request: SessionsRequest) -> Sequence[Session]:
-        """Sessions, the oldest first."""
+        """Return sessions, the oldest first."""
         with self._lock:
             return [
                 Session(name=kept.ref.session, user=kept.ref.user, created=kept.created, turns=len(kept.rows))
@@ -537,7 +543,7 @@ class InMemoryStore:
             ]
 
     def stats(self) -> Stats:
-        """Counts."""
+        """Count users, sessions, turns and calls."""
         with self._lock:
             listed = [kept for kept in self._sessions.values() if kept.listed]
             return Stats(
@@ -574,7 +580,7 @@ def _view_row(kept: _Kept, row: _Row, view: _View | None, fingerprint: str | Non
 
 
 def _filled(old: CallRow | None, new: CallRow) -> CallRow:
-    """The second write of a call over the first: what the second does not know stays."""
+    """Lay the second write of a call over the first: fields that the second does not know stay."""
     if old is None:
         return replace(new, settings=())
     known = {

@@ -1,4 +1,4 @@
-"""From what the user wrote to a store."""
+"""Opens the store that a path, a URL or an object means."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SCHEME = re.compile(r"(?:sqlite3?|file):", re.IGNORECASE)
 
 
 def open_store(store: object, durability: str) -> Store:
-    """The store that a path, a URL or an object means; an object is given back as it is.
+    """Open the store that a path or a URL means, or return a store that was given as an object.
 
     Raises:
-        InputError: it means none. Nothing was made.
-        StoreError: it cannot be opened.
+        InputError: the argument means no store; no file was made.
+        StoreError: the store cannot be opened.
     """
     if isinstance(store, str | os.PathLike):
         path = os.fspath(store)  # pyright: ignore[reportUnknownVariableType] (a path of either kind)
@@ -57,7 +57,11 @@ def _check_methods(store: Store) -> None:
 
 
 def _file_of(given: str, *, url: bool) -> str:
-    """The path that a text means, with what reads like one and names no file refused."""
+    """Return the path of the file that a path or a URL means.
+
+    Raises:
+        InputError: the text names no file, or is more likely meant as something else.
+    """
     path = given
     if url and given.startswith(_URL):
         path = given.removeprefix(_URL)
@@ -81,7 +85,8 @@ def _file_of(given: str, *, url: bool) -> str:
         raise InputError(f"store is {path!r:.100}, which no file can be called; {_GIVE}")
     if path.endswith(("/", os.sep)):
         raise InputError(f"store is {path!r:.100}, which names a folder; name a file in it")
-    # What follows may name a file. One that is there is opened; none is made under a name that nobody meant.
+    # Strange names (":memo:", "C:\x" on Linux) can be those of files. A file that exists is opened; a new one
+    # is not made under a name that most likely is a slip.
     if not os.path.lexists(os.path.expanduser(path)):  # noqa: PTH111 (as SQLiteStore has it)
         _check_meant(path, url=url)
     return path

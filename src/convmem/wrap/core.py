@@ -301,7 +301,7 @@ def straight(
 
 
 def read_reply(opened: Opened, reply: object) -> Reply:
-    """Read a reply for the journal; one that cannot be read becomes an event; the caller still gets it."""
+    """Read a reply for the journal; one that cannot be read is told as an event, and the caller gets it."""
     try:
         return opened.shape.reply_of(reply)
     except Exception as error:  # noqa: BLE001 (an edge: what memory cannot read must not fail the caller)

@@ -1,4 +1,4 @@
-"""The store in a SQLite file."""
+"""The store that keeps the journal in one SQLite file."""
 
 from convmem.stores.sqlite.store import SQLiteStore
 

@@ -1,4 +1,4 @@
-"""What the SQLite store can do beyond the journal: views, epochs, pins, calls, receipts, forgetting."""
+"""The abilities of the SQLite store beyond the journal: views, epochs, pins, calls, receipts, forgetting."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteAbilities", "epoch_of", "make_owner", "owner_row", "pins_of", "views_of"]
 
 _MOST_PROBLEMS = 20
+"""Problems of each kind that `check` lists: a damaged page makes thousands, and twenty say as much."""
 
 
 class SQLiteAbilities:
@@ -66,12 +67,12 @@ class SQLiteAbilities:
     _path: str
 
     def views(self, request: ViewsRequest) -> ViewsReply:
-        """An owner's turns as recall sees them, or those that changed since a generation."""
+        """Return an owner's turns as recall sees them, or those that changed since a generation."""
         with self._db.reading() as db:
             return views_of(db, request)
 
     def put_views(self, batch: Sequence[NewView]) -> None:
-        """Keep views; those of turns that are gone are passed over."""
+        """Keep views; views of turns that are gone are passed over."""
         with self._db.writing() as db:
             generations: dict[int, int] = {}
             for view in batch:
@@ -81,7 +82,7 @@ class SQLiteAbilities:
                     _raise_upto(db, fingerprint)
 
     def unindexed(self, request: UnindexedRequest) -> Sequence[Turn]:
-        """Turns that still need a view, in the journal's order."""
+        """Return turns that still need a view, in the journal's order."""
         with self._db.reading() as db:
             seqs = _unindexed(db, request)
             rows = db.execute(
@@ -94,7 +95,7 @@ class SQLiteAbilities:
     # Responses.
 
     def response(self, request: ResponseRequest) -> KnownCall | None:
-        """The call that brought a response; the latest, should there be several."""
+        """Return the call that brought a response; the latest, should there be several."""
         with self._db.reading() as db:
             owner = OwnerRef(request.user, request.session if request.user is None else None)
             whose, values = "c.owner > 0" if request.user is not None else "c.owner < 0", list[int]()
@@ -116,12 +117,12 @@ class SQLiteAbilities:
     # Epochs.
 
     def epoch(self, which: EpochRef) -> Epoch | None:
-        """The running epoch."""
+        """Return the epoch that is running, or None before the first cut."""
         with self._db.reading() as db:
             return epoch_of(db, which)
 
     def put_epoch(self, which: EpochRef, epoch: Epoch | None, *, redaction: int | None = None) -> bool:
-        """A cut, or the end of an epoch; a session without turns is passed over."""
+        """Keep an epoch in place of the running one, or end that; a session without turns is passed over."""
         with self._db.writing() as db:
             owner = owner_row(db, OwnerRef.of(which.ref))
             if redaction is not None and redaction != (owner[2] if owner is not None else 0):
@@ -148,7 +149,7 @@ class SQLiteAbilities:
     # Pins.
 
     def pins(self, owner: OwnerRef) -> Sequence[Pin]:
-        """An owner's pins, the oldest first."""
+        """Return an owner's pins, the oldest first."""
         with self._db.reading() as db:
             row = owner_row(db, owner)
             return pins_of(db, row[0]) if row is not None else []
@@ -168,13 +169,13 @@ class SQLiteAbilities:
         return Pin(f"p{id_}", text, at)
 
     def drop_pin(self, owner: OwnerRef, pin: str) -> bool:
-        """Delete a pin, by its id; whether it was there."""
+        """Delete a pin for good, by its id; False when there is none."""
         return self.forget(ForgetRequest(owner=owner, seqs=(), pins=(pin,))).pins > 0
 
     # Calls.
 
     def calls(self, request: CallsRequest) -> Sequence[CallRow]:
-        """A session's calls in the order of their ids, without settings."""
+        """Return a session's calls in the order of their ids, without settings."""
         with self._db.reading() as db:
             found = db.execute(
                 f"SELECT {CALL_COLUMNS} FROM calls c"
@@ -187,12 +188,12 @@ class SQLiteAbilities:
     # Receipts and learnt limits.
 
     def receipts(self, request: ReceiptsRequest) -> Sequence[ReceiptRow]:
-        """Receipts by the time of their calls, the newest first."""
+        """Return receipts by the time of their calls, the newest first."""
         with self._db.reading() as db:
             return receipts(db, request)
 
     def limits(self) -> Sequence[LearntLimit]:
-        """The context lengths learnt from providers' errors, in the order of hosts and models."""
+        """Return the context lengths learnt from providers' errors, in the order of hosts and models."""
         with self._db.reading() as db:
             rows = db.execute("SELECT host, model, tokens, at FROM limits ORDER BY host, model").fetchall()
         return [
@@ -207,10 +208,10 @@ class SQLiteAbilities:
                 (limit.host, limit.model, limit.tokens, limit.at.isoformat()),
             )
 
-    # Looking it over.
+    # Checking.
 
     def check(self) -> Condition:
-        """Whether the file is whole (`PRAGMA integrity_check`, and that rows name rows that are there)."""
+        """Check that the file is whole (`PRAGMA integrity_check`) and that its rows name rows that exist."""
         try:
             found, free_bytes = self._db.apart(_looked_over)
         except StoreCorruptError as error:
@@ -241,9 +242,9 @@ class SQLiteAbilities:
         return Forgotten(gone.seqs, gone.pins, self._copies(request.owner))
 
     def residue(self, owner: OwnerRef, seqs: Sequence[int]) -> int:
-        """How many of these turns are left, and how often receipts name them.
+        """Count the turns of these that are left, and the receipts' lines that name one of them.
 
-        One more while the write-ahead log may hold copies.
+        While the write-ahead log may hold copies of what the owner forgot, the count is one more.
         """
         left = 0
         with self._db.reading() as db:
@@ -256,10 +257,10 @@ class SQLiteAbilities:
         return left + self._copies(owner)
 
     def _copies(self, owner: OwnerRef) -> int:
-        """Rid the write-ahead log of what the owner forgot; 1 when a reader of the log keeps it, else 0.
+        """Empty the write-ahead log of what the owner forgot; 1 when a reader still needs the log, else 0.
 
-        That the log was emptied since is remembered in the file: what is written later holds no such words,
-        and whoever reads that is in nobody's way.
+        The column `owners.rid` remembers up to which redaction the log was emptied: what is written later
+        holds none of those words, so the log need not be emptied again for them.
         """
         with self._db.reading() as db:
             found = owner_row(db, owner)
@@ -272,18 +273,18 @@ class SQLiteAbilities:
         try:
             if not self._db.empty_log():
                 return 1
-        except StoreUnavailableError:  # the turns are gone all the same
+        except StoreUnavailableError:  # the turns are deleted all the same, but the log may have a copy
             return 1
         try:
             with self._db.writing() as db:
                 db.execute("UPDATE owners SET rid = max(rid, ?) WHERE id = ?", (row[0], found[0]))
         except StoreUnavailableError:
-            pass  # the next one empties the log again
+            pass  # not remembered: the next call empties the log once more
         return 0
 
 
 def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
-    """What is wrong with a file, and how many bytes of it are free."""
+    """Return the problems of a file, and how many bytes of it are unused."""
     found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")]
     for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MOST_PROBLEMS):
         found.append(f"row {row} of {table} names a row of {parent} that is not there")
@@ -292,7 +293,7 @@ def _looked_over(db: sqlite3.Connection) -> tuple[list[str], int]:
 
 
 def _first_few(turns: Iterable[Turn]) -> list[Turn]:
-    """Turns as far as their messages have so many characters together; at least one."""
+    """Return the first turns, until their messages have `_READ_CHARACTERS` together; at least one."""
     found: list[Turn] = []
     characters = 0
     for turn in turns:
@@ -304,9 +305,11 @@ def _first_few(turns: Iterable[Turn]) -> list[Turn]:
 
 
 _READ_CHARACTERS = 4_000_000
-"""Of turns that are read to be indexed, at a time: 256 turns of 20 MB each would fill the memory of any
-machine."""
+"""Characters of turns that are read at a time to be indexed, some 4 to 16 MB of memory: 256 turns of 20 MB
+each would fill the memory of any machine."""
 
+# Queries of `views_of`: all turns of an owner, or those that changed since a generation (?3). The sessions
+# come first there, so that only turns of sessions that changed are looked at.
 _ALL = "SELECT seq FROM turns WHERE owner = ?2"
 _CHANGED = (
     "SELECT t.seq AS seq FROM sessions s CROSS JOIN turns t"
@@ -319,11 +322,11 @@ _PLACE = "owner = ? AND session = ? AND host = ? AND model = ?"
 
 
 def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
-    """An owner's turns as recall sees them, or those that changed since a generation.
+    """Return an owner's turns as recall sees them, or those that changed since a generation.
 
     Args:
-        db: within a transaction.
-        request: whose, since when, and how many.
+        db: a connection, within a transaction.
+        request: names the owner, the generation and the most turns.
     """
     row = owner_row(db, request.owner)
     if row is None:
@@ -347,12 +350,13 @@ def views_of(db: sqlite3.Connection, request: ViewsRequest) -> ViewsReply:
     for each in rows:
         found.append(ViewRow(*each))
         give_way()
-    found.sort(key=lambda row: row.seq)  # they come so; SQL only promises it for a dearer ORDER BY
+    # They come in this order already; SQL promises it only for an outer ORDER BY, which costs more.
+    found.sort(key=lambda row: row.seq)
     return ViewsReply(generation, redaction, found)
 
 
 def epoch_of(db: sqlite3.Connection, which: EpochRef) -> Epoch | None:
-    """The running epoch."""
+    """Return the epoch that is running, or None before the first cut."""
     found = _session(db, which)
     if found is None:
         return None
@@ -364,7 +368,7 @@ def epoch_of(db: sqlite3.Connection, which: EpochRef) -> Epoch | None:
 
 
 def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] | None:
-    """The owner's row, generation and redaction."""
+    """Return the owner's row, generation and redaction; None when there is no such owner."""
     row: tuple[int, int, int] | None = db.execute(
         f"SELECT o.id, o.generation, o.redaction FROM owners o WHERE {IS_OWNER}", owner_values(owner)
     ).fetchone()
@@ -372,7 +376,7 @@ def owner_row(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int, int] |
 
 
 def make_owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int | None]:
-    """The owner's row and that of its name, made where they are missing."""
+    """Return the owner's row and the row of its name, making them where they are missing."""
     kind, name = owner_values(owner)
     row = db.execute(f"SELECT o.id, o.name FROM owners o WHERE {IS_OWNER}", (kind, name)).fetchone()
     if row is not None and row[1] is not None:
@@ -391,7 +395,7 @@ def make_owner(db: sqlite3.Connection, owner: OwnerRef) -> tuple[int, int | None
 
 
 def _session(db: sqlite3.Connection, which: EpochRef) -> tuple[int, int] | None:
-    """The rows of the owner and the session."""
+    """Return the rows of the owner and the session; None when there is no such session."""
     row: tuple[int, int] | None = db.execute(
         f"SELECT o.id, s.id FROM sessions s JOIN owners o ON o.id = s.owner WHERE {IS_SESSION}",
         session_values(which.ref),
@@ -405,7 +409,13 @@ def _raise_generation(db: sqlite3.Connection, owner: int) -> int:
 
 
 def _put_view(db: sqlite3.Connection, view: NewView, generations: dict[int, int]) -> None:
-    """Keep one view; `generations` has those that this batch raised."""
+    """Keep one view.
+
+    Args:
+        db: the connection.
+        view: the view.
+        generations: the new generations of owners, by their rows, that this batch raised already: once each.
+    """
     row = db.execute("SELECT owner, entry FROM views WHERE turn = ?", (view.seq,)).fetchone()
     embedder = _embedder(db, view.fingerprint) if row is not None and view.vector is not None else None
     if row is None or (embedder is None and view.entry is None):
@@ -423,7 +433,7 @@ def _put_view(db: sqlite3.Connection, view: NewView, generations: dict[int, int]
 
 
 def _embedder(db: sqlite3.Connection, fingerprint: str | None) -> int | None:
-    """The row of an embedder, made when there is none; None without a fingerprint."""
+    """Return the row of an embedder, making it when there is none; None without a fingerprint."""
     if fingerprint is None:
         return None
     row = db.execute("SELECT id FROM embedders WHERE fingerprint = ?", (fingerprint,)).fetchone()
@@ -447,7 +457,7 @@ def _put_vector(db: sqlite3.Connection, place: tuple[int, int, int], vector: byt
 
 
 def _raise_upto(db: sqlite3.Connection, fingerprint: str) -> None:
-    """Note up to which turn an embedder has embedded all; a stretch at a time."""
+    """Raise the turn up to which an embedder has embedded all turns, by at most `_STRETCH` turns."""
     embedder = _embedder(db, fingerprint)
     db.execute(
         "WITH stretch AS MATERIALIZED (SELECT turn, owner FROM views"
@@ -459,15 +469,17 @@ def _raise_upto(db: sqlite3.Connection, fingerprint: str) -> None:
     )
 
 
+# The condition that the turn of a view, `v`, has a vector by the embedder ?1.
 _HAS_VECTOR = (
     "EXISTS (SELECT 1 FROM vectors x WHERE x.owner = v.owner AND x.turn = v.turn AND x.embedder = ?1)"
 )
 _STRETCH = 1_000
-"""Turns that are looked at to raise `upto`, as nobody else writes meanwhile: a millisecond."""
+"""Turns that are looked at to raise `embedders.upto`, which takes a millisecond in which nobody else can
+write; the next batch of views goes on from there."""
 
 
 def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
-    """Which turns lack a view, at the cost of those that do."""
+    """Return the `seq` of turns that lack a view, found by indexes without a look at other turns."""
     after, limit = request.after, request.limit
     rows = db.execute(
         "SELECT turn FROM views INDEXED BY views_to_analyze WHERE entry IS NULL AND turn > ?"
@@ -485,7 +497,7 @@ def _unindexed(db: sqlite3.Connection, request: UnindexedRequest) -> list[int]:
 
 
 def pins_of(db: sqlite3.Connection, owner: int) -> list[Pin]:
-    """The pins of an owner's row, the oldest first."""
+    """Return the pins of an owner's row, the oldest first."""
     rows = db.execute(
         "SELECT p.id, c.body, p.at FROM pins p JOIN contents c ON c.id = p.text"
         " WHERE p.owner = ? ORDER BY p.id",

@@ -1,4 +1,4 @@
-"""All that one call needs, read in one transaction."""
+"""Reads all that one call needs in one transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SQLiteCallReads"]
 
 _AT_A_TIME = 100
-"""Turns per query: few, so that little is read in vain when the newest ones fill the characters."""
+"""Turns per query. With more, turns are read in vain when the newest ones fill the characters asked for; with
+fewer, a long window takes more queries."""
 
 
 class SQLiteCallReads:
@@ -32,7 +33,7 @@ class SQLiteCallReads:
     _db: Connections
 
     def call_reads(self, request: CallReadsRequest) -> CallReadsReply:
-        """The epoch, the turns of its window, the pins and the changed views, of one state of the store."""
+        """Return epoch, turns of its window, pins and changed views, all of one state of the store."""
         ref = request.which.ref
         with self._db.reading() as db:
             owner = owner_row(db, OwnerRef.of(ref))
@@ -51,7 +52,7 @@ class SQLiteCallReads:
 
 
 def _views(db: sqlite3.Connection, request: CallReadsRequest) -> ViewsReply | None:
-    """What changed of the views; None when that was not asked, or is too much."""
+    """Read the views that changed; None when the request does not ask for them, or too many did."""
     if request.views is None:
         return None
     reply = views_of(db, replace(request.views, limit=request.most_views + 1))
@@ -61,7 +62,11 @@ def _views(db: sqlite3.Connection, request: CallReadsRequest) -> ViewsReply | No
 def _newest(
     db: sqlite3.Connection, ref: SessionRef, wanted: Sequence[bytes], characters: int
 ) -> tuple[list[Turn], int]:
-    """Turns of a session, from the newest backwards, and how many were looked for."""
+    """Read a session's turns from the newest backwards until `characters` are full.
+
+    Returns:
+        The turns, oldest first, and how many of those wanted were looked for.
+    """
     found: list[Turn] = []
     left = characters
     for end in range(len(wanted), 0, -_AT_A_TIME):
@@ -78,7 +83,7 @@ def _newest(
 
 
 def _turns(db: sqlite3.Connection, ref: SessionRef, identities: Sequence[bytes]) -> dict[bytes, Turn]:
-    """Turns of a session by identity; of several sayings the first."""
+    """Read turns of a session, by identity; of several sayings the first is kept, hence the order."""
     rows = db.execute(
         f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE {IS_SESSION}"
         f" AND t.identity IN ({','.join('?' * len(identities))}) ORDER BY +t.seq DESC",

@@ -1,4 +1,4 @@
-"""SQLite connections, one that writes and several that read, none of which crosses a fork.
+"""Manages the SQLite connections of a store: one writes, several read, and none is open across a fork.
 
 SQLite keeps its file locks by process and remembers them per file. A connection opened in a forked child
 while one of the parent's was open finds them remembered and takes none of its own: once the parent lets go,
@@ -6,8 +6,8 @@ other processes remove the write-ahead log the child still writes to, and its co
 connection is closed before a fork, with no transaction under way, and opened again, on both sides, by its
 next use.
 
-With a write-ahead log readers wait neither for the writer nor for each other. One reader is open always, more
-are opened when several threads read at once.
+With a write-ahead log readers wait neither for the writer nor for each other. One reader is always open, and
+more are opened when several threads read at once.
 """
 
 from __future__ import annotations
@@ -35,33 +35,41 @@ __all__ = ["Connections"]
 T = TypeVar("T")
 
 _READERS = 4
-"""Threads that read one file at once: a call being composed, a partition being loaded, an export, one more.
-Python runs one thread at a time, so that more would only wait for it instead."""
+"""Threads that may read one file at once: a call being composed, a partition being loaded, an export, one
+more. Python runs one thread at a time, so more readers would only wait for the interpreter instead."""
 _MORE_READERS = 64
 """Readers besides the first of each file, of all files of the process together: each takes two file
-descriptors, and a process may often have 1,024 in all."""
+descriptors, and a process often may have only 1,024 in all."""
 _UNUSED_S = 60.0
-"""A reader that was not needed for so long is closed when another comes back."""
+"""Seconds without use after which a reader is closed (when another one is given back): shorter would open and
+close readers with every burst of calls, longer would keep file descriptors."""
 _SCARCE_S = 10.0
-"""For so long no more readers are opened after one could not be: the process may have no descriptor left."""
+"""Seconds for which no more readers are opened after opening one failed: the process may have no file
+descriptor left."""
 _AGAIN_S = 0.05
-"""So often a fork interrupts a long read that is between two statements."""
+"""Seconds between two interrupts of a long read that a fork waits for: an interrupt that comes between two of
+its statements is lost, and has to be sent again."""
 _INTERRUPTED = 3
-"""So often a long read begins again after a fork; then the next fork waits for it."""
+"""How often a long read is begun again after a fork interrupted it; after that, forks wait for the read,
+which could otherwise never end in a process that forks often."""
 _PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds to wait before each try to empty the write-ahead log: half a second in all, in which ordinary reads
+end. A read that takes longer keeps the log, and the report says so."""
 _LOG_BUSY_MS = 20
+"""Milliseconds that SQLite waits for readers in one such try, during which nobody can write."""
 _WRITE_LOCK = 120
 """The byte of the `-shm` file that SQLite's writer locks (WAL_WRITE_LOCK, sqlite.org/walformat.html)."""
 _LOCK_FIELDS = 8
+"""Columns that a line of /proc/locks must have to be read."""
 
 
 class _Line:
-    """One connection, used by one thread at a time, and opened when it is used.
+    """One connection, used by one thread at a time, and opened at its first use.
 
     Args:
         opening: the file, and how it is opened.
-        key: the store's key, where it is known: a file with another one is not ours.
-        reads: nothing is changed through it; SQLite is told so.
+        key: the store's key, where it is known: a file with another key is another store.
+        reads: the connection only reads; SQLite refuses to change anything through it.
     """
 
     def __init__(self, opening: Opening, key: bytes | None = None, *, reads: bool = False) -> None:
@@ -73,7 +81,11 @@ class _Line:
         self._closed = False
 
     def db(self, *, checked: bool = False) -> sqlite3.Connection:
-        """The connection, opened when there is none."""
+        """Return the connection, opening it when there is none.
+
+        Args:
+            checked: the file is known to be a current store of convmem.
+        """
         if self._db is None:
             self._db = self._open(checked=checked)
         return self._db
@@ -96,7 +108,7 @@ class _Line:
         return db
 
     def _recognize(self, db: sqlite3.Connection) -> None:
-        """Learn the key, or see that it is still the same."""
+        """Learn the store's key, or check that it is still the same."""
         path = self.opening.path
         with unavailable(path):
             key: bytes = db.execute("SELECT key FROM store").fetchone()[0]
@@ -105,7 +117,7 @@ class _Line:
         self.key = key
 
     def interrupt(self) -> None:
-        """End the statement that another thread runs on it."""
+        """End the statement that another thread runs on the connection."""
         if (db := self._db) is not None:
             with suppress(sqlite3.ProgrammingError):  # closed meanwhile
                 db.interrupt()
@@ -117,7 +129,7 @@ class _Line:
             self._db = None
 
     def close(self) -> None:
-        """Close for good."""
+        """Close the connection for good; the next use raises."""
         self._closed = True
         self.let_go()
 
@@ -127,10 +139,10 @@ def _closed(path: str) -> StoreError:
 
 
 class _Readers:
-    """Connections that read one file, lent to one thread each.
+    """Connections that read one file, each lent to one thread at a time.
 
     Args:
-        opening: the file. Its first reader is opened now.
+        opening: the file, whose first reader is opened at once.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -142,16 +154,17 @@ class _Readers:
         first = _Line(opening, reads=True)
         first.db(checked=True)
         self._key = first.key
-        self._idle = [first]  # the one used last at the end
-        self._lent: dict[_Line, int] = {}  # by whom: ids of threads
-        self._long: set[_Line] = set()  # lent for long, besides the others
+        self._idle = [first]  # not lent now; the one used last is at the end, and is lent next
+        self._lent: dict[_Line, int] = {}  # lent now, each to the thread with this id
+        self._long: set[_Line] = set()  # connections of `apart`, which do not count among the others
 
     @contextmanager
     def lent(self, *, writes: bool) -> Generator[_Line]:
-        """One of them, open.
+        """Lend a connection to this thread; waits until one is free.
 
         Args:
-            writes: the thread that writes asks: there is one more for it, so that it waits for no reader.
+            writes: this thread writes too. There is one connection more for it, so that no reader holds up
+                the writer.
         """
         line = self._borrow(writes=writes)
         try:
@@ -179,7 +192,7 @@ class _Readers:
         except StoreUnavailableError:
             with self._changed:
                 others = bool(self._idle) or len(self._lent) > 1
-                if others:  # one of those will do
+                if others:  # wait for one of the other readers instead
                     self._scarce_until = time.monotonic() + _SCARCE_S
                     del self._lent[line]
             if not others:
@@ -192,7 +205,7 @@ class _Readers:
         return line
 
     def _may_open(self) -> bool:
-        """Whether another reader may be opened; the first one always."""
+        """Whether another reader may be opened; the first one always may."""
         if not self._lent and not self._idle:
             return True
         return time.monotonic() >= self._scarce_until and _more_readers() < _MORE_READERS
@@ -213,12 +226,12 @@ class _Readers:
 
     @property
     def more(self) -> int:
-        """How many there are besides the first."""
+        """How many readers there are besides the first."""
         return max(0, len(self._idle) + len(self._lent) - 1)
 
     @contextmanager
     def apart(self) -> Generator[_Line]:
-        """A connection besides the others, for as long as it takes; forking and closing interrupt it."""
+        """Open a connection besides the others for a long read, which forking and closing interrupt."""
         line = _Line(self._opening, self._key, reads=True)
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self._forking)
@@ -235,7 +248,7 @@ class _Readers:
                 self._changed.notify_all()
 
     def _wait_for_others(self) -> None:
-        """Wait until no other thread reads; the lock is held."""
+        """Wait until no other thread reads, interrupting long reads; the lock is held."""
         me = threading.get_ident()
         while self._long or any(thread != me for thread in self._lent.values()):
             for line in self._long:
@@ -243,7 +256,7 @@ class _Readers:
             self._changed.wait(_AGAIN_S if self._long else None)
 
     def close(self) -> None:
-        """Wait for those that read, and close all for good."""
+        """Wait for threads that read, and close all connections for good."""
         with self._changed:
             self._closed = True
             for line in self._idle:
@@ -252,7 +265,7 @@ class _Readers:
             self._changed.notify_all()
 
     def before_fork(self) -> None:
-        """Wait for those that read, keep others out, and close all but the first, which is let go."""
+        """Wait for threads that read, keep others out, and close all connections; the next use opens one."""
         self._changed.acquire()
         self._forking += 1
         self._wait_for_others()
@@ -261,17 +274,17 @@ class _Readers:
         del self._idle[1:]
 
     def after_fork(self, *, child: bool) -> None:
-        """Let others in again."""
+        """Lend connections again."""
         self._forking = 0 if child else self._forking - 1
         self._changed.notify_all()
         self._changed.release()
 
 
 class Connections:
-    """One connection for writing and several for reading, or one for all when the database is in memory.
+    """One connection for writing and several for reading; a single one when the database is in memory.
 
     Args:
-        opening: the file and how it is opened. It is opened now.
+        opening: the file and how it is opened, which happens at once.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -283,7 +296,7 @@ class Connections:
         self.readers: _Readers | None = None
         keep_whole(self)
         _ALL.add(self)
-        with self._writing:  # a fork waits for it: half open, a connection would cross it
+        with self._writing:  # a fork waits for this lock, so that no half-open connection is open across it
             try:
                 self._writer.db()
                 if not opening.in_memory:
@@ -299,9 +312,9 @@ class Connections:
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """A connection that sees one state of the database throughout.
+        """Lend a connection that sees one state of the database throughout.
 
-        Not for what takes seconds, lest all are lent to slow threads: for that there is `apart`.
+        A read that takes seconds must use `apart` instead: a few of them here would hold up all calls.
         """
         if self.readers is None:
             with self._writing, self._transaction(self._writer, "BEGIN") as db:
@@ -312,10 +325,10 @@ class Connections:
             yield db
 
     def apart(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """Read for as long as it takes, on a connection of its own; begun again when a fork interrupts it.
+        """Read for as long as it takes, on a connection apart; begins again when a fork interrupts it.
 
         Args:
-            read: reads, given the connection.
+            read: does the reading with the connection, and returns the result.
 
         Raises:
             StoreError: the store was closed meanwhile.
@@ -327,7 +340,7 @@ class Connections:
                         return read(db)
                 except StoreUnavailableError as error:
                     code = getattr(error.__cause__, "sqlite_errorcode", 0)
-                    if code == sqlite3.SQLITE_CANTOPEN:  # no descriptor is left: one of the others will do
+                    if code == sqlite3.SQLITE_CANTOPEN:  # no file descriptor is left: share a reader below
                         break
                     if code != sqlite3.SQLITE_INTERRUPT:
                         raise
@@ -336,7 +349,7 @@ class Connections:
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """A connection whose changes are committed at the end, or not at all when an error leaves."""
+        """Lend the connection that writes; its changes are committed at the end, or undone after an error."""
         self._thread.writes = True
         try:
             with self._writing, self._transaction(self._writer, "BEGIN IMMEDIATE") as db:
@@ -347,9 +360,9 @@ class Connections:
             raise
 
     def _holder_works(self) -> bool:
-        """Whether the process that holds the write lock is at work, and only waits for a processor.
+        """Whether the process that holds the write lock is running or ready to run, so that it will let go.
 
-        Known on Linux, where the lock stands in a list; elsewhere, and of this process itself, it is not.
+        Linux lists locks in /proc/locks. On other systems, and of this process itself, the answer is False.
         """
         try:
             log = Path(f"{self._opening.path}-shm").stat().st_ino
@@ -369,7 +382,7 @@ class Connections:
         return False
 
     def _written(self) -> tuple[int, int] | None:
-        """What every write changes: time and size of the write-ahead log; None where there is none."""
+        """Return the time and size of the write-ahead log, which every write changes; None without a log."""
         try:
             log = Path(f"{self._opening.path}-wal").stat()
         except OSError:
@@ -390,9 +403,10 @@ class Connections:
                 raise
 
     def empty_log(self) -> bool:
-        """Empty the write-ahead log, which still holds what was deleted; False when a reader keeps it.
+        """Empty the write-ahead log, which still holds what was deleted; False when a reader needs it.
 
-        Tried for half a second. Others cannot write while SQLite waits for readers, so it waits little.
+        This is tried several times within half a second. Nobody can write while SQLite waits for readers, so
+        each try is short.
         """
         if self._opening.in_memory:
             return True
@@ -410,21 +424,21 @@ class Connections:
         return not busy
 
     def close(self) -> None:
-        """Close all; twice is fine."""
+        """Close all connections; closing twice is fine."""
         with self._writing:
             self._writer.close()
         if self.readers is not None:
             self.readers.close()
 
     def before_fork(self) -> None:
-        """Wait for what is under way, keep others out, and close what has a file."""
+        """Wait for transactions under way, keep other threads out, and close the connections to a file."""
         self._writing.acquire()
         if self.readers is not None:
             self._writer.let_go()
             self.readers.before_fork()
 
     def after_fork(self, *, child: bool) -> None:
-        """Let others in again."""
+        """Let other threads in again."""
         if self.readers is not None:
             self.readers.after_fork(child=child)
         self._writing.release()
@@ -434,5 +448,5 @@ _ALL: Living[Connections] = Living()
 
 
 def _more_readers() -> int:
-    """Readers besides the first of each file, in this process."""
+    """Count the readers besides the first of each file, in this process."""
     return sum(each.readers.more for each in _ALL.all() if each.readers is not None)

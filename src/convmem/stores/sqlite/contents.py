@@ -1,4 +1,4 @@
-"""The one table that holds words: rows are appended, and overwritten in place when they are forgotten.
+"""Writes the one table that holds words: rows are appended, and overwritten in place to forget them.
 
 SQLite zeroes what it deletes under `PRAGMA secure_delete`, but not the copies it left behind when it moved
 rows between pages, as it does when a row grows or is inserted between others. Rows that are appended in
@@ -19,23 +19,23 @@ __all__ = ["blot", "bytes_of", "keep", "replace", "text_of"]
 
 def keep(db: sqlite3.Connection, body: str | bytes) -> int:
     """Append a row; returns its id."""
-    # Not RETURNING, which costs half as much again.
+    # Without RETURNING, which takes half as long again.
     return int(db.execute("INSERT INTO contents (body) VALUES (?)", (body,)).lastrowid or 0)
 
 
 def bytes_of(text: str) -> bytes:
-    """A text as it is kept; lone surrogates, which providers do send, come back the same."""
+    """Encode a text for the table; lone surrogates, which providers do send, come back the same."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def text_of(body: bytes) -> str:
-    """The text again."""
+    """Decode a text from the table."""
     return body.decode("utf-8", "surrogatepass")
 
 
 def blot(db: sqlite3.Connection, ids: Iterable[int | None]) -> None:
-    """Overwrite rows with as many zeros. They stay: deleting them would have SQLite move their neighbours."""
-    # A text and a blob of one length take the same room, header and all.
+    """Overwrite rows with zeros; they are not deleted, as SQLite would then move their neighbours."""
+    # A text and a blob of one length take the same room, header included, so the row stays in its place.
     db.executemany(
         "UPDATE contents SET body = zeroblob(length(CAST(body AS BLOB))) WHERE id = ?",
         [(content,) for content in ids if content is not None],
@@ -43,7 +43,7 @@ def blot(db: sqlite3.Connection, ids: Iterable[int | None]) -> None:
 
 
 def replace(db: sqlite3.Connection, old: int | None, body: bytes) -> int:
-    """Overwrite a row that fits, else blot it and append another; returns the id of the one that holds it."""
+    """Overwrite a row of the same size, else blot it and append another; returns the id of the row used."""
     if old is not None:
         fitting = "UPDATE contents SET body = ? WHERE id = ? AND typeof(body) = 'blob' AND length(body) = ?"
         if db.execute(fitting, (body, old, len(body))).rowcount:

@@ -1,4 +1,4 @@
-"""Forgetting in SQLite: rows deleted, their contents overwritten in place, tombstones left."""
+"""Forgets in SQLite: deletes rows, overwrites their contents in place, and leaves tombstones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Gone", "forget", "parts"]
 
 _AT_ONCE = 500
+"""Turns that one statement names: SQLite takes 32,766 parameters, but more than these make it no faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What one request took away: turns by `seq`, and the number of pins."""
+    """What one request deleted: turns by `seq`, and the number of pins."""
 
     seqs: tuple[int, ...] = ()
     pins: int = 0
@@ -35,7 +36,7 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
     """Carry out a request inside the transaction that the caller began."""
     named = "SELECT id FROM sessions WHERE owner = ?1 AND (?2 IS NULL OR digest = name_digest('session', ?2))"
     sessions = [int(row[0]) for row in db.execute(named, (owner, request.session))]
-    alone = request.owner.user is None  # such an owner is its session
+    alone = request.owner.user is None  # an owner that is a session without a user
     all_sessions = request.session is None or (alone and request.session == request.owner.session)
     whole = request.seqs is None and (bool(sessions) or all_sessions)
     rows = list(_chosen(db, owner, sessions, request.seqs))
@@ -48,6 +49,8 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
         (owner,),
     ).fetchone()
     seqs = tuple(sorted(seq for seq, _ in rows))
+    # In this order: turns are buried while their rows still name contents and media, and media and settings
+    # are swept last, when it is known which other turns and calls still use them.
     media: set[bytes] = set()
     for part in parts(seqs):
         media |= _bury(db, owner, part, generation)
@@ -58,7 +61,7 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
             add_up(db, owner, session)
             db.execute("DELETE FROM calls WHERE owner = ? AND session = ?", (owner, session))
             _drop_nodes(db, "owner = ? AND session = ?", owner, session)
-    if pins:  # they stand in the summaries of all sessions
+    if pins:  # the pins' texts stand in the summaries of all sessions
         for (session,) in db.execute("SELECT id FROM sessions WHERE owner = ?", (owner,)).fetchall():
             _drop_derived(db, owner, session)
     blot(db, [text for _, text in pins])
@@ -72,7 +75,7 @@ def forget(db: sqlite3.Connection, owner: int, request: ForgetRequest) -> Gone:
 
 
 def parts(seqs: Iterable[int]) -> Iterator[list[int]]:
-    """A few hundred at a time, as many as a statement takes."""
+    """Split ids into lists that one statement can name."""
     everything = list(seqs)
     for start in range(0, len(everything), _AT_ONCE):
         yield everything[start : start + _AT_ONCE]
@@ -81,7 +84,7 @@ def parts(seqs: Iterable[int]) -> Iterator[list[int]]:
 def _chosen(
     db: sqlite3.Connection, owner: int, sessions: list[int], seqs: tuple[int, ...] | None
 ) -> Iterator[tuple[int, int]]:
-    """The turns to forget, each with its session."""
+    """Yield the turns to forget, each with its session."""
     if seqs is None:
         for session in sessions:
             named = "SELECT seq, session FROM turns WHERE owner = ? AND session = ?"
@@ -98,7 +101,7 @@ def _chosen(
 def _pins(
     db: sqlite3.Connection, owner: int, ids: tuple[str, ...] | None, *, everything: bool
 ) -> list[tuple[int, int]]:
-    """The pins to drop, each with its text."""
+    """Return the pins to delete, each with the content that holds its text."""
     if ids is None and not everything:
         return []
     rows = db.execute("SELECT id, text FROM pins WHERE owner = ?", (owner,)).fetchall()
@@ -106,7 +109,7 @@ def _pins(
 
 
 def _bury(db: sqlite3.Connection, owner: int, seqs: list[int], generation: int) -> set[bytes]:
-    """Put tombstones where turns were; returns the digests of their media."""
+    """Put tombstones in the places of turns, and delete those; returns the digests of their media."""
     place = (owner, *seqs)
     turns, derived = (f"owner = ? AND {column} IN ({_marks(seqs)})" for column in ("seq", "turn"))
     for content, table in (("entry", "views"), ("vector", "vectors"), ("value", "facts")):
@@ -120,18 +123,18 @@ def _bury(db: sqlite3.Connection, owner: int, seqs: list[int], generation: int) 
         (generation, *place),
     )
     drop_receipts(db, owner, seqs)
-    db.execute(f"DELETE FROM turns WHERE {turns}", place)  # what else names them goes with them
+    db.execute(f"DELETE FROM turns WHERE {turns}", place)  # rows that name them go too, by foreign keys
     return media
 
 
 def _drop_nodes(db: sqlite3.Connection, where: str, *values: object) -> None:
-    """Forget summaries."""
+    """Forget the summaries (`nodes`) that a condition chooses."""
     blot(db, _column(db, f"SELECT text FROM nodes WHERE {where}", *values))
     db.execute(f"DELETE FROM nodes WHERE {where}", values)
 
 
 def _drop_derived(db: sqlite3.Connection, owner: int, session: int) -> None:
-    """Forget what stands for a session as it was: the summaries of its epochs, and its title."""
+    """Forget the texts that describe a whole session: the summaries of its epochs, and its title."""
     blot(db, _column(db, "SELECT summary FROM epochs WHERE owner = ? AND session = ?", owner, session))
     db.execute("DELETE FROM epochs WHERE owner = ? AND session = ?", (owner, session))
     blot(db, _column(db, "SELECT title FROM sessions WHERE id = ?", session))
@@ -139,7 +142,7 @@ def _drop_derived(db: sqlite3.Connection, owner: int, session: int) -> None:
 
 
 def _sweep_media(db: sqlite3.Connection, owner: int, candidates: set[bytes]) -> None:
-    """Forget the media that no other turn of the owner shows."""
+    """Forget the media among the candidates that no turn of the owner has any more."""
     if candidates:
         candidates -= _digests(
             db,

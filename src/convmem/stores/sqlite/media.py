@@ -1,4 +1,4 @@
-"""What is heavy in a message (images, audio, files as base64, long texts), stored beside it once by hash."""
+"""Takes heavy strings (images, audio and files as base64, long texts) out of messages, to store each once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from convmem.wire.message import slices
+from convmem.wire.narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Medium", "digest_of", "is_text", "put_back", "take_out"]
 
 _INLINE_FROM = 1024
-"""Characters from which a string of base64 is worth a row of its own."""
+"""Characters from which a string of base64 gets a row of its own: shorter ones save too little."""
 
 _TEXT_FROM = 1 << 18
-"""Characters from which any text is. As JSON, twenty megabytes of it take .2 s to be read in one step, within
-which no other thread of the process runs; as they are, .01 s."""
+"""Characters from which any text gets a row of its own. Twenty megabytes take .2 s to be parsed as JSON in
+one step, within which no other thread of the process runs; as a row they take .01 s to read."""
 
 _BASE64_KEYS = frozenset({"data", "file_data"})
+"""Fields of content parts whose strings are base64 without a `data:` URL around it."""
 _MEDIA_KEYS = _BASE64_KEYS | {"url", "image_url", "file_url", "b64_json", "result"}
 
 
@@ -32,9 +34,9 @@ class Medium:
     """One string taken out of a message.
 
     Attributes:
-        path: keys and indexes that lead to it.
+        path: the keys and indexes that lead to the string in the message.
         content: the string, as UTF-8.
-        digest: its SHA-256.
+        digest: the SHA-256 of `content`.
     """
 
     path: tuple[str | int, ...]
@@ -43,12 +45,15 @@ class Medium:
 
 
 def digest_of(content: bytes) -> bytes:
-    """SHA-256."""
+    """Return the SHA-256 of a content, 32 bytes."""
     return hashlib.sha256(content).digest()
 
 
 def take_out(message: Message) -> tuple[Message, tuple[Medium, ...]]:
-    """A message without its inline media and long texts, and those; the message itself when it has none."""
+    """Take inline media and long texts out of a message; returns a message without them, and them.
+
+    A message that has none is returned itself.
+    """
     media_in = isinstance(message.get("content"), list)
     heavy = _heavy((), message, media_in=media_in)
     found = [(path, content) for path, text in heavy if (content := _as_bytes(text)) is not None]
@@ -60,12 +65,12 @@ def take_out(message: Message) -> tuple[Message, tuple[Medium, ...]]:
 
 
 def is_text(path: list[str | int]) -> bool:
-    """Whether what was taken out there is words, and no picture or file."""
+    """Whether the string taken out at a path is words, and no picture or file."""
     return path[-1] not in _MEDIA_KEYS
 
 
 def _as_bytes(text: str) -> bytes | None:
-    """A text as UTF-8; None for lone surrogates, which only JSON can say."""
+    """Encode a text as UTF-8; None for one with lone surrogates, which only JSON can say."""
     try:
         return b"".join(piece.encode() for piece in slices(text))
     except UnicodeEncodeError:
@@ -82,10 +87,11 @@ def put_back(message: Message, path: list[str | int], content: bytes) -> None:
 
 
 _STEP = 1 << 18
+"""Bytes that are decoded in one step, within which no other thread of the process runs: well under 1 ms."""
 
 
 def _decoded(content: bytes) -> str:
-    """UTF-8 as text, in steps within which no other thread of the process runs."""
+    """Decode UTF-8 in steps, between which other threads of the process run."""
     if len(content) <= _STEP:
         return content.decode()
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -100,11 +106,11 @@ def _heavy(
     if isinstance(value, str):
         if path and _is_heavy(path[-1], value, media_in=media_in):
             yield path, value
-    elif isinstance(value, dict):
-        for key, item in cast("dict[str, object]", value).items():
+    elif is_object(value):
+        for key, item in value.items():
             yield from _heavy((*path, key), item, media_in=media_in)
-    elif isinstance(value, list):
-        for i, item in enumerate(cast("list[object]", value)):
+    elif is_array(value):
+        for i, item in enumerate(value):
             yield from _heavy((*path, i), item, media_in=media_in)
 
 
@@ -118,8 +124,8 @@ def _is_heavy(key: str | int, text: str, *, media_in: bool) -> bool:
 def _without(paths: set[tuple[str | int, ...]], path: tuple[str | int, ...], value: object) -> object:
     if path in paths:
         return ""
-    if isinstance(value, dict):
-        return {k: _without(paths, (*path, k), item) for k, item in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return [_without(paths, (*path, i), item) for i, item in enumerate(cast("list[object]", value))]
+    if is_object(value):
+        return {key: _without(paths, (*path, key), item) for key, item in value.items()}
+    if is_array(value):
+        return [_without(paths, (*path, i), item) for i, item in enumerate(value)]
     return value

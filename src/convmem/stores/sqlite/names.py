@@ -1,4 +1,4 @@
-"""Names of users and sessions: found by keyed digests, kept as words only until they are forgotten.
+"""Keeps names of users and sessions: found by keyed digests, kept as words only until they are forgotten.
 
 A name stands in the table `names` alone, whose rows are appended and overwritten in place like those of
 `contents` (and apart from them, so that a damaged page of words costs no names). The digest stays when the
@@ -37,7 +37,9 @@ __all__ = [
 ]
 
 _STAND_IN = re.compile("forgotten-([0-9a-f]{32})")
+"""What a session is called whose name was forgotten."""
 _BYTES = 16
+"""Bytes of a name's digest, which is stored: another size would find nothing in files that exist."""
 
 SESSION_NAME = "coalesce((SELECT body FROM names WHERE id = s.name), 'forgotten-' || lower(hex(s.digest)))"
 """The name of a session, `s`, in SQL."""
@@ -48,29 +50,29 @@ USER_NAME = (
 """The name of the user who is an owner, `o`, in SQL; NULL for a session that has none."""
 
 IS_OWNER = "o.digest = name_digest(?, ?)"
-"""Finds an owner by `owner_values`."""
+"""The SQL condition that finds an owner, `o`; its parameters are made by `owner_values`."""
 IS_SESSION = f"{IS_OWNER} AND s.digest = name_digest('session', ?)"
-"""Finds a session by `session_values`; without a user it is its own owner."""
+"""The SQL condition that finds a session, `s`, of an owner, `o`; `session_values` makes its parameters."""
 
 
 def owner_values(owner: OwnerRef) -> tuple[str, str | None]:
-    """What `IS_OWNER` asks for."""
+    """Return the parameters of `IS_OWNER`."""
     return ("user", owner.user) if owner.user is not None else ("session", owner.session)
 
 
 def session_values(ref: SessionRef) -> tuple[str, str, str]:
-    """What `IS_SESSION` asks for."""
+    """Return the parameters of `IS_SESSION`; a session without a user is its own owner."""
     return ("user", ref.user, ref.session) if ref.user is not None else ("session", ref.session, ref.session)
 
 
 def digest_of_name(key: bytes, kind: str, name: str | None) -> bytes | None:
-    """BLAKE2b of a name under the store's key, or what a session's stand-in spells: 16 bytes.
+    """Return the digest of a name, or the one that a session's stand-in spells: 16 bytes.
 
-    Keyed BLAKE2b is a MAC like HMAC (RFC 7693), and takes 1 µs where HMAC takes 5: each read and write of a
-    session begins with it.
+    The digest is BLAKE2b under the store's key, a MAC like HMAC (RFC 7693) that takes 1 µs where HMAC takes
+    5: each read and write of a session begins with it.
 
     Args:
-        key: the store's.
+        key: the store's key.
         kind: `"user"` or `"session"`.
         name: the name; None has no digest, and so finds nothing.
     """
@@ -89,7 +91,7 @@ def teach(db: sqlite3.Connection) -> None:
 
 
 def keep_name(db: sqlite3.Connection, kind: str, name: str) -> int | None:
-    """Append a name; returns its row, None for the stand-in of a session's that is gone."""
+    """Append a name and return its row; the stand-in of a forgotten name is not kept, and has None."""
     if kind == "session" and _STAND_IN.fullmatch(name):
         return None
     return int(db.execute("INSERT INTO names (body) VALUES (?)", (name,)).lastrowid or 0)

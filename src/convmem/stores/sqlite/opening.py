@@ -1,4 +1,4 @@
-"""Opening a SQLite file with a clear word for everything that can be wrong with it."""
+"""Opens a SQLite file, with a clear error for everything that can be wrong with it."""
 
 from __future__ import annotations
 
@@ -44,11 +44,13 @@ MIGRATIONS = ("m001_journal", "m002_receipts", "m003_second_edition")
 """Names of the migrations in `schema.py`, so that opening a current file need not import it."""
 
 _MIGRATION_MS = 300_000
-"""How long opening waits for another process that may be migrating: a million turns take it half a minute."""
+"""Milliseconds that opening waits for another process that may be migrating the file. A million turns take
+half a minute; on a slow disk ten times as long must do."""
 _MIGRATION_CACHE_KIB = 65_536
-"""Pages that a migration keeps in memory, so that its indexes are not written to the log again and again."""
+"""KiB of pages that a migration keeps in memory. With SQLite's default the pages of its indexes would be
+written to the log again and again."""
 _CACHE_KIB = 2_000
-"""SQLite's default."""
+"""KiB of pages that a connection keeps in memory otherwise: SQLite's default."""
 
 log = logging.getLogger("convmem")
 
@@ -61,7 +63,7 @@ _SMALLEST_PAGE = 512  # bytes; no database is smaller, unless it is empty
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _OUTDATED = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
-"""What statements meet that were written for other tables."""
+"""Error codes of statements that meet tables of another edition than the one they were written for."""
 _PASSING = {
     sqlite3.SQLITE_CANTOPEN: "see whether too many files are open, then try again",
     sqlite3.SQLITE_FULL: "make room on the disk",
@@ -70,7 +72,7 @@ _PASSING = {
     sqlite3.SQLITE_NOMEM: "make room in memory",
     sqlite3.SQLITE_PROTOCOL: "try again",
 }
-"""What may pass, and what helps."""
+"""Error codes of trouble that may pass, each with what helps against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,10 @@ class Opening:
 
     Attributes:
         path: the file, absolute, or `":memory:"`.
-        durability: `"normal"` or `"full"`.
-        busy_ms: how long statements wait for another process.
-        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
+        durability: `"normal"` survives the death of the process, `"full"` also the loss of power.
+        busy_ms: milliseconds that a statement waits for another process.
+        open_ms: milliseconds that opening waits for another process; five minutes where that may be migrating
+            the file.
     """
 
     path: str
@@ -91,16 +94,16 @@ class Opening:
 
     @property
     def in_memory(self) -> bool:
-        """There is no file."""
+        """Whether the database is in memory, without a file."""
         return self.path == ":memory:"
 
 
 def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
-    """Open a connection, bringing the schema up to date.
+    """Open a connection, and bring the file's schema up to date.
 
     Args:
-        opening: what and how.
-        checked: the file is known to be a current store of ours.
+        opening: the file, and how to open it.
+        checked: the file is known to be a current store of convmem.
     """
     path = opening.path
     if opening.durability not in {"normal", "full"}:
@@ -129,7 +132,7 @@ def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
 
 @contextmanager
 def unavailable(path: str) -> Generator[None]:
-    """Say in convmem's words what SQLite found wrong."""
+    """Turn SQLite's errors in this context into convmem's, which say what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -144,7 +147,8 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
         return _read_only(path)
     if code == sqlite3.SQLITE_NOTADB:
         return StoreFormatError(f"{path}: is not a SQLite database; choose another path")
-    undecoded = isinstance(error, sqlite3.OperationalError) and not code  # Python's own; it has the words
+    # Python's own error for a text that is not UTF-8. It quotes the text, which must not come into a message.
+    undecoded = isinstance(error, sqlite3.OperationalError) and not code
     if code == sqlite3.SQLITE_CORRUPT or undecoded:
         return damaged(path, "a text in it is not UTF-8" if undecoded else error)
     if code in _OUTDATED and (newer := _newer(path)) is not None:
@@ -154,7 +158,7 @@ def _translated(error: sqlite3.Error, path: str) -> StoreError:
 
 
 def _newer(path: str) -> StoreNewerError | None:
-    """The error for a file that another process has made a newer edition's since it was opened."""
+    """Return the error for a file that another process migrated to a newer edition since it was opened."""
     if not Path(path).is_file():
         return None
     try:
@@ -168,7 +172,7 @@ def _newer(path: str) -> StoreNewerError | None:
 
 
 def damaged(path: str, error: object) -> StoreCorruptError:
-    """The error for a file whose content cannot be what was written."""
+    """Return the error for a file whose content cannot be what was written."""
     return StoreCorruptError(
         f"{path}: the database is damaged ({error}); nothing was changed. `convmem doctor --repair`"
         " or `convmem.repair(path)` keep a copy of it and write anew what can be read"
@@ -185,7 +189,7 @@ def _writable(path: str) -> bool:
 
 
 def _look_at(path: str) -> None:
-    """Refuse what is no database of ours before SQLite opens it for writing, and thereby may touch it."""
+    """Refuse a file that is no convmem database, before SQLite opens it for writing and may change it."""
     file = Path(path)
     try:
         found = file.stat()
@@ -201,17 +205,19 @@ def _look_at(path: str) -> None:
         raise StoreUnavailableError(f"{path}: cannot be read ({error.strerror}); look at the disk") from error
     if found is not None:
         _look_into(path, found)
-    if not _writable(path):  # SQLite would find out after it made files beside it that others cannot use
+    # SQLite would find this out only after it made files beside the database that other users cannot open.
+    if not _writable(path):
         raise _read_only(path)
 
 
 def _look_into(path: str, found: os.stat_result) -> None:
-    """Refuse what is no database, and another program's.
+    """Refuse a file that is no database, or another program's database.
 
-    SQLite itself looks, and takes no locks and makes no files for it (https://www.sqlite.org/uri.html,
-    immutable). Were the file opened and closed beside it, the locks of all of this process's connections to
-    it would be gone (https://www.sqlite.org/howtocorrupt.html, 2.2): another process that closes the
-    database would take itself for the last, remove the log, and with it what is committed here from then on.
+    SQLite itself reads the file, in a mode that takes no locks and makes no files (`immutable`,
+    https://www.sqlite.org/uri.html). If this function opened and closed the file, all locks that this
+    process's connections hold on it would be gone (https://www.sqlite.org/howtocorrupt.html, 2.2): another
+    process that closes the database would take itself for the last one and remove the log, and whatever is
+    committed here from then on would be lost.
     """
     if stat.S_ISDIR(found.st_mode):
         raise StoreFormatError(f"{path}: is a folder; name a file in it")
@@ -250,8 +256,8 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
     if applied(db) != set(MIGRATIONS):
         _migrate(db, opening)
     elif not opening.in_memory:
-        # A file that cannot be written says so now, not at the first turn.
-        # BEGIN IMMEDIATE alone is content to read from a file opened read-only.
+        # Raise for a file that cannot be written now, and not at the first turn. BEGIN IMMEDIATE alone
+        # succeeds on a file that is opened read-only, so a statement that would write follows.
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute("DELETE FROM store WHERE 0")
@@ -263,8 +269,8 @@ def _bring_up_to_date(db: sqlite3.Connection, opening: Opening) -> None:
 def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
     """Bring a new file, or one of an earlier edition, up to date, unless another process was first.
 
-    All of it is one transaction in WAL mode: what is there is not written over before the whole of the new
-    is in the log beside the file and committed, and whoever reads goes on reading the old until then.
+    The migration is one transaction in WAL mode: the old content is not written over before all of the new
+    is in the log beside the file and committed, and until then readers go on reading the old.
     """
     path = opening.path
     if earlier := bool(applied(db)):
@@ -272,7 +278,8 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
         db.execute(f"PRAGMA busy_timeout = {max(opening.open_ms, _MIGRATION_MS)}")
         db.execute(f"PRAGMA cache_size = -{_MIGRATION_CACHE_KIB}")
     started, turns = time.monotonic(), None
-    db.execute("PRAGMA foreign_keys = OFF")  # tables are dropped; what is left is checked as a whole
+    # Tables are dropped that others name; `foreign_key_check` checks all rows at the end instead.
+    db.execute("PRAGMA foreign_keys = OFF")
     db.execute("BEGIN IMMEDIATE")
     try:
         recognized(db, path)  # another process may have been first
@@ -290,9 +297,8 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
             db.execute("ROLLBACK")
     if earlier:
         db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
-        db.execute(
-            "PRAGMA wal_checkpoint(TRUNCATE)"
-        )  # it holds old names; where readers keep it, forgetting does
+        # The log holds names that the migration removed. If readers need it now, forgetting empties it later.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute(f"PRAGMA busy_timeout = {int(opening.open_ms)}")
         if turns is not None:
@@ -301,7 +307,7 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
 
 
 def recognized(db: sqlite3.Connection, path: str) -> None:
-    """Refuse another program's database, and one of a newer convmem."""
+    """Raise for another program's database, and for one of a newer convmem."""
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     if tables and owner != APPLICATION_ID:
@@ -312,7 +318,7 @@ def recognized(db: sqlite3.Connection, path: str) -> None:
 
 
 def applied(db: sqlite3.Connection) -> set[str]:
-    """The names of the migrations that ran on a database."""
+    """Return the names of the migrations that ran on a database."""
     known = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
     if db.execute(known).fetchone() is None:
         return set()
@@ -321,7 +327,7 @@ def applied(db: sqlite3.Connection) -> set[str]:
 
 
 def use_wal(db: sqlite3.Connection, wait_s: float) -> None:
-    """Switch to write-ahead logging; SQLite does not wait for others here, so this does."""
+    """Switch to write-ahead logging, trying for so many seconds, as SQLite itself does not wait here."""
     until = time.monotonic() + wait_s
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Receipts in SQLite: rows without words, tied to the turns they name."""
+"""Keeps receipts in SQLite: rows without words, tied to the turns they name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["CALL_COLUMNS", "call_of", "drop_receipts", "put_receipt", "receipts"]
 
 CALL_COLUMNS = "c.id, c.at, c.state, c.model, c.host, c.usage, c.response_id, c.error"
+"""What a query selects for `call_of`."""
 
 _BEGUN = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time from which `receipts.at` counts microseconds."""
 
 
 def call_of(row: Sequence[Any]) -> CallRow:
-    """A call of a row of `CALL_COLUMNS`."""
+    """Make a call of a row of `CALL_COLUMNS`."""
     id_, at, state, model, host, usage, response_id, error = row
     return CallRow(
         id=id_,
@@ -51,9 +53,9 @@ def put_receipt(
     Args:
         db: the connection.
         place: the rows of the owner and the session.
-        call: the call it is the receipt of, which is written already.
+        call: the call that the receipt is of, which is written already.
         receipt: the receipt.
-        journaled: the turns that were written with it.
+        journaled: the `seq` of the turns that were written with the receipt.
     """
     owner, session = place
     turns = dict.fromkeys((*receipt.turns, *journaled))
@@ -77,7 +79,7 @@ def put_receipt(
 
 
 def drop_receipts(db: sqlite3.Connection, owner: int, seqs: Sequence[int]) -> None:
-    """Drop the receipts of the owner's calls that journaled one of these turns; a few hundred at a time."""
+    """Delete the receipts of calls that journaled one of these turns, of which there are at most 500."""
     marks = ",".join("?" * len(seqs))
     db.execute(
         "DELETE FROM receipts WHERE owner = ? AND id IN (SELECT receipt FROM receipt_turns"
@@ -87,7 +89,7 @@ def drop_receipts(db: sqlite3.Connection, owner: int, seqs: Sequence[int]) -> No
 
 
 def receipts(db: sqlite3.Connection, request: ReceiptsRequest) -> list[ReceiptRow]:
-    """Receipts, the newest first."""
+    """Read receipts, the newest first."""
     where, values = ["1"], list[Any]()
     if request.owner is None:
         where.append("o.id < 0")
@@ -103,14 +105,15 @@ def receipts(db: sqlite3.Connection, request: ReceiptsRequest) -> list[ReceiptRo
     if request.since is not None:
         where.append("r.at >= ?")
         values.append(_microseconds(request.since))
-    if request.call is not None:  # owner by owner, each of whom has at most one
+    # A call's id is found owner by owner, because every index begins with the owner.
+    if request.call is not None:
         tables = "owners o CROSS JOIN receipts r ON r.owner = o.id CROSS JOIN sessions s ON s.id = r.session"
     else:
         tables = (
             "owners o JOIN sessions s ON s.owner = o.id JOIN receipts r"
             " ON r.owner = s.owner AND r.session = s.id"
         )
-    # The page first: what is sorted to find it has no need of the rest of the rows.
+    # The ids of the page first: sorting whole rows to find the page would read all of them.
     rows = db.execute(
         f"WITH page AS MATERIALIZED (SELECT r.id AS id FROM {tables}"
         f" WHERE {' AND '.join(where)} ORDER BY r.at DESC, r.id DESC LIMIT ?)"

@@ -1,4 +1,4 @@
-"""From rows to turns."""
+"""Makes turns of the rows of a SQLite query."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ TURN_COLUMNS = (
     " t.state, t.at, t.saying, t.identity, (SELECT min(+p.seq) FROM turns p"
     " WHERE p.owner = t.owner AND p.identity = t.parent AND p.session = t.session), o.id"
 )
-"""The plus keeps SQLite from walking through the owner's turns in order until it meets the parent."""
+"""What a query selects for `turn_of`. The plus in `min(+p.seq)` keeps SQLite from walking through the owner's
+turns in order until it meets the parent."""
 TURN_TABLES = "turns t JOIN sessions s ON s.id = t.session JOIN owners o ON o.id = t.owner"
 
 
 def turn_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
-    """A turn of a row of `TURN_COLUMNS`."""
+    """Make a turn of a row of `TURN_COLUMNS`, with its media put back."""
     give_way()
     seq, session, user, role, payload, media, state, at, saying, identity, parent, owner = row
     message: Message = json.loads(payload)

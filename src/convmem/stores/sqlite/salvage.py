@@ -1,8 +1,8 @@
-"""Making a sound file of a damaged one: everything that can be read is written anew, the old file is kept.
+"""Repairs a damaged file: everything that can be read is written to a new one, and the old file is kept.
 
-SQLite reads a table page by page and stops at a damaged one. What lies behind it is reached by asking for
+SQLite reads a table page by page and stops at a damaged page. Rows behind that page are reached by asking for
 single rows, because each is found through pages of its own (https://www.sqlite.org/recovery.html has what
-else can be tried; this needs no tool besides Python).
+else can be tried; this way needs no tool besides Python).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["Salvaged", "salvage"]
 
 @dataclass(frozen=True, slots=True)
 class _Edition:
-    """How the tables of an edition are read.
+    """Says how the tables of one edition of the schema are read.
 
     Views are left out: they are made again from the turns.
 
     Attributes:
-        by_rowid: tables whose first column is the address of the row.
-        by_key: the others, each with its key.
-        names: which column names rows of which table, or which columns rows by which: rows that name one that
-            is lost are dropped, in this order.
+        by_rowid: tables whose first column is the rowid, by which single rows can be asked for.
+        by_key: the other tables, each with the columns of its key.
+        names: a table, its columns that name rows of another table, and the query for the rows that may be
+            named. Rows that name a lost one are deleted, in this order: first the tables that others name.
     """
 
     by_rowid: tuple[str, ...]
@@ -78,7 +78,8 @@ _FIRST = _Edition(
         ("receipt_turns", "turn", "SELECT seq FROM turns"),
     ),
 )
-_COMPLETE = (  # of a summary that lost a turn nobody could tell any more when it is to be forgotten
+# The summaries that lost none of their turns. One that did would not be forgotten with that turn any more.
+_COMPLETE = (
     "SELECT owner, node FROM node_turns GROUP BY owner, node"
     " HAVING min((owner, turn) IN (SELECT owner, seq FROM turns))"
 )
@@ -118,12 +119,18 @@ _SECOND = _Edition(
     ),
 )
 _NAMES = (("owners", "name", "names"), ("sessions", "name", "names"), ("sessions", "title", "contents"))
-"""Texts without which a row is still of use: column, and the table that has it."""
+"""Texts that a row can do without: the row's table, its column, and the table that holds the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """What came of it: the copy of the old file, how many turns were kept, how many are known to be lost."""
+    """The result of a repair.
+
+    Attributes:
+        copy: the copy of the damaged file.
+        turns: how many turns the new file has.
+        lost: how many turns are known to be lost.
+    """
 
     copy: Path
     turns: int
@@ -134,7 +141,7 @@ def salvage(path: Path, now: Callable[[], datetime]) -> Salvaged:
     """Replace a database by one with everything that can be read of it, and keep the old file beside it.
 
     Raises:
-        StoreError: it is none of ours, in use, or cannot be read at all. It is left as it was.
+        StoreError: the file is no convmem database, is in use, or cannot be read at all. It is not changed.
     """
     if not path.is_file():
         raise StoreFormatError(f"{path}: there is no such file")
@@ -149,13 +156,14 @@ def salvage(path: Path, now: Callable[[], datetime]) -> Salvaged:
     except BaseException:
         _drop(made)
         raise
-    _drop(path, log_only=True)  # it is in the copy; beside the new file it would be taken for its own
+    # The old log is in the copy. SQLite would take it for the new file's, so it must go before that comes.
+    _drop(path, log_only=True)
     made.replace(path)
     return Salvaged(copy, turns, lost)
 
 
 def _alone(path: Path) -> None:
-    """See that nobody else has it open: they would go on writing to the old file."""
+    """Raise when another process has the file open, because it would go on writing to the old file."""
     with unavailable(str(path)), closing(_source(path)) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
@@ -173,7 +181,7 @@ def _source(path: Path) -> sqlite3.Connection:
 
 
 def _text(value: bytes) -> str | bytes:
-    """A text, or its bytes where they are none any more."""
+    """Decode a text; returns the bytes where they are no UTF-8 any more."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -225,7 +233,7 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         if edition is _SECOND:
             _mend_names(new)
             if missed["node_turns"][0]:
-                new.execute("DELETE FROM nodes")  # as of those that lost a turn
+                new.execute("DELETE FROM nodes")  # any of them may have lost a turn
         for table, named, there in edition.names:
             new.execute(f"DELETE FROM {table} WHERE {named} NOT IN ({there})")
         drop_without_base(new)
@@ -242,20 +250,18 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
 
 
 _LATER = "m003_second_edition"
+"""The migration that a file of the first edition lacks."""
 
 
 def _mend_names(new: sqlite3.Connection) -> None:
-    """Forgo names and titles that are lost; what had them is found by their digests."""
+    """Remove references to names and titles that are lost; users and sessions are still found by digests."""
     for table, column, texts in _NAMES:
         there = f"SELECT id FROM {texts} WHERE typeof(body) = 'text'"
         new.execute(f"UPDATE {table} SET {column} = NULL WHERE {column} NOT IN ({there})")
 
 
 def _forgo_lost_media(new: sqlite3.Connection) -> None:
-    """A turn whose picture is lost keeps its words, and an empty string where the picture was.
-
-    One whose words are lost is lost.
-    """
+    """Keep turns that lost a picture, with an empty string in its place; delete turns that lost words."""
     kept = {(owner, digest.hex()) for owner, digest in new.execute("SELECT owner, digest FROM media")}
     turns = new.execute(
         "SELECT t.seq, s.owner, t.media FROM turns t JOIN sessions s ON s.id = t.session"
@@ -271,7 +277,7 @@ def _forgo_lost_media(new: sqlite3.Connection) -> None:
 
 
 def _begin_anew(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-    """Views are to be made, caches are void, and no id is given twice."""
+    """Have views made anew and caches dropped, and raise counters so that no id is given twice."""
     new.execute(
         "UPDATE owners SET generation = generation + 1, redaction = redaction + 1, rid = redaction + 1"
     )
@@ -292,9 +298,10 @@ def _begin_anew(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
 def _rows(
     db: sqlite3.Connection, table: str, columns: list[str], key: str | None, missed: list[int]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table that can be read.
+    """Yield the rows of a table that can be read.
 
-    Adds to `missed` how many are there and cannot; one for a table that is read by a key and is damaged.
+    Adds to `missed[0]` how many rows exist and cannot be read; 1 for a damaged table that is read by its key,
+    where their number is not known.
     """
     select = f"SELECT {', '.join(columns)} FROM {table}"
     last = 0
@@ -323,6 +330,7 @@ def _rows(
 
 
 def _until_damage(db: sqlite3.Connection, sql: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query up to the first damaged page."""
     try:
         yield from db.execute(sql)
     except sqlite3.DatabaseError:

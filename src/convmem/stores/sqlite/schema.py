@@ -1,8 +1,8 @@
-"""The SQLite schema, as named migrations.
+"""Creates and changes the SQLite schema by named migrations.
 
-Each migration runs in one transaction together with the record that it ran (sqlite-utils' migrations).
-A migration that landed is never edited: add another, and its name to `opening.MIGRATIONS`. The tables as they
-are now stand in `second_edition.py`.
+Each migration runs in one transaction together with the record that it ran (sqlite-utils' migrations). A
+released migration is never edited: add another, and its name to `opening.MIGRATIONS`. The tables of today's
+files are in `second_edition.py`.
 """
 
 from __future__ import annotations

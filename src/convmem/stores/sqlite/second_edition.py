@@ -1,17 +1,17 @@
-"""The second edition of the schema, and how a file of the first becomes one.
+"""The second edition of the schema, and the migration of a file of the first edition to it.
 
-The owner leads. Whose memory a row is stands in the row, every key and every index begins with it, and what
-names a row names its owner too: `FOREIGN KEY (owner, session) REFERENCES sessions (owner, id)`. So no row can
-name another owner's, one owner's rows stand together in every index, and the same tables can be distributed
-by owner over several servers. Integer primary keys (`seq`, `id`) are addresses in this one file; where the
-tables are distributed, the key is the pair `(owner, seq)` that is unique here too.
+Every table begins with the owner. Each row names its owner, every key and every index begins with that
+column, and a row that names another names its owner too: `FOREIGN KEY (owner, session) REFERENCES sessions
+(owner, id)`. So no row can name another owner's, one owner's rows stand together in every index, and the same
+tables can be distributed by owner over several servers. Integer primary keys (`seq`, `id`) are addresses in
+this one file; where the tables are distributed, the key is the pair `(owner, seq)`, which is unique here too.
 
-- An owner is a user (a positive id) or a session that has none (a negative id). Among sessions that nobody
-  owns memory is sought across owners, by the indexes `…_of_nobody`; they hold no row of a user.
-- Without an owner are `store` (the key), `limits` and `sums` (which say nothing of anybody), `embedders`, and
-  `contents` and `names`: a content is part of the row that names it, and stands apart only because SQLite
-  moves rows about; a store on a server keeps it in the row.
-- `views_to_analyze` is a list of work to be done for everybody, in the order of the journal.
+- An owner is a user (a positive id) or a session without a user (a negative id). A session without a user is
+  looked for among all such owners, by the indexes `…_of_nobody`, which hold no row of a user.
+- Tables without an owner are `store` (the key), `limits` and `sums` (which say nothing of anybody),
+  `embedders`, `contents` and `names`. A content is part of the row that names it, and stands apart only
+  because SQLite moves rows about; a store on a server keeps it in the row.
+- `views_to_analyze` is the list of turns to analyze for all owners, in the order of the journal.
 - Users and sessions are found by digests of their names (`names.py`).
 - Vectors stand side by side, one per turn and embedder. `embedders.upto` says up to which turn an embedder
   has embedded all there are, so that looking for others costs nothing.
@@ -305,8 +305,9 @@ CREATE INDEX receipt_turns_by_turn ON receipt_turns (owner, turn)
 """
 
 _OWNER = "(SELECT o.id FROM owners o WHERE o.id IN (x.owner, -x.owner))"
-"""The owner that a row of the first edition names, as it is numbered now."""
-_FORGOTTEN = (  # as a whole: calls outlive turns that were forgotten one by one
+"""The owner, by its number in the second edition, that a row `x` of the first names."""
+# The condition for sessions that were forgotten as a whole: calls outlive turns that are forgotten singly.
+_FORGOTTEN = (
     "(EXISTS (SELECT 1 FROM first_tombstones WHERE session = s.id)"
     " AND NOT EXISTS (SELECT 1 FROM first_turns WHERE session = s.id)"
     " AND NOT EXISTS (SELECT 1 FROM first_calls WHERE session = s.id))"
@@ -378,26 +379,29 @@ INSERT INTO receipt_turns (owner, receipt, place, turn, about)
 SELECT r.owner, x.receipt, x.place, x.turn, x.about
 FROM first_receipt_turns x JOIN receipts r ON r.id = x.receipt""",
 }
-"""How the tables of the first edition are written anew, each after those that it needs."""
+"""The statements that write each table of the first edition anew, in this order: a table comes after those
+that its statements read."""
 _NUMBERED = ("turns", "pins")
-"""Tables that never give a number twice."""
+"""Tables that never give a number twice, so that their counters are taken over."""
 
 
 def move(db: sqlite3.Connection) -> None:
     """Make a file of the first edition one of the second, inside the transaction that the caller began.
 
-    Foreign keys are off. What is forgotten as a whole loses its names.
+    The caller has switched foreign keys off. Sessions and owners that were forgotten as a whole lose their
+    names, of which the digests are kept.
 
     Raises:
-        LookupError: a row names one that is not there, so that the file is damaged.
+        LookupError: a row names another that does not exist, so the file is damaged.
     """
     teach(db)
     before = [_count(db, table) for table in _MOVES]
-    if not any(before):  # a file that is just made, which would begin with free pages
+    if not any(before):  # a new file: moving nothing would leave it free pages to begin with
         _execute(db, [f"DROP TABLE {table}" for table in _MOVES])
         _execute(db, _SCHEMA.split(";\n"))
         return
-    db.execute("PRAGMA legacy_alter_table = ON")  # what names a table that is renamed goes itself
+    # Else SQLite would also rename the tables in the foreign keys of other tables, which are dropped anyway.
+    db.execute("PRAGMA legacy_alter_table = ON")
     for table in _MOVES:
         db.execute(f"ALTER TABLE {table} RENAME TO first_{table}")
     db.execute("PRAGMA legacy_alter_table = OFF")
@@ -411,10 +415,12 @@ def move(db: sqlite3.Connection) -> None:
         if table in _NUMBERED:
             db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
             db.execute("UPDATE sqlite_sequence SET name = ?1 WHERE name = 'first_' || ?1", (table,))
-        if table != "owners":  # the names of sessions need it
+        if table != "owners":  # `_keep_names` reads it after "sessions"; it is dropped last
             db.execute(f"DROP TABLE first_{table}")
     db.execute("DROP TABLE first_owners")
-    _execute(db, indexes)  # each in one go, which is quicker; those of the first edition are gone by now
+    # Indexes last: building one from all rows is quicker than keeping it up to date. They have the names of
+    # the first edition's indexes, which are gone by now.
+    _execute(db, indexes)
     astray = db.execute("SELECT 1 FROM pragma_foreign_key_check LIMIT 1").fetchone()
     if [_count(db, table) for table in _MOVES] != before or astray is not None:
         raise LookupError("a row names one that is not there")
@@ -430,7 +436,7 @@ def _count(db: sqlite3.Connection, table: str) -> int:
 
 
 def _keep_names(db: sqlite3.Connection) -> None:
-    """Keep the names of owners and sessions, but for those of what is forgotten as a whole."""
+    """Keep the names of owners and sessions, except of those that were forgotten as a whole."""
     owners = db.execute(
         "SELECT CASE WHEN w.user IS NULL THEN -w.id ELSE w.id END, coalesce(w.user, w.session)"
         " FROM first_owners w WHERE w.redaction = 0 OR EXISTS (SELECT 1 FROM first_pins WHERE owner = w.id)"

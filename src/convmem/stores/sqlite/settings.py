@@ -1,4 +1,4 @@
-"""System texts in SQLite: once per owner and distinct text, those that differ little as differences.
+"""Keeps system texts in SQLite: each distinct one once per owner, and similar ones as differences.
 
 A difference is a blob in the place of the text: JSON, `[content of the whole text, piece, …]`. It refers to
 a whole text of the same owner and never to another difference, so that each text is one step away, and
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["drop_without_base", "keep_settings", "settings_of", "sweep_settings"]
 
 _LATEST = 8
-"""Calls of the session whose texts are looked at for a base: an app may have several agents in it."""
+"""Latest calls of the session whose texts are candidates for a base: an app may have several agents in one
+session, each with a text of its own."""
 _MOST_BASES = 3
+"""Whole texts that a new one is compared with. Each comparison takes up to tens of milliseconds on the
+writer's thread; with one base, several agents would get no difference."""
 _SHARE = 2
-"""How many times a difference must fit into its text to be kept in its place."""
+"""How many times shorter than its text a difference must be to be kept instead: one that saves less is not
+worth the second row that reading it needs."""
 
 
 def keep_settings(db: sqlite3.Connection, owner: int, session: int, messages: tuple[Message, ...]) -> int:
-    """The row of these settings, appended when the owner has none."""
+    """Return the row of these settings, appending it when the owner has none."""
     payload = dumps(messages)
     digest = digest_of(payload.encode())
     row = db.execute("SELECT id FROM settings WHERE owner = ? AND digest = ?", (owner, digest)).fetchone()
@@ -46,10 +50,10 @@ def keep_settings(db: sqlite3.Connection, owner: int, session: int, messages: tu
 
 
 def settings_of(db: sqlite3.Connection, row: int) -> list[Message]:
-    """The messages of a row, as they were given.
+    """Return the messages of a row, as they were given.
 
     Raises:
-        LookupError: it is not there, or what it refers to.
+        LookupError: the row is not there, or the whole text that it refers to.
     """
     found = db.execute("SELECT payload FROM settings WHERE id = ?", (row,)).fetchone()
     if found is None:
@@ -79,7 +83,7 @@ def drop_without_base(db: sqlite3.Connection) -> None:
 
 
 def _read_base(body: bytes) -> int | None:
-    """What a difference refers to; None for a text that is damaged, which is read as bytes."""
+    """Return the content that a difference refers to; None for a damaged text, which is read as bytes too."""
     try:
         return _base_of(body)
     except (ValueError, TypeError, LookupError):
@@ -87,7 +91,7 @@ def _read_base(body: bytes) -> int | None:
 
 
 def _write_anew(db: sqlite3.Connection, kept: list[tuple[int, int]], gone: set[int]) -> None:
-    """Write anew the differences of what goes: the first whole, the others as differences of it."""
+    """Write anew the kept texts that refer to a text that goes: the first whole, the others against it."""
     bases: dict[int, str] = {}
     for id_, payload in kept:
         body = _body(db, payload)
@@ -102,7 +106,7 @@ def _write_anew(db: sqlite3.Connection, kept: list[tuple[int, int]], gone: set[i
 
 
 def _bases(db: sqlite3.Connection, owner: int, session: int) -> dict[int, str]:
-    """Whole texts that the owner sent lately, by their contents."""
+    """Return the whole texts that the owner sent lately, by the ids of their contents."""
     found: dict[int, str] = {}
     for payload in _latest(db, owner, session):
         body = _body(db, payload)
@@ -115,7 +119,7 @@ def _bases(db: sqlite3.Connection, owner: int, session: int) -> dict[int, str]:
 
 
 def _latest(db: sqlite3.Connection, owner: int, session: int) -> Iterator[int]:
-    """Contents of the settings that the session, or else the owner, used last; each once."""
+    """Yield the contents of the settings that the session, or else the owner, used last; each once."""
     rows = db.execute(
         "SELECT s.payload FROM calls c JOIN settings s ON s.id = c.settings"
         " WHERE c.owner = ? AND c.session = ? ORDER BY c.at DESC LIMIT ?",
@@ -129,7 +133,7 @@ def _latest(db: sqlite3.Connection, owner: int, session: int) -> Iterator[int]:
 
 
 def _shortest(bases: dict[int, str], text: str) -> str | bytes:
-    """The shortest difference, or the text itself where none is much shorter."""
+    """Return the shortest difference from one of the bases, or the text itself where none is much shorter."""
     made = [_packed(content, difference(base, text)) for content, base in bases.items()]
     best = min(made, key=len, default=None)
     return best if best is not None and len(best) * _SHARE < len(text.encode()) else text
@@ -144,7 +148,7 @@ def _base_of(body: bytes) -> int:
 
 
 def _text(db: sqlite3.Connection, body: str | bytes) -> str:
-    """The text that a body is, or the difference of."""
+    """Return the text of a body, which is the text itself or a difference."""
     if isinstance(body, str):
         return body
     base, *pieces = json.loads(body)

@@ -1,4 +1,4 @@
-"""The journal in one SQLite file."""
+"""Keeps the journal in one SQLite file."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
             user's home.
         durability: `"normal"` survives the death of the process, `"full"` also the loss of power; in
             SQLite's words, WAL with `synchronous` NORMAL or FULL.
-        busy_ms: how long a write waits for another process before it raises `StoreLockedError`.
-        open_ms: how long opening waits for one; five minutes where it may be migrating the file.
+        busy_ms: milliseconds that a write waits for another process before it raises `StoreLockedError`.
+        open_ms: milliseconds that opening waits for another process; five minutes where that may be migrating
+            the file.
 
     Raises:
-        StoreError: the file is missing its folder, is no convmem database, was written by a newer
+        StoreError: the file's folder is missing, or the file is no convmem database, was written by a newer
             convmem, cannot be written, is locked or damaged. It is left as it was.
     """
 
@@ -82,16 +83,16 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
         return f"SQLiteStore({self._path!r})"
 
     def close(self) -> None:
-        """Close the file; twice is fine."""
+        """Close the file; closing twice is fine."""
         self._db.close()
 
     def write(self, batch: Sequence[Write]) -> Sequence[Written]:
-        """Carry out all of it in one transaction."""
+        """Carry out all writes in one transaction."""
         with self._db.writing() as db:
             return [_write(db, write) for write in batch]
 
     def nodes(self, request: NodesRequest) -> NodesReply:
-        """A session's tree, or what changed in it."""
+        """Return a session's tree, or what changed in it."""
         with self._db.reading() as db:
             row = db.execute(
                 "SELECT o.id, s.id, s.generation, o.redaction FROM sessions s JOIN owners o ON o.id = s.owner"
@@ -114,7 +115,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
             return NodesReply(generation, redaction, [Node(*row) for row in rows])
 
     def find(self, request: FindRequest) -> Sequence[SessionRef]:
-        """The sessions that know a turn, the last written first."""
+        """Return the sessions that know one of these turns, the last written first."""
         asked = (("identity", request.identities), ("meaning", request.meanings))
         known = [(column, digests) for column, digests in asked if digests]
         if not known:
@@ -135,10 +136,10 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
             return [SessionRef(*row) for row in rows]
 
     def turns(self, request: TurnsRequest) -> Sequence[Turn]:
-        """Turns in full, in the journal's order."""
+        """Return turns in full, in the journal's order."""
         tables, where, order, values = _where(request)
         with self._db.reading() as db:
-            # The page first: what is sorted to find it has no need of the words.
+            # The `seq` of the page first: sorting whole rows to find the page would read all words.
             rows = db.execute(
                 f"SELECT {TURN_COLUMNS} FROM {TURN_TABLES} WHERE t.seq IN (SELECT t.seq FROM {tables}"
                 f" WHERE {where} ORDER BY {order} LIMIT ?) ORDER BY t.seq",
@@ -150,7 +151,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
                 raise damaged(self._path, error) from error
 
     def sessions(self, request: SessionsRequest) -> Sequence[Session]:
-        """Sessions, the oldest first."""
+        """Return sessions, the oldest first."""
         where, values = _owned(request.owner)
         with self._db.reading() as db:
             rows = db.execute(
@@ -165,7 +166,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
             ]
 
     def stats(self) -> Stats:
-        """Counts, and the size of the database in bytes."""
+        """Count users, sessions, turns and calls, and the bytes of the database."""
         with self._db.reading() as db:
             counts = db.execute(
                 "SELECT count(DISTINCT CASE WHEN o.id > 0 THEN o.id END), count(*),"
@@ -182,9 +183,11 @@ _LISTED = (
     "(EXISTS (SELECT 1 FROM turns t WHERE t.owner = s.owner AND t.session = s.id) OR (s.name IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM tombstones t WHERE t.owner = s.owner AND t.session = s.id)))"
 )
-"""Of a session whose every turn was forgotten only the tombstones are left, and nobody is shown its name."""
+"""The SQL condition for sessions that are listed. One whose every turn was forgotten has only tombstones
+left, and its name is shown to nobody."""
 
-_LAST_WRITTEN = (  # each session without a user counts generations of its own
+# What sessions without a user are sorted by. Not by generation, which each of them counts for itself.
+_LAST_WRITTEN = (
     "(SELECT t.seq FROM turns t WHERE t.owner = s.owner AND t.session = s.id"
     " ORDER BY t.generation DESC, t.seq DESC LIMIT 1)"
 )
@@ -193,10 +196,14 @@ _Known = list[tuple[str, tuple[bytes, ...]]]
 
 
 def _of_owner(owner: int, known: _Known) -> tuple[list[str], list[Any]]:
-    """Selects of an owner's sessions that know turns; where one was forgotten, its place is known still."""
+    """Make the queries for an owner's sessions that know turns, and their parameters.
+
+    A forgotten turn is still known by its place (`identity`), through its tombstone.
+    """
     arms, values = list[str](), list[Any]()
     for column, digests in known:
-        users = " AND owner > 0" if column == "meaning" else ""  # as the index has it
+        # SQLite uses the index of meanings, which holds users' turns only, if the query says so too.
+        users = " AND owner > 0" if column == "meaning" else ""
         for table in ("turns", "tombstones") if column == "identity" else ("turns",):
             arms.append(
                 f"SELECT session FROM {table} WHERE owner = ?{users} AND {column} IN ({_marks(digests)})"
@@ -206,7 +213,7 @@ def _of_owner(owner: int, known: _Known) -> tuple[list[str], list[Any]]:
 
 
 def _among_nobody(known: _Known) -> tuple[list[str], list[Any]]:
-    """The same among the sessions without a user, by the indexes that hold no others."""
+    """Make the same queries for the sessions without a user, by indexes that hold only those."""
     arms, values = list[str](), list[Any]()
     for column, digests in known:
         named = ("turns_of_nobody", "tombstones_of_nobody")
@@ -225,16 +232,16 @@ def _marks(values: Sequence[object]) -> str:
 
 
 def _owned(owner: str | Literal[True] | None) -> tuple[str, list[Any]]:
-    """The sessions of a user, of none, or all."""
+    """Make the condition for sessions of a user, of no user (None), or of all (True), and its parameters."""
     if owner is True:
         return "1", []
     return ("o.id < 0", []) if owner is None else (IS_OWNER, ["user", owner])
 
 
 def _where(request: TurnsRequest) -> tuple[str, str, str, list[Any]]:
-    """Tables, condition, order and values of the query for the turns asked for.
+    """Return tables, condition, order and parameters of the query for the turns asked for.
 
-    The plus keeps SQLite from walking through all of an owner's turns to find those of a session.
+    The plus in `+t.seq` keeps SQLite from walking through all of an owner's turns to find a session's.
     """
     tables, seq = "owners o JOIN turns t ON t.owner = o.id", "t.seq"
     values: list[Any]
@@ -297,7 +304,7 @@ def _write(db: sqlite3.Connection, write: Write) -> Written:
 
 
 def _find_session(db: sqlite3.Connection, ref: SessionRef) -> tuple[int, int, int, bool] | None:
-    """The rows of the owner and the session, the session's generation, and whether both have their names."""
+    """Return the rows of owner and session, the session's generation, and whether both have their names."""
     row: tuple[int, int, int, int] | None = db.execute(
         "SELECT o.id, s.id, s.generation, o.name IS NOT NULL AND s.name IS NOT NULL"
         f" FROM owners o JOIN sessions s ON s.owner = o.id WHERE {IS_SESSION}",
@@ -319,7 +326,7 @@ def _make_session(db: sqlite3.Connection, write: Write) -> tuple[int, int, int, 
 
 
 def _name_again(db: sqlite3.Connection, session: int, ref: SessionRef) -> None:
-    """Keep the names of a session that had been forgotten and is written to again."""
+    """Keep the names again of a session that was forgotten and is now written to."""
     _, owner_name = make_owner(db, OwnerRef.of(ref))
     if db.execute("SELECT name FROM sessions WHERE id = ?", (session,)).fetchone()[0] is None:
         name = keep_name(db, "session", ref.session) if ref.user is not None else owner_name

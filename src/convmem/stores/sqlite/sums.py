@@ -1,4 +1,4 @@
-"""What the calls of forgotten sessions cost together, kept when the calls go, without whose they were."""
+"""Adds up what the calls of forgotten sessions cost, and keeps the sums without whose calls they were."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_up"]
 
+# Columns of `sums` that are added up.
 _FIELDS = ("calls", "uncounted", "prompt", "cached", "written", "output")
 
 
