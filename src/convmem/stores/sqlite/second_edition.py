@@ -392,6 +392,10 @@ def move(db: sqlite3.Connection) -> None:
         LookupError: a row names one that is not there, so that the file is damaged.
     """
     teach(db)
+    for names in ("SELECT user, session FROM owners", "SELECT name FROM sessions"):
+        db.execute(
+            names
+        ).fetchall()  # what is not UTF-8 is told here, and in a function that SQL calls is not
     before = [_count(db, table) for table in _MOVES]
     if not any(before):  # a file that is just made, which would begin with free pages
         _execute(db, [f"DROP TABLE {table}" for table in _MOVES])
