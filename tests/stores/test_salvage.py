@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 import convmem
+from convmem.errors import StoreCorruptError
 from convmem.stores.sqlite import SQLiteStore
 from convmem.stores.sqlite.settings import settings_of
 
 PAGE = 4_096
+FULL = Path(__file__).parent / "fixtures" / "first-edition-full.db"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -215,3 +220,79 @@ def test_a_file_that_somebody_has_open_is_refused(file):
             convmem.repair(file)
         memory.record([{"role": "user", "content": "still here"}], user="alice", session="s")
     assert any(key[2] == "still here" for key in held(file))
+
+
+DAMAGED_VALUES = [
+    "UPDATE turns SET at = '2026-11-29T23:03:08*124148+00:00' WHERE seq = (SELECT max(seq) FROM turns)",
+    "UPDATE sessions SET created = '2026-11-29T2?:03' WHERE id = 1",
+    "UPDATE turns SET role = CAST(X'75FF65' AS TEXT) WHERE seq = (SELECT max(seq) FROM turns)",
+    "UPDATE turns SET media = '[[' WHERE media IS NOT NULL",
+    "UPDATE calls SET usage = '{\"prompt_tokens' ",
+    "UPDATE receipts SET account = '{\"x'",
+    "UPDATE receipt_turns SET about = '{\"x' WHERE about IS NOT NULL",
+    "UPDATE pins SET at = 'x'",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED_VALUES)
+@pytest.mark.parametrize("edition", ["first", "second"])
+def test_values_that_nobody_can_have_written_are_told_and_mended(tmp_path, edition, damage):
+    """SQLite itself finds nothing wrong with a bit that flipped in the midst of a text."""
+    path = Path(shutil.copy(FULL, tmp_path / "chat.db"))
+    if edition == "second":
+        SQLiteStore(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute(damage).rowcount
+        db.commit()
+    with convmem.Memory(path, embedder=None) as memory:
+        turns = memory.stats().turns
+        for read in (memory.check, memory.receipts, memory.sessions, lambda: memory.pins(user="alice")):
+            with suppress(StoreCorruptError):
+                read()
+    done = convmem.repair(path)
+    assert (done.turns, done.lost) == (turns, 0)
+    with convmem.Memory(path, embedder=None) as memory:
+        assert not memory.check().problems
+        memory.receipts()
+        memory.pins(user="alice")
+
+
+@pytest.mark.parametrize(("table", "column"), [("owners", "user"), ("sessions", "name")])
+def test_a_name_of_the_first_edition_that_is_no_text_any_more_is_damage_that_is_repaired(
+    tmp_path, table, column
+):
+    path = Path(shutil.copy(FULL, tmp_path / "chat.db"))
+    with closing(sqlite3.connect(path)) as db:
+        (turns,) = db.execute("SELECT count(*) FROM turns").fetchone()
+        db.execute(f"UPDATE {table} SET {column} = CAST(X'61FF' AS TEXT) WHERE id = 1")  # noqa: S608 (names of ours)
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreCorruptError, match="not UTF-8"):
+        SQLiteStore(path)
+    assert path.read_bytes() == before
+    done = convmem.repair(path)
+    assert (done.turns, done.lost) == (turns, 0)
+    SQLiteStore(path).close()
+
+
+def test_a_file_without_its_key_is_damaged(tmp_path):
+    for edition in ("first", "second"):
+        path = Path(shutil.copy(FULL, tmp_path / f"{edition}.db"))
+        if edition == "second":
+            SQLiteStore(path).close()
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("DELETE FROM store")
+            db.commit()
+        with pytest.raises(StoreCorruptError, match="its key is gone"):
+            SQLiteStore(path)
+
+
+def test_a_row_of_the_first_edition_without_its_owner_is_damage(tmp_path):
+    path = Path(shutil.copy(FULL, tmp_path / "chat.db"))
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE sessions SET owner = 999 WHERE id = 1")
+        db.commit()
+    with pytest.raises(StoreCorruptError):
+        SQLiteStore(path)
+    convmem.repair(path)
+    SQLiteStore(path).close()

@@ -13,6 +13,7 @@ from convmem.errors import StoreError
 from convmem.protocols import TurnsRequest
 from convmem.stores.sqlite import SQLiteStore, connections
 from convmem.testing._store.base import ALICE, add, said
+from convmem.threads.living import Living
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
 
@@ -155,6 +156,7 @@ def test_a_process_without_descriptors_reads_with_the_one_it_has(store, monkeypa
 
 def test_many_stores_do_not_take_all_descriptors(tmp_path, monkeypatch):
     monkeypatch.setattr(connections, "_MORE_READERS", 2)
+    monkeypatch.setattr(connections, "_ALL", Living())  # other tests may have left stores that count too
     stores = [SQLiteStore(tmp_path / f"{n}.db") for n in range(3)]
     for store in stores:
         with Reading(store):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from convmem.errors import StoreError, StoreLockedError, StoreUnavailableError
-from convmem.stores.sqlite.opening import connect, unavailable
+from convmem.stores.sqlite.opening import connect, damaged, unavailable
 from convmem.threads.living import Living
 from convmem.threads.locks import Condition, Lock, keep_whole
 
@@ -317,12 +317,26 @@ class Connections:
         A read that takes seconds must use `apart` instead: a few of them here would hold up all calls.
         """
         if self.readers is None:
-            with self._writing, self._transaction(self._writer, "BEGIN") as db:
+            with self._writing, self._transaction(self._writer, "BEGIN") as db, self._understood():
                 yield db
             return
         writes = getattr(self._thread, "writes", False)
-        with self.readers.lent(writes=writes) as line, self._transaction(line, "BEGIN") as db:
+        with (
+            self.readers.lent(writes=writes) as line,
+            self._transaction(line, "BEGIN") as db,
+            self._understood(),
+        ):
             yield db
+
+    @contextmanager
+    def _understood(self) -> Generator[None]:
+        """Tell what a row says that nobody can have written, a time that is none, as damage of the file."""
+        try:
+            yield
+        except UnicodeEncodeError:  # of what was asked for
+            raise
+        except (ValueError, TypeError, LookupError) as error:
+            raise damaged(self._opening.path, error) from error
 
     def apart(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Read for as long as it takes, on a connection apart; begins again when a fork interrupts it.

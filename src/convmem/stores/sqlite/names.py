@@ -85,9 +85,15 @@ def digest_of_name(key: bytes, kind: str, name: str | None) -> bytes | None:
 
 
 def teach(db: sqlite3.Connection) -> None:
-    """Give a connection to a store the SQL function `name_digest(kind, name)`."""
-    key: bytes = db.execute("SELECT key FROM store").fetchone()[0]
-    db.create_function("name_digest", 2, partial(digest_of_name, key), deterministic=True)
+    """Give a connection to a store the SQL function `name_digest(kind, name)`.
+
+    Raises:
+        LookupError: the store has lost its key, so that the file is damaged.
+    """
+    row: tuple[bytes] | None = db.execute("SELECT key FROM store").fetchone()
+    if row is None:
+        raise LookupError("its key is gone")
+    db.create_function("name_digest", 2, partial(digest_of_name, row[0]), deterministic=True)
 
 
 def keep_name(db: sqlite3.Connection, kind: str, name: str) -> int | None:

@@ -121,7 +121,10 @@ def connect(opening: Opening, *, checked: bool = False) -> sqlite3.Connection:
             if not checked:
                 _bring_up_to_date(db, opening)
             db.execute("PRAGMA foreign_keys = ON")
-            teach(db)
+            try:
+                teach(db)
+            except LookupError as error:
+                raise damaged(path, error) from error
             db.execute(f"PRAGMA synchronous = {opening.durability}")
             db.execute(f"PRAGMA busy_timeout = {int(opening.busy_ms)}")
     except BaseException:
@@ -290,7 +293,7 @@ def _migrate(db: sqlite3.Connection, opening: Opening) -> None:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             turns = db.execute("SELECT count(*) FROM turns").fetchone()[0]
         db.execute("COMMIT")
-    except LookupError as error:
+    except (LookupError, sqlite3.IntegrityError) as error:
         raise damaged(path, error) from error
     finally:
         if db.in_transaction:

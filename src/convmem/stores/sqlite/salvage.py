@@ -120,6 +120,14 @@ _SECOND = _Edition(
 )
 _NAMES = (("owners", "name", "names"), ("sessions", "name", "names"), ("sessions", "title", "contents"))
 """Texts that a row can do without: the row's table, its column, and the table that holds the text."""
+_TIMES = frozenset({"at", "created", "used"})
+_JSON = (
+    ("turns", "media", "UPDATE {} SET {} = NULL"),
+    ("calls", "usage", "UPDATE {} SET {} = NULL"),
+    ("receipts", "account", "DELETE FROM {}"),
+    ("receipt_turns", "about", "DELETE FROM {}"),
+)
+"""Columns of JSON, and what becomes of the row whose JSON is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +233,20 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
         new.execute("UPDATE store SET key = ?, created = ?", (key, created))
         missed = {table: [0] for table in (*edition.by_rowid, *edition.by_key)}
         for table, missing in missed.items():
-            columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
-            marks = ",".join("?" * len(columns))
-            rows = _rows(old, table, columns, edition.by_key.get(table), missing)
-            new.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", rows)
+            types = {row[1]: row[2] for row in new.execute(f"PRAGMA table_info({table})")}
+            marks = ",".join("?" * len(types))
+            rows = _rows(old, table, list(types), edition.by_key.get(table), missing)
+            new.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", _mended(rows, types, created))
         (read,) = new.execute("SELECT count(*) FROM turns").fetchone()
         if edition is _SECOND:
             _mend_names(new)
             if missed["node_turns"][0]:
                 new.execute("DELETE FROM nodes")  # any of them may have lost a turn
+        for table, column, forgo in _JSON:
+            # Of NULL older versions of SQLite say 0.
+            new.execute(
+                f"{forgo.format(table, column)} WHERE {column} IS NOT NULL AND NOT json_valid({column})"
+            )
         for table, named, there in edition.names:
             new.execute(f"DELETE FROM {table} WHERE {named} NOT IN ({there})")
         drop_without_base(new)
@@ -251,6 +264,35 @@ def _moved(old: sqlite3.Connection, made: Path, path: str) -> tuple[int, int]:
 
 _LATER = "m003_second_edition"
 """The migration that a file of the first edition lacks."""
+
+
+def _mended(
+    rows: Iterator[tuple[Any, ...]], types: dict[str, str], created: str
+) -> Iterator[tuple[Any, ...]]:
+    """The rows, with values that the tables take and that can be read, where a flipped bit made others.
+
+    A text that is not UTF-8 any more keeps what can be read of it; a time that is none becomes that of the
+    row before, or the store's own.
+    """
+    texts = [n for n, type_ in enumerate(types.values()) if type_ == "TEXT"]
+    times = [n for n in texts if list(types)[n] in _TIMES]
+    before = dict.fromkeys(times, _time_of(created) or datetime.fromtimestamp(0, UTC).isoformat())
+    for row in rows:
+        mended = list(row)
+        for n in texts:
+            if isinstance(row[n], bytes):
+                mended[n] = row[n].decode(errors="replace")
+        for n in times:
+            before[n] = mended[n] = _time_of(mended[n]) or before[n]
+        yield tuple(mended)
+
+
+def _time_of(value: object) -> str | None:
+    """A time as stores write it; None where it is none."""
+    try:
+        return str(value) if datetime.fromisoformat(str(value)).tzinfo is not None else None
+    except ValueError:
+        return None
 
 
 def _mend_names(new: sqlite3.Connection) -> None:

@@ -395,6 +395,10 @@ def move(db: sqlite3.Connection) -> None:
         LookupError: a row names another that does not exist, so the file is damaged.
     """
     teach(db)
+    for names in ("SELECT user, session FROM owners", "SELECT name FROM sessions"):
+        db.execute(
+            names
+        ).fetchall()  # what is not UTF-8 is told here, and in a function that SQL calls is not
     before = [_count(db, table) for table in _MOVES]
     if not any(before):  # a new file: moving nothing would leave it free pages to begin with
         _execute(db, [f"DROP TABLE {table}" for table in _MOVES])

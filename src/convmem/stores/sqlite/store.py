@@ -21,7 +21,7 @@ from convmem.stores.sqlite.names import (
     keep_name,
     session_values,
 )
-from convmem.stores.sqlite.opening import Opening, damaged
+from convmem.stores.sqlite.opening import Opening
 from convmem.stores.sqlite.receipts import put_receipt
 from convmem.stores.sqlite.rows import TURN_COLUMNS, TURN_TABLES, turn_of
 from convmem.stores.sqlite.settings import keep_settings
@@ -145,10 +145,7 @@ class SQLiteStore(SQLiteAbilities, SQLiteCallReads):
                 f" WHERE {where} ORDER BY {order} LIMIT ?) ORDER BY t.seq",
                 (*values, request.limit),
             ).fetchall()
-            try:
-                return [turn_of(db, row) for row in rows]
-            except (ValueError, TypeError, LookupError) as error:
-                raise damaged(self._path, error) from error
+            return [turn_of(db, row) for row in rows]
 
     def sessions(self, request: SessionsRequest) -> Sequence[Session]:
         """Return sessions, the oldest first."""
