@@ -48,8 +48,9 @@ class _Parts(NamedTuple):
     def close(self, timeout: float | None) -> None:
         """Write what is queued, end the threads, let go of an own store."""
         until = None if timeout is None else time.monotonic() + timeout
+        self.recaller.finish(timeout)  # while there are threads to do it and a writer to take it
         self.lanes.pool.close()
-        ended = self.journal.close(timeout)
+        ended = self.journal.close(None if until is None else max(0.0, until - time.monotonic()))
         ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
         if self.own_store is not None and ended:  # a store that hangs would keep whoever closes it
             self.own_store.close()

@@ -50,6 +50,9 @@ _FIRST_PACE_S = 0.25
 """How long a question is assumed to take before one was embedded; `local` takes .03 s on an idle core."""
 _REMEMBERED_S = 0.001
 """A question embedded quicker than this was remembered, and says nothing about the embedder's pace."""
+_OUTGROWN_OWNERS = 1_000
+"""Owners remembered because turns of theirs were taken in since they were asked about last; a partition of
+those before them is hardly held any more, and is loaded with all there is."""
 _WARMING = "Good morning."
 """What is embedded to have the model loaded before the first question."""
 
@@ -166,6 +169,7 @@ class Recaller:
         self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
         self._waiting: dict[OwnerRef, list[float]] = {}
+        self._outgrown: dict[OwnerRef, int] = {}
         self._embedding = 0
 
     def after_fork(self) -> None:
@@ -179,6 +183,23 @@ class Recaller:
         self.partitions.drop()
         if self._embedder is not None:
             self._embedder.clear()
+
+    def took_in(self, owners: Collection[OwnerRef]) -> None:
+        """Turns were journaled beside the calls, as an import does: their views are made.
+
+        They may bring people whom a partition that is held does not know.
+        """
+        request = self.indexer.wake()
+        with self._lock:
+            for owner in owners:
+                self._outgrown.pop(owner, None)
+                self._outgrown[owner] = request
+            while len(self._outgrown) > _OUTGROWN_OWNERS:
+                del self._outgrown[next(iter(self._outgrown))]
+
+    def finish(self, timeout: float | None) -> None:
+        """Before the close: have the turns that this process wrote found by their words."""
+        self.indexer.finish(timeout)
 
     def close(self, timeout: float | None) -> bool:
         """End what is made in the background; False when it did not end in time."""
@@ -197,7 +218,8 @@ class Recaller:
             text: the question; an empty one is not embedded.
             owner: whose memory; None where only the journal can tell.
             as_held: the partition as it was used last tells who the owner's people are: a call reads it once,
-                with everything else, and not for their names too.
+                with everything else, and not for their names too, unless turns were taken in since. Of an
+                import by another process the call after the next knows.
         """
         loading = self.load_soon(owner, waits=True)
         if not text.strip():
@@ -315,14 +337,26 @@ class Recaller:
     def _asking(self, text: str, owner: OwnerRef | None, *, as_held: bool) -> str:
         from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
 
+        if owner is None:
+            return text
+        outgrown = self._outgrown.get(owner)
+        whole = outgrown is not None and self.indexer.has_words(outgrown)  # before the partition is read
+        loaded = self.partitions.peek(owner) if as_held and outgrown is None else None
         try:
-            loaded = self.partitions.peek(owner) if as_held and owner is not None else None
-            if loaded is None and owner is not None:
+            if loaded is None:
                 loaded = self.partitions.get(owner)
-            partition = loaded.partition if loaded is not None else None
+            partition = loaded.partition
+            if whole:
+                self._has_grown(owner, outgrown)
         except StoreError:  # who loads the partition to search it will say so
             partition = None
         return query_text(partition, text) if partition is not None else text
+
+    def _has_grown(self, owner: OwnerRef, request: int | None) -> None:
+        """The partition that is held has what was taken in; more may have been since."""
+        with self._lock:
+            if self._outgrown.get(owner) == request:
+                self._outgrown.pop(owner, None)
 
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, *, wanted: bool = True
