@@ -48,7 +48,7 @@ log = logging.getLogger("convmem")
 _ANALYZED_AT_ONCE = 256
 _EMBEDDED_AT_ONCE = 8
 _FINISH_S = 1.0
-"""Seconds that closing waits for the words of turns written just before; a turn takes a millisecond or two."""
+"""Seconds that closing waits for the words of turns written just before; a turn takes a millisecond."""
 _IDLE_S = 30.0
 """After so many seconds without a turn of its own a process looks for what others left without views."""
 _FIRST_RETRY_S = 0.1
