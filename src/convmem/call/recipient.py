@@ -81,8 +81,8 @@ class Recipient(ABC):
     def stopping(self, reply: Reply, error: BaseException | None = None) -> Waits[None]:
         """The call ended early: an error of the provider's, a stream broken off, cancelled or cut.
 
-        What arrived is kept, and waited for like a reply, but when the process is to end, for nobody. It
-        never raises.
+        What arrived is kept, and waited for like a reply, but for nobody when the call is cancelled or the
+        process is to end. It never raises.
         """
         future = self.end(reply, error, early=True)
         if error is None or isinstance(error, Exception):
@@ -108,9 +108,9 @@ class Recipient(ABC):
         """`stopping`, on this thread."""
         drive(self.stopping(reply, error))
 
-    async def astopped(self, reply: Reply) -> None:
-        """`stopping` by the caller's own hand, without blocking the event loop."""
-        await adrive(self.stopping(reply))
+    async def astopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """`stopping`, without blocking the event loop."""
+        await adrive(self.stopping(reply, error))
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """The call ended early, and nobody waits: for event loops and finalizers."""

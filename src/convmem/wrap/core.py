@@ -178,13 +178,12 @@ class Request(Protocol):
         ...
 
 
-def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[Any]:
+def ask(opened: Opened, make: Callable[[], Request]) -> Steps[Any]:
     """The steps of a call that memory has a part in; brings the SDK's response.
 
     Args:
         opened: the call.
         make: makes the request, anew when it is composed anew.
-        patient: wait for what arrived to be kept when the call raises; an event loop waits for nobody then.
     """
     recipient, exchange = opened.recipient, opened.exchange
     if exchange is not None:
@@ -201,10 +200,7 @@ def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[
             response = yield Send(request.given)
     except BaseException as error:
         reply = request.arrived or Reply(complete=False)  # the caller's own parser may have refused it
-        if patient:
-            yield from recipient.stopping(reply, error)
-        else:
-            recipient.stop_soon(reply, error)
+        yield from recipient.stopping(reply, error)
         raise
     if (came := request.returned(response)) is not None:
         yield from recipient.ending(came, response=response)
