@@ -52,9 +52,10 @@ class _Parts(NamedTuple):
     def close(self, timeout: float | None) -> None:
         """Write what is queued, end the threads, and close the store if the Memory opened it."""
         until = None if timeout is None else time.monotonic() + timeout
+        self.recaller.finish(timeout)  # while there are threads to do it and a writer to take it
         # The store last: until the journal and the recaller have ended, their threads read and write it.
         self.lanes.pool.close()
-        ended = self.journal.close(timeout)
+        ended = self.journal.close(None if until is None else max(0.0, until - time.monotonic()))
         ended = self.recaller.close(None if until is None else max(0.0, until - time.monotonic())) and ended
         if self.own_store is not None and ended:  # closing a store in which a thread hangs would hang too
             self.own_store.close()

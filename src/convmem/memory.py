@@ -7,7 +7,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from convmem.abilities import ReceiptsRequest
+from convmem.abilities import OwnerRef, ReceiptsRequest
 from convmem.arguments.checks import (
     checked_choice,
     checked_clock,
@@ -325,7 +325,7 @@ class Memory:
         ids = self._shared.run(
             lambda: RecordJob(self._store, ref, checked, times, call_id=call_id, append=append)
         )
-        self._shared.recaller.indexer.wake()
+        self._shared.recaller.took_in([OwnerRef.of(ref)])
         return list(ids)
 
     def prepare(
@@ -618,7 +618,8 @@ class Memory:
 
         A store object that was handed in stays open: it is its owner's. Twice is fine. Clients that were
         wrapped go on working, without memory. A Memory that nobody holds any more, nor a client of its, is
-        closed some time later. Views that are not made yet are made by the next open.
+        closed some time later. Turns written just before can be found by their words when it is opened again;
+        other views that are not made yet are made by the next open.
         """
         self._engine.close(None)
 

@@ -281,3 +281,24 @@ def test_forgotten_is_gone_from_everything(provider, tmp_path):
         memory.flush()
         assert "Xanthippe" not in "\n".join(memory.export())
     assert b"Xanthippe" not in path.read_bytes()
+
+
+def test_a_question_about_what_another_process_just_wrote_waits_for_its_vectors(bare):
+    store, embedder = InMemoryStore(), FakeEmbedder()
+    options = {"policy": ROOMY, "tz": UTC, "deadline_ms": 60_000}
+    with (
+        convmem.Memory(store, embedder=embedder, **options) as memory,
+        convmem.Memory(store, embedder=FakeEmbedder(), **options) as other,
+    ):
+        memory.flush()
+        assert memory.recall("Is anybody here?", user="ana") == []  # what is held of the user now is empty
+        other.record([{"role": "user", "content": fact} for fact in FACTS], user="ana", session="past")
+        other.record([{"role": "assistant", "content": "Noted."}], user="ana", session="past")
+        assert other.reindex(timeout=60)
+        embedder.delay_s = 0.3
+        client = memory.wrap(bare, user="ana", session="now")
+        ask(client, "What is my locker code?")
+        receipt = memory.last_receipt()
+    assert "7719" in str([quoted.text for quoted in receipt.recalled])
+    assert not [note for note in receipt.notes if "words alone" in note]
+    assert "embed" in receipt.ms

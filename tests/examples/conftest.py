@@ -21,6 +21,7 @@ def room(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("convmem.retrieve.indexer._FINISH_S", 20.0)  # the next start asks for it
     for name in ("Memory", "AsyncMemory"):
         opened = functools.partial(getattr(convmem, name), deadline_ms=20_000, embedder="none")
         monkeypatch.setattr(convmem, name, opened)

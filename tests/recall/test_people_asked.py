@@ -13,6 +13,7 @@ from convmem.testing.fakes import FakeEmbedder
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 QUESTION = "What did Odile name the boat?"
+EVERYDAY = {text for language in SENTENCES for text in language}  # embedded once, to judge questions by
 
 
 class Listening(FakeEmbedder):
@@ -45,5 +46,24 @@ def test_only_where_people_are_named_the_name_is_left_out(names, asked, how):
             prepared = memory.prepare([{"role": "user", "content": QUESTION}], user="u", session="now")
             found = [quoted.text for quoted in prepared.receipt.recalled]
     assert "I named the boat Quillfeather." in found
-    everyday = {text for language in SENTENCES for text in language}  # embedded once, to judge questions by
-    assert set(embedder.asked) - everyday == asked
+    assert set(embedder.asked) - EVERYDAY == asked
+
+
+@pytest.mark.parametrize("how", ["record", "import_"])
+def test_a_call_after_an_import_knows_its_people(how, bare):
+    embedder = Listening()
+    with convmem.Memory(InMemoryStore(), embedder=embedder, deadline_ms=60_000, tz=UTC) as memory:
+        assert memory.recall("Is anybody here?", user="u") == []  # what is held of the user now knows nobody
+        if how == "record":
+            memory.record(spoken(names=True), user="u", session="past", at=NOW)
+        else:
+            with convmem.Memory(InMemoryStore(), embedder="none") as other:
+                other.record(spoken(names=True), user="u", session="past", at=NOW)
+                memory.import_(list(other.export()))
+        assert memory.reindex(timeout=60)
+        embedder.asked.clear()
+        client = memory.wrap(bare, user="u", session="now")
+        for _ in range(2):
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": QUESTION}])
+            assert memory.last_receipt().recalled
+    assert set(embedder.asked) - EVERYDAY - {"Good morning."} == {"What did name the boat?"}

@@ -85,8 +85,8 @@ class Recipient(ABC):
     def stopping(self, reply: Reply, error: BaseException | None = None) -> Waits[None]:
         """End the call early: after a provider's error, or a stream that broke off, was cancelled or cut.
 
-        What arrived is journaled, and waited for like a reply, except when the process is to end
-        (`KeyboardInterrupt`, `SystemExit`). Nothing is raised.
+        What arrived is journaled, and waited for like a reply, except when the call is cancelled or the process
+        is to end (`KeyboardInterrupt`, `SystemExit`). Nothing is raised.
         """
         future = self.end(reply, error, early=True)
         if error is None or isinstance(error, Exception):
@@ -112,9 +112,9 @@ class Recipient(ABC):
         """`stopping`, on this thread."""
         drive(self.stopping(reply, error))
 
-    async def astopped(self, reply: Reply) -> None:
-        """`stopping` by the caller's own hand, without blocking the event loop."""
-        await adrive(self.stopping(reply))
+    async def astopped(self, reply: Reply, error: BaseException | None = None) -> None:
+        """`stopping`, without blocking the event loop."""
+        await adrive(self.stopping(reply, error))
 
     def stop_soon(self, reply: Reply, error: BaseException | None = None) -> None:
         """End the call early without waiting, for event loops and finalizers."""

@@ -21,7 +21,7 @@ from convmem.context.gather import gather
 from convmem.context.render import recall_block, recall_fence, speaks_chinese
 from convmem.context.request import Block, Composed
 from convmem.context.window import decide, leaving_behind
-from convmem.errors import ConvmemError, noted
+from convmem.errors import ConvmemError, StoreError, noted
 from convmem.threads.locks import Lock
 from convmem.types import Recalled
 from convmem.wire.message import text_of
@@ -169,9 +169,14 @@ class Composition:
             return False
         if self._resources.memo.block(self.which, newest.identity) is not None:
             return False  # what was chosen for the round stays
-        loaded = self._resources.recaller.partitions.peek(self._frame.owner)
+        partitions, owner = self._resources.recaller.partitions, self._frame.owner
+        if partitions.peek(owner) is None:
+            return True
         question = question_of(self._frame, gathered, window, newest)
-        return loaded is None or loaded.holds_more_than(question.exclude)
+        try:  # not as it is held: what this call read of the views may be all there is to quote
+            return partitions.get(owner, gathered.changed).holds_more_than(question.exclude)
+        except StoreError:
+            return True  # recall meets it again, and tells
 
     def recall(self, asked: Asked) -> Composed:
         """Recall with the vectors if they are there by now, and put the request together; after `run`."""

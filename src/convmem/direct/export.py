@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from convmem.abilities import OwnerRef
 from convmem.arguments.checks import checked_count
 from convmem.arguments.messages import checked_messages
 from convmem.call.scope import UNSET, Unset, make_scope
@@ -184,19 +185,24 @@ def take_in(shared: Shared, given: Iterable[str]) -> int:
     count = 0
     batch: list[_Line] = []
     identities: dict[str, bytes] = {}
-    for n, text in enumerate(given, 1):
-        line = _parsed(text, n)
-        if line is None:
-            continue
-        if batch and (batch[0].ref != line.ref or len(batch) >= _PAGE):
+    owners: set[OwnerRef] = set()
+    try:
+        for n, text in enumerate(given, 1):
+            line = _parsed(text, n)
+            if line is None:
+                continue
+            owners.add(OwnerRef.of(line.ref))
+            if batch and (batch[0].ref != line.ref or len(batch) >= _PAGE):
+                _import_batch(shared, batch, identities)
+                if batch[0].ref != line.ref:
+                    identities.clear()
+                batch = []
+            batch.append(line)
+            count += 1
+        if batch:
             _import_batch(shared, batch, identities)
-            if batch[0].ref != line.ref:
-                identities.clear()
-            batch = []
-        batch.append(line)
-        count += 1
-    if batch:
-        _import_batch(shared, batch, identities)
+    finally:  # what stands before a bad line stays, and is recalled
+        shared.recaller.took_in(owners)
     return count
 
 

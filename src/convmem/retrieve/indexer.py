@@ -51,6 +51,8 @@ _ANALYZED_AT_ONCE = 256
 _EMBEDDED_AT_ONCE = 8
 """Turns embedded in one batch, which takes every core: with more, a question that comes meanwhile waits
 longer; with fewer, the embedder works less efficiently."""
+_FINISH_S = 1.0
+"""Seconds that closing waits for the words of turns written just before; a turn takes a millisecond."""
 _IDLE_S = 30.0
 """Seconds without a turn of its own after which a process looks for turns that others left without views."""
 _FIRST_RETRY_S = 0.1
@@ -160,7 +162,7 @@ class Indexer:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._changed = Condition()
-        self._closing = False
+        self._closing = self._finishing = False
         self._asked = 0
         self._words = _Stage(self._lanes.index)
         self._vectors = _Stage(self._lanes.vectors)
@@ -200,18 +202,21 @@ class Indexer:
             self._cohort_wanted = True
             self.wake(new=())
 
-    def wake(self, redo: Sequence[int] = (), *, new: Sequence[int] | None = None) -> None:
+    def wake(self, redo: Sequence[int] = (), *, new: Sequence[int] | None = None) -> int:
         """Make the views of new turns, and those of damaged entries again, in the background.
 
         Args:
             redo: the `seq`s of turns whose entries are damaged.
             new: the `seq`s of turns that this process wrote; None looks for all turns that have no view.
+
+        Returns:
+            The number of the request, for `has_words`.
         """
         if self._views is None:
-            return
+            return 0
         with self._changed:
             if self._closing:
-                return
+                return self._asked
             self._asked += 1
             self._redo.extend(redo)
             for stage in (self._words, self._vectors):
@@ -220,6 +225,11 @@ class Indexer:
             self._begin(self._words)
             if self._embedder is not None:
                 self._begin(self._vectors)
+            return self._asked
+
+    def has_words(self, request: int) -> bool:
+        """Whether the turns of a request of `wake` can be found by their words."""
+        return self._words.done >= request
 
     def _begin(self, stage: _Stage) -> None:
         """Submit a stage's work to its lane, unless it is at work; the caller holds the lock."""
@@ -252,6 +262,23 @@ class Indexer:
                     return False  # the attempt that this call asked for has failed too
                 self._changed.wait(left if left is not None else 1.0)
         return True
+
+    def finish(self, timeout: float | None) -> None:
+        """Before the close: make the words of the turns that this process wrote, and look for no others.
+
+        A program that is started again asks at once for what was said in it last.
+
+        Args:
+            timeout: seconds it may take, and never more than `_FINISH_S`.
+        """
+        until = time.monotonic() + (_FINISH_S if timeout is None else min(timeout, _FINISH_S))
+        with self._changed:
+            self._finishing = True
+            while self._words.at_work and not self._words.trouble and not self._closing:
+                left = until - time.monotonic()
+                if left <= 0 or threading.get_ident() in self._working:
+                    return
+                self._changed.wait(left)
 
     def close(self, timeout: float | None) -> bool:
         """Stop after the batches that are being made; returns False when that took longer than `timeout`.
@@ -343,7 +370,7 @@ class Indexer:
             seqs = tuple(new[i : i + most])
             yield self._store.turns(TurnsRequest(seqs=seqs, limit=len(seqs)))
         after = 0
-        while sweep and self._views is not None and not self._closing:
+        while sweep and self._views is not None and not (self._closing or self._finishing):
             turns = self._views.unindexed(UnindexedRequest(None if words else self.fingerprint, after, most))
             if not turns:
                 return

@@ -57,6 +57,9 @@ _FIRST_PACE_S = 0.25
 """Seconds that a question is assumed to take before one was embedded; `local` takes .03 s on an idle core."""
 _REMEMBERED_S = 0.001
 """Seconds below which the vector came from the cache, and says nothing about the embedder's pace."""
+_OUTGROWN_OWNERS = 1_000
+"""Owners remembered because turns of theirs were taken in since they were asked about last; a partition of
+those before them is hardly held any more, and is loaded with all there is."""
 _WARMING = "Good morning."
 """The text that is embedded to have the model loaded before the first question."""
 
@@ -174,6 +177,7 @@ class Recaller:
         self._lock = Lock()
         self._loading: dict[OwnerRef, Future[Loaded]] = {}
         self._waiting: dict[OwnerRef, list[float]] = {}
+        self._outgrown: dict[OwnerRef, int] = {}
         self._embedding = 0
 
     def after_fork(self) -> None:
@@ -187,6 +191,23 @@ class Recaller:
         self.partitions.drop()
         if self._embedder is not None:
             self._embedder.clear()
+
+    def took_in(self, owners: Collection[OwnerRef]) -> None:
+        """Turns were journaled beside the calls, as an import does: their views are made.
+
+        They may bring people whom a partition that is held does not know.
+        """
+        request = self.indexer.wake()
+        with self._lock:
+            for owner in owners:
+                self._outgrown.pop(owner, None)
+                self._outgrown[owner] = request
+            while len(self._outgrown) > _OUTGROWN_OWNERS:
+                del self._outgrown[next(iter(self._outgrown))]
+
+    def finish(self, timeout: float | None) -> None:
+        """Before the close: have the turns that this process wrote found by their words."""
+        self.indexer.finish(timeout)
 
     def close(self, timeout: float | None) -> bool:
         """Stop the indexer; False when that took longer than `timeout` seconds."""
@@ -204,8 +225,9 @@ class Recaller:
         Args:
             text: the question; an empty one is not embedded.
             owner: whose memory; None where only the journal can tell.
-            as_held: take the names of the owner's people from the partition as it is in memory, because the
-                call reads what changed of it later, with everything else; False brings it up to date first.
+            as_held: take the names of the owner's people from the partition as it is in memory, unless turns
+                were taken in since, because the call reads what changed of it later, with everything else;
+                False brings it up to date first. Of an import by another process the call after the next knows.
         """
         loading = self.load_soon(owner, waits=True)
         if not text.strip():
@@ -325,14 +347,26 @@ class Recaller:
         """The question as it is embedded: without the names of the owner's people."""
         from convmem.recall import query_text  # noqa: PLC0415 (numpy only when recall is used)
 
+        if owner is None:
+            return text
+        outgrown = self._outgrown.get(owner)
+        whole = outgrown is not None and self.indexer.has_words(outgrown)  # before the partition is read
+        loaded = self.partitions.peek(owner) if as_held and outgrown is None else None
         try:
-            loaded = self.partitions.peek(owner) if as_held and owner is not None else None
-            if loaded is None and owner is not None:
+            if loaded is None:
                 loaded = self.partitions.get(owner)
-            partition = loaded.partition if loaded is not None else None
+            partition = loaded.partition
+            if whole:
+                self._has_grown(owner, outgrown)
         except StoreError:  # the load of the partition to search it fails too, and tells
             partition = None
         return query_text(partition, text) if partition is not None else text
+
+    def _has_grown(self, owner: OwnerRef, request: int | None) -> None:
+        """The partition that is held has what was taken in; more may have been since."""
+        with self._lock:
+            if self._outgrown.get(owner) == request:
+                self._outgrown.pop(owner, None)
 
     def vectors_of(
         self, embedding: Future[NDArray[np.float32]] | None, *, wanted: bool = True

@@ -147,7 +147,7 @@ class Body(Arriving):
         try:
             return await anext(chunks, None)
         except BaseException as error:
-            self.stop_soon(error)
+            await self.astop(error)
             raise
         finally:
             self.reading = False

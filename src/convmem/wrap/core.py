@@ -185,14 +185,12 @@ class Request(Protocol):
         ...
 
 
-def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[Any]:
+def ask(opened: Opened, make: Callable[[], Request]) -> Steps[Any]:
     """Go through a call that memory has a part in, and return the SDK's response.
 
     Args:
         opened: the call.
         make: makes the request; called again when memory composes it anew after a refusal.
-        patient: when the call raises, wait until the journal has what arrived. An event loop does not wait
-            for that.
     """
     recipient, exchange = opened.recipient, opened.exchange
     if exchange is not None:
@@ -209,10 +207,7 @@ def ask(opened: Opened, make: Callable[[], Request], *, patient: bool) -> Steps[
             response = yield Send(request.given)
     except BaseException as error:
         reply = request.arrived or Reply(complete=False)  # the caller's own parser may have refused it
-        if patient:
-            yield from recipient.stopping(reply, error)
-        else:
-            recipient.stop_soon(reply, error)
+        yield from recipient.stopping(reply, error)
         raise
     if (came := request.returned(response)) is not None:
         yield from recipient.ending(came, response=response)

@@ -90,10 +90,10 @@ class Arriving(ABC):
         if self._ends():
             self._recipient.stopped(self.reply(ended=False), error)
 
-    async def astop(self) -> None:
-        """Tell the recipient that the reply was closed before its end, without blocking the event loop."""
+    async def astop(self, error: BaseException | None = None) -> None:
+        """Tell the recipient as `stop` does, without blocking the event loop."""
         if self._ends():
-            await self._recipient.astopped(self.reply(ended=False))
+            await self._recipient.astopped(self.reply(ended=False), error)
 
     def stop_soon(self, error: BaseException | None = None) -> None:
         """Tell the recipient as `stop` does, without waiting until the journal has what arrived."""

@@ -106,7 +106,7 @@ def _ask(opened: Opened, given: dict[str, Any], *, blocking: bool) -> Steps[Any]
     from convmem.wrap.openai.streams import AsyncMemoryStream, MemoryStream  # noqa: PLC0415 (needs the SDK, which is there by now)
 
     stream_cls = MemoryStream if blocking else AsyncMemoryStream
-    return ask(opened, lambda: _Request(opened, given, stream_cls), patient=blocking)
+    return ask(opened, lambda: _Request(opened, given, stream_cls))
 
 
 def _scope(client: object, given: dict[str, Any]) -> Scope:

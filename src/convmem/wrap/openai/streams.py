@@ -114,8 +114,11 @@ class AsyncMemoryStream(AsyncStream[ItemT]):
                     yield item
                 finally:
                     tee.reading = True
+        except GeneratorExit:
+            tee.stop_soon()
+            raise
         except BaseException as error:
-            tee.stop_soon(None if isinstance(error, GeneratorExit) else error)
+            await tee.astop(error)
             raise
         await tee.acomplete()
 
