@@ -65,7 +65,8 @@ def run(client: OpenAI, task: str) -> str:
 
 def main() -> None:
     """Tell it something in one session, give it a task in another."""
-    called = Reply(tool_calls=[ToolCall("days_until", {"day": "2027-04-03"})])
+    thought = "I need to know how many days are left."  # DeepSeek wants its thoughts of a tool call back
+    called = Reply(tool_calls=[ToolCall("days_until", {"day": "2027-04-03"})], reasoning_content=thought)
     model = offline.model(Reply("Have a good trip!"), called)
     with model, OpenAI() as openai, convmem.Memory(":memory:") as memory:  # a path keeps it
         print(run(memory.wrap(openai, user="alice", session="travel"), "I fly to Kyoto on 3 April 2027."))

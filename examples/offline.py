@@ -35,7 +35,7 @@ def model(*script: Reply, always: bool = False) -> Iterator[None]:
     if any(named.values()) and not always:
         yield
         return
-    with LocalProvider(reasoning="accept") as provider:  # its model has no thoughts to be sent back
+    with LocalProvider() as provider:
         provider.default = quote
         provider.script(*script)
         os.environ |= {"OPENAI_API_KEY": "offline", "OPENAI_BASE_URL": provider.base_url}

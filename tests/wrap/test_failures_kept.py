@@ -58,3 +58,21 @@ def test_an_async_call_that_raised_is_journaled(provider, ask, fault):
         assert states == (["answered", "partial"] if kept else ["failed"])
         (receipt,) = memory.receipts(user="ana")
         assert receipt.state == ("partial" if kept else "failed")
+
+
+def test_a_table_that_cannot_be_read_breaks_no_call(client, memory, provider, monkeypatch):
+    def unreadable(_model):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("convmem.context.lessons.context_limit", unreadable)
+    wrapped = memory.wrap(client, user="alice", session="s")
+    said = [{"role": "user", "content": "My locker is 7719."}]
+    assert wrapped.chat.completions.create(model="m", messages=said).choices
+    receipt = memory.last_receipt()
+    assert receipt.journaled
+    assert not receipt.complete
+    assert (
+        "the call goes out as it was made: OSError" in receipt.notes[-1]
+        or "Too many open files" in receipt.notes[-1]
+    )
+    assert provider.requests[-1].messages == said

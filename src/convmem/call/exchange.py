@@ -211,7 +211,11 @@ class Exchange(Recipient):
             self._degraded(detail, None, serious=False)
             return
         began = time.monotonic()
-        composition = Composition(self._shared.resources, self._call, placement, self._policy)
+        try:
+            composition = Composition(self._shared.resources, self._call, placement, self._policy)
+        except Exception as error:  # noqa: BLE001 (such as a table that cannot be read for want of a descriptor)
+            self._goes_as_made(error)
+            return
         waited = yield from composing(self._shared, composition, self._asked)
         self._has_composed(composition, waited)
         if composition.ready.done() and composition.ready.exception() is None:
@@ -236,8 +240,7 @@ class Exchange(Recipient):
         except Exception as failed:  # noqa: BLE001 (not even the window can be put together)
             error = failed
         if composed is None:
-            self._account.update(complete=False)
-            self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
+            self._goes_as_made(error)
             return
         self.messages = copies(composed.messages) if composed.messages is not None else None
         self._account.update(**composed.receipt_fields())
@@ -247,6 +250,12 @@ class Exchange(Recipient):
                 self._account.note(note)
             else:
                 self._degraded(note, None, serious=False)
+
+    def _goes_as_made(self, error: BaseException | None) -> None:
+        """Send the caller's own messages, because nothing could be composed, and say why."""
+        self.messages = None
+        self._account.update(complete=False)
+        self._degraded(noted(f"the call goes out as it was made: {error}", error), error, serious=False)
 
     def _tell(self, composed: Composed) -> None:
         """Tell the hooks what was composed: a cut, recalled turns, the messages that are sent."""

@@ -85,8 +85,8 @@ class Recipient(ABC):
     def stopping(self, reply: Reply, error: BaseException | None = None) -> Waits[None]:
         """End the call early: after a provider's error, or a stream that broke off, was cancelled or cut.
 
-        What arrived is journaled, and waited for like a reply, except when the call is cancelled or the process
-        is to end (`KeyboardInterrupt`, `SystemExit`). Nothing is raised.
+        What arrived is journaled, and waited for like a reply, except when the call is cancelled or the
+        process is to end (`KeyboardInterrupt`, `SystemExit`). Nothing is raised.
         """
         future = self.end(reply, error, early=True)
         if error is None or isinstance(error, Exception):

@@ -227,7 +227,8 @@ class Recaller:
             owner: whose memory; None where only the journal can tell.
             as_held: take the names of the owner's people from the partition as it is in memory, unless turns
                 were taken in since, because the call reads what changed of it later, with everything else;
-                False brings it up to date first. Of an import by another process the call after the next knows.
+                False brings it up to date first. An import by another process is known to the call after the
+                next one.
         """
         loading = self.load_soon(owner, waits=True)
         if not text.strip():
