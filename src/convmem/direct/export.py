@@ -161,20 +161,20 @@ def _parsed(text: object, n: int) -> _Line | None:
 def _read(row: dict[str, Any]) -> _Line | None:
     if row.get("convmem") == "journal":
         if row["version"] != _HEADER["version"]:
-            raise InputError(f"it is of version {row['version']}; upgrade convmem to read it")
+            raise InputError(f"the export is of version {row['version']}; upgrade convmem to read it")
         return None
     scope = make_scope(user=row["user"], session=row["session"])
     at = datetime.fromisoformat(row["at"])
     (message,) = checked_messages([row["message"]])
     if row["state"] not in _STATES or at.utcoffset() is None or scope.session is None:
-        raise InputError("the state, the time zone or the session is missing")
+        raise InputError("`state` is unknown, `at` has no time zone, or `session` is missing")
     choice = checked_count("choice", row.get("choice", 0), least=0, of="replies")
     if not isinstance(row["id"], str) or not isinstance(row["parent"], str | None):
-        raise InputError("the id or the parent is no string")
+        raise InputError("`id` or `parent` is no string")
     ref = SessionRef(cast("str | None", scope.user), cast("str", scope.session))
     forgotten = tuple(bytes.fromhex(place) for place in row.get("forgotten", ()))
     if any(len(place) != DIGEST_BYTES for place in forgotten):
-        raise InputError("a forgotten place is no identity")
+        raise InputError(f"`forgotten` lists identities, {2 * DIGEST_BYTES} hexadecimal digits each")
     return _Line(row["id"], row["parent"], ref, at, row["state"], choice, message, forgotten)
 
 

@@ -52,7 +52,7 @@ def _check_methods(store: Store) -> None:
     key = cast("object", store.key)
     if not isinstance(key, bytes) or not key:
         raise InputError(
-            f"store is {type(store).__name__}, whose key is no bytes; it has 32, made with the store"
+            f"store is {type(store).__name__}, whose key is no bytes; give it 32 random ones, made once"
         )
 
 

@@ -134,7 +134,7 @@ def _groups(items: Sequence[object]) -> list[_Group]:
 def _fields(item: object, i: int) -> dict[str, Any]:
     fields = plain(item, where=f"input[{i}]")
     if not is_object(fields):
-        raise InputError(f"input[{i}] is {type(item).__name__}, not an item")
+        raise InputError(f"input[{i}] is {type(item).__name__}, not an item, which is a mapping")
     if not isinstance(fields.get("type", "message"), str):
         raise InputError(f"input[{i}] has no `type`")
     role: object = fields.get("role")
