@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.call.receipts import Receipts
 from convmem.call.shared import Shared, utc_now
 from convmem.context.kept import Composer
+from convmem.errors import JournalError
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.journal.digests import SeenMessages
 from convmem.journal.writer import Journal
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_STREAMS_WAIT_S = 0.5
+"""Of the two seconds that the exit of a process may take, what is spent on a writer that cannot write just now;
+one that can takes milliseconds for what open streams brought."""
 _DROPPED_WAIT_S = 10.0
 """What closing a Memory that nobody holds may take, for others wait behind it."""
 
@@ -162,8 +167,12 @@ class Engine:
             return
         self._closed = True
         self._dropped.detach()
-        for stream in list(self.shared.streams):
+        streams = list(self.shared.streams)
+        for stream in streams:
             stream.stop_soon()
+        if streams:  # written before the threads end that make the words of it
+            with suppress(JournalError):
+                self.shared.journal.flush(_STREAMS_WAIT_S)
         self._parts.close(timeout)
 
     def close_within(self, seconds: float) -> None:
