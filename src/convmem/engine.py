@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _STREAMS_WAIT_S = 0.5
-"""Of the two seconds that the exit of a process may take, what is spent on a writer that cannot write just now;
-one that can takes milliseconds for what open streams brought."""
+"""What closing waits for a writer that cannot write just then, of the two seconds that the exit of a process
+may take; one that can takes milliseconds for what open streams brought."""
 _DROPPED_WAIT_S = 10.0
 """What closing a Memory that nobody holds may take, for others wait behind it."""
 
