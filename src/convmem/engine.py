@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple
 
 from convmem.call.receipts import Receipts
 from convmem.call.shared import Shared, utc_now
 from convmem.context.resources import Resources
+from convmem.errors import JournalError
 from convmem.hooks import DegradedEvent, HealedEvent, emit
 from convmem.journal.digests import SeenMessages
 from convmem.journal.writer import Journal
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_STREAMS_WAIT_S = 0.5
+"""What closing waits for a writer that cannot write just then, of the two seconds that the exit of a process
+may take; one that can takes milliseconds for what open streams brought."""
 _DROPPED_WAIT_S = 10.0
 """Seconds that closing a Memory may take that nobody holds any more. One thread closes all such memories, so
 a store that hangs for longer would keep the others open."""
@@ -167,8 +172,12 @@ class Engine:
             return
         self._closed = True
         self._dropped.detach()
-        for stream in list(self.shared.streams):
+        streams = list(self.shared.streams)
+        for stream in streams:
             stream.stop_soon()
+        if streams:  # written before the threads end that make the words of it
+            with suppress(JournalError):
+                self.shared.journal.flush(_STREAMS_WAIT_S)
         self._parts.close(timeout)
 
     def close_within(self, seconds: float) -> None:

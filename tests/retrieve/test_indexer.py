@@ -8,10 +8,12 @@ import time
 import pytest
 
 import convmem
+from convmem import engine
 from convmem.abilities import UnindexedRequest
 from convmem.errors import InputError
 from convmem.retrieve import indexer
 from convmem.stores.memory import InMemoryStore
+from convmem.testing import Reply
 
 SAID = [{"role": "user", "content": "My locker code is 7719."}, {"role": "assistant", "content": "Noted."}]
 
@@ -65,6 +67,21 @@ def test_what_was_said_last_has_its_words_when_the_memory_is_closed(bare, monkey
         assert without_words(store)
         threading.Timer(0.2, goes_on.set).start()
     assert without_words(store) == []
+
+
+def test_what_an_open_stream_brought_has_its_words_when_the_memory_is_closed(bare, provider, monkeypatch):
+    monkeypatch.setattr(indexer, "_FINISH_S", 60.0)
+    monkeypatch.setattr(engine, "_STREAMS_WAIT_S", 60.0)
+    provider.script(Reply("It is half past nine in Lisbon."))
+    store, message = InMemoryStore(), {"role": "user", "content": "What time is it?"}
+    with convmem.Memory(store, embedder="none") as memory:
+        client = memory.wrap(bare, user="ana", session="s")
+        stream = client.chat.completions.create(model="m", messages=[message], stream=True)
+        chunks = [chunk for chunk, _ in zip(stream, range(3), strict=False)]
+    assert len(chunks) == 3
+    assert [turn.state for turn in memory.turns(user="ana", session="s")] == ["answered", "partial"]
+    assert without_words(store) == []
+    memory.flush()  # all is done, and nothing to complain of
 
 
 def test_closing_looks_for_nothing_that_others_left_undone(monkeypatch):
