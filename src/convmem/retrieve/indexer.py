@@ -375,6 +375,8 @@ class Indexer:
             if not turns:
                 return
             yield turns
+            if len(turns) < most:
+                return  # there were no more; who waits does not wait for what others go on writing
             after = turns[-1].seq
             self._stop_for_others(stage, len(new))
 
