@@ -212,6 +212,6 @@ def test_a_machine_that_gives_no_threads_breaks_no_call_and_memory_is_back_after
         assert provider.requests[-1].messages == [ASKED]
         receipt = memory.receipt_for(reply)
         assert not receipt.journaled
-        assert "no thread" in receipt.notes[0]
+        assert "cannot be started" in receipt.notes[0]
         reply = client.chat.completions.create(model="m", messages=[ASKED])
         assert memory.receipt_for(reply).journaled
