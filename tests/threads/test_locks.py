@@ -224,3 +224,12 @@ def test_a_lazy_property_that_fails_is_tried_again():
         _ = late.value
     late.ready = True
     assert late.value == 3
+
+
+@needs_fork
+def test_a_holder_that_does_not_let_go_hangs_neither_the_fork_nor_the_child():
+    lock = WholeLock()
+    with Holder(lock):
+        assert in_child(lambda: lock.acquire(timeout=30)) == 1
+    assert lock.acquire(timeout=30), "and the parent has it again"
+    lock.release()

@@ -60,6 +60,11 @@ class Condition(threading.Condition):
         super().__init__(Lock())  # type: ignore[arg-type]
 
 
+_HOLDER_S = 1.0
+"""Seconds that a fork waits for the holder of a `WholeLock`, which needs microseconds. A holder that takes
+longer may wait for something that never comes, and would hang whoever forks."""
+
+
 class KeptWhole(Protocol):
     """Something that must not be half changed when its process is forked."""
 
@@ -73,9 +78,10 @@ class KeptWhole(Protocol):
 
 
 class WholeLock(Lock):
-    """A `Lock` that a fork waits for: what it guards is never half changed in the child.
+    """A `Lock` that a fork waits for, so that what it guards is not half changed in the child.
 
-    Its holder must come to an end by itself: it waits for no other thread, and for nobody outside.
+    Its holder should come to an end by itself. A fork does not wait for ever for one that does not: after
+    `_HOLDER_S` the child gets the lock free, and the state as the holder had left it by then.
     """
 
     def __init__(self) -> None:
@@ -84,11 +90,12 @@ class WholeLock(Lock):
 
     def before_fork(self) -> None:
         """Wait for the holder, and hold the lock over the fork."""
-        self.acquire()
+        self.acquire(timeout=_HOLDER_S)
 
-    def after_fork(self, *, child: bool) -> None:  # noqa: ARG002 (the thread that forked holds it in both)
-        """Release the lock, which the forking thread holds in the parent and in the child."""
-        self.release()
+    def after_fork(self, *, child: bool) -> None:  # noqa: ARG002 (the same in both)
+        """Release the lock, in the parent and in the child, if `before_fork` got it."""
+        if self._is_owned():
+            self.release()
 
 
 class Undisturbed:
