@@ -156,7 +156,7 @@ def store():
 @contextmanager
 def impatient(world, clock):
     """Calls wait a moment by this clock: somebody stands at a gate, so that any time would be too short."""
-    engine = world.memory._shared
+    engine = world.memory._engine
     before = getattr(engine, clock)
     setattr(engine, clock, 0.05)
     try:
@@ -167,7 +167,7 @@ def impatient(world, clock):
 
 def late_vectors(world, monkeypatch):
     """The deadline passes while a question is embedded, and for nothing else."""
-    late, inner, embed_soon = [], waiting.outcome, world.memory._shared.recaller.embed_soon
+    late, inner, embed_soon = [], waiting.outcome, world.memory._engine.recaller.embed_soon
 
     def noted(*args, **options):
         late.append(embed_soon(*args, **options))
@@ -176,7 +176,7 @@ def late_vectors(world, monkeypatch):
     def outcome(future, seconds):
         return waiting._said(future, seconds) if future in late else inner(future, seconds)
 
-    monkeypatch.setattr(world.memory._shared.recaller, "embed_soon", noted)
+    monkeypatch.setattr(world.memory._engine.recaller, "embed_soon", noted)
     monkeypatch.setattr(waiting, "outcome", outcome)
 
 
@@ -221,7 +221,7 @@ def test_a_late_embedding_leaves_words(open_world, monkeypatch):
 
 def test_an_embedder_that_is_far_behind_is_asked_one_question_at_a_time(open_world):
     world = open_world(InMemoryStore())
-    recall = world.memory._shared.recaller
+    recall = world.memory._engine.recaller
     recall._pace_s = 1e6  # as if each question took for ever
     world.embedder.questions.shut()
     sent, receipt = world.ask(ASKED)
@@ -253,7 +253,7 @@ def test_damaged_views_are_made_again(open_world, kind, tmp_path):
     world = open_world(store)
     (turn,) = world.memory.turns(user="alice", session="before")
     store.put_views([NewView(seq=turn.seq, entry=b"nothing of ours")])
-    world.memory._shared.recaller.partitions.drop()  # as in a process that has not read it yet
+    world.memory._engine.recaller.partitions.drop()  # as in a process that has not read it yet
     sent, receipt = world.ask(ASKED)
     assert not quotes(sent)
     assert receipt.journaled
@@ -378,7 +378,7 @@ def test_a_late_compressor_is_stood_in_for_and_used_at_the_next_cut(open_world, 
         assert compressor.asked == 1
     finally:
         compressor.gate.open()
-    while not len(world.memory._shared.resources.cuts._late):  # what it wrote is on its way
+    while not len(world.memory._engine.resources.cuts._late):  # what it wrote is on its way
         time.sleep(0.01)
     monkeypatch.undo()
     compressor.text = "the next one"
@@ -410,7 +410,7 @@ def test_a_stuck_writer_is_waited_for_once_and_the_conversation_is_read(open_wor
     world = open_world(store)
     world.ask({"role": "user", "content": "hello there"})
     world.memory.flush()
-    engine = world.memory._shared
+    engine = world.memory._engine
     store.writes.shut()
     with impatient(world, "store_timeout_s"):
         sent, receipt = world.ask(ASKED)

@@ -93,7 +93,7 @@ def test_a_partition_that_is_not_loaded_in_time_holds_up_one_call_for_the_deadli
 
 def test_what_a_users_first_call_needs_is_loaded_on_wrap_and_on_scope(slow, bare):
     with convmem.Memory(slow, embedder=FakeEmbedder()) as memory:
-        recaller = memory._shared.recaller
+        recaller = memory._engine.recaller
         slow.reads.clear()
         client = memory.wrap(bare, user="alice")
         wait([future for future in [recaller.load_soon(ALICE)] if future is not None])
@@ -147,7 +147,7 @@ def test_what_another_process_left_undone_is_made_when_there_is_nothing_else_to_
         with convmem.Memory(tmp_path / "chat.db", embedder="none") as other:
             other.record([FACT], user="alice", session="s")
             other.flush()
-        memory._shared.recaller.indexer.wake(new=())
+        memory._engine.recaller.indexer.wake(new=())
         store, fingerprint = memory._store, FakeEmbedder().fingerprint
         until = time.monotonic() + 60
         while store.unindexed(UnindexedRequest(fingerprint)) and time.monotonic() < until:
@@ -205,7 +205,7 @@ def test_a_machine_that_gives_no_threads_breaks_no_call_and_memory_is_back_after
 
     with convmem.Memory(InMemoryStore(), embedder="none") as memory:
         client = memory.wrap(bare, user="alice", session="s")
-        memory._shared.recaller.indexer.wait(60)
+        memory._engine.recaller.indexer.wait(60)
         with monkeypatch.context() as patch:
             patch.setattr("threading.Thread.start", refuses)
             reply = client.chat.completions.create(model="m", messages=[ASKED])

@@ -66,8 +66,10 @@ class _Parts(NamedTuple):
             self.own_store.close()
 
 
-class Engine:
-    """Builds what the calls of one Memory share, and closes it; carries it over a fork.
+class Engine(Shared):
+    """The parts that the calls of one Memory share, built once; closes them, and carries them over a fork.
+
+    Calls take it as `Shared` and know nothing of how it was built or is closed.
 
     Args:
         store: the store that keeps the journal.
@@ -138,7 +140,7 @@ class Engine:
             journal=journal,
         )
         receipts = Receipts()
-        self.shared = Shared(
+        super().__init__(
             store=store,
             journal=journal,
             recaller=recaller,
@@ -172,12 +174,12 @@ class Engine:
             return
         self._closed = True
         self._dropped.detach()
-        streams = list(self.shared.streams)
+        streams = list(self.streams)
         for stream in streams:
             stream.stop_soon()
         if streams:  # written before the threads end that make the words of it
             with suppress(JournalError):
-                self.shared.journal.flush(_STREAMS_WAIT_S)
+                self.journal.flush(_STREAMS_WAIT_S)
         self._parts.close(timeout)
 
     def close_within(self, seconds: float) -> None:
@@ -186,10 +188,10 @@ class Engine:
 
     def after_fork(self) -> None:
         """Drop in a forked child what was under way: the parent finishes it. New work starts from nothing."""
-        for stream in list(self.shared.streams):
+        for stream in list(self.streams):
             stream.abandon()
-        self.shared.streams.clear()
+        self.streams.clear()
         self._parts.lanes.pool.after_fork()
-        self.shared.journal.after_fork()
-        self.shared.recaller.after_fork()
-        self.shared.resources.after_fork()
+        self.journal.after_fork()
+        self.recaller.after_fork()
+        self.resources.after_fork()

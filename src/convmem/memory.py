@@ -154,9 +154,8 @@ class Memory:
             prices=priced,
             tz=zone,
         )
-        self._shared = self._engine.shared
-        self._shared.recaller.indexer.wake()  # what the last process left undone, and the model warm
-        self._shared.owner = self
+        self._engine.recaller.indexer.wake()  # what the last process left undone, and the model warm
+        self._engine.owner = self
 
     # Around a client.
 
@@ -191,9 +190,9 @@ class Memory:
             session=session if session is not None else UNSET,
             mode=mode,
         )
-        self._shared.expect(user)
+        self._engine.expect(user)
         return wrap_client(
-            client, self._shared, scope, resolve_policy(policy) if policy is not None else None
+            client, self._engine, scope, resolve_policy(policy) if policy is not None else None
         )
 
     @contextmanager
@@ -218,8 +217,8 @@ class Memory:
             ScopeError: `user` or `session` is empty, too long or no string, or `mode` is unknown.
         """
         if isinstance(user, str):
-            self._shared.expect(user)
-        with enter(self._shared, make_scope(user=user, session=session, mode=mode)):
+            self._engine.expect(user)
+        with enter(self._engine, make_scope(user=user, session=session, mode=mode)):
             yield
 
     def last_receipt(self) -> Receipt | None:
@@ -229,12 +228,12 @@ class Memory:
         call in a task or thread of its own, ask `receipt_for(response)`, or `receipts(...)`, which reads the
         store.
         """
-        exchange = self._shared.receipts.last()
+        exchange = self._engine.receipts.last()
         return exchange.receipt if exchange is not None else None
 
     def receipt_for(self, response: object) -> Receipt | None:
         """The receipt of the call that returned this response or stream; None when it was none of ours."""
-        exchange = self._shared.receipts.get(response)
+        exchange = self._engine.receipts.get(response)
         return exchange.receipt if exchange is not None else None
 
     def receipts(
@@ -276,7 +275,7 @@ class Memory:
             call=checked_text("call", call, "give the id of a call") if call is not None else None,
             limit=checked_count("limit", limit, least=1, of="receipts"),
         )
-        return receipts(self._shared, request)
+        return receipts(self._engine, request)
 
     # Without a wrapper.
 
@@ -318,14 +317,14 @@ class Memory:
                 raise InputError(f"prepared is what prepare() gave, not {type(prepared).__name__}")
             user, session = prepared.receipt.user, prepared.receipt.session
         scope = make_scope(user=user, session=session)
-        times = checked_times(at, len(checked), self._shared.clock())
+        times = checked_times(at, len(checked), self._engine.clock())
         name = f"session-{uuid.uuid4().hex[:12]}" if scope.session in {None, UNSET} else str(scope.session)
         ref = SessionRef(user, name)
         call_id = uuid.uuid4().hex
-        ids = self._shared.run(
+        ids = self._engine.run(
             lambda: RecordJob(self._store, ref, checked, times, call_id=call_id, append=append)
         )
-        self._shared.recaller.took_in([OwnerRef.of(ref)])
+        self._engine.recaller.took_in([OwnerRef.of(ref)])
         return list(ids)
 
     def prepare(
@@ -359,7 +358,7 @@ class Memory:
             checked_count("budget", budget, least=0, of="tokens")
         chosen = resolve_policy(policy) if policy is not None else None
         return prepare(
-            self._shared,
+            self._engine,
             with_content(checked_messages(messages)),
             user=user,
             session=session,
@@ -398,7 +397,7 @@ class Memory:
         checked_count("top_k", top_k, least=1, of="turns")
         if budget is not None:
             checked_count("budget", budget, least=0, of="tokens")
-        return search(self._shared, query, user=user, session=session, top_k=top_k, budget=budget)
+        return search(self._engine, query, user=user, session=session, top_k=top_k, budget=budget)
 
     def pin(self, text: str, *, user: str) -> str:
         """Keep a text always in this user's context; returns the pin's id. The same text is the same pin.
@@ -411,7 +410,7 @@ class Memory:
         """
         checked_user(user)
         checked_pin(text)
-        return pin(self._shared, text, user=user)
+        return pin(self._engine, text, user=user)
 
     def unpin(self, pin_id: str, *, user: str) -> None:
         """Take a pin away for good: from the next request on it is not sent, and it is gone from the file.
@@ -426,12 +425,12 @@ class Memory:
         """
         checked_user(user)
         checked_text("pin_id", pin_id, "give the id that pin() returned; pins() lists them")
-        unpin(self._shared, pin_id, user=user)
+        unpin(self._engine, pin_id, user=user)
 
     def pins(self, *, user: str) -> list[Pin]:
         """This user's pins, the oldest first; `unpin` takes one away, `forget(text=)` all with a text."""
         checked_user(user)
-        return pins(self._shared, user=user)
+        return pins(self._engine, user=user)
 
     def forget(
         self,
@@ -464,7 +463,7 @@ class Memory:
         ids = checked_ids(turn_ids) if turn_ids is not None else None
         if text is not None:
             checked_text("text", text, "it would be found in every turn")
-        return forget(self._shared, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
+        return forget(self._engine, user=user, session=session, turn_ids=ids, text=text, dry_run=dry_run)
 
     def verify_forgotten(self, report: ForgetReport) -> bool:
         """Look whether anything is left of the turns that a report names, and take out what is.
@@ -474,7 +473,7 @@ class Memory:
         """
         if not isinstance(cast("object", report), ForgetReport):
             raise InputError(f"report is what forget() gave, not {type(report).__name__}")
-        return residue(self._shared, report) == 0
+        return residue(self._engine, report) == 0
 
     def reindex(self, timeout: float | None = None) -> bool:
         """Make the index entries and vectors that are missing, and wait until all are there.
@@ -485,7 +484,7 @@ class Memory:
         Returns:
             False when some were still missing after `timeout` seconds; they go on being made.
         """
-        return self._shared.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
+        return self._engine.recaller.indexer.wait(checked_seconds("timeout", timeout), vectors=True)
 
     def check(self, *, mend: bool = False, timeout: float | None = None) -> Health:
         """Read the whole journal and everything derived from it, and tell what is damaged or missing.
@@ -499,7 +498,7 @@ class Memory:
             StoreError: the store cannot be read. Damage is reported in the result, not raised.
         """
         checked_flag("mend", mend)
-        return check(self._shared, mend=mend, timeout=checked_seconds("timeout", timeout))
+        return check(self._engine, mend=mend, timeout=checked_seconds("timeout", timeout))
 
     def sessions(self, *, user: str | Literal[Unset.UNSET] | None = UNSET) -> list[Session]:
         """The sessions, the oldest first: of one user (None: those without a user), or all of the store's."""
@@ -573,7 +572,7 @@ class Memory:
         Raises:
             InputError: a line is not from an export; the text names it. Sessions before it stay imported.
         """
-        return take_in(self._shared, lines)
+        return take_in(self._engine, lines)
 
     def ledger(
         self, *, user: str | Literal[Unset.UNSET] | None = UNSET, session: str | None = None
@@ -594,11 +593,11 @@ class Memory:
             raise InputError(
                 "a session's name is unique per user only; give user= (None for none) with session="
             )
-        return ledger(self._shared, user=user, session=session)
+        return ledger(self._engine, user=user, session=session)
 
     def stats(self) -> Stats:
         """Count what the store holds, and the writes that wait to be committed."""
-        return with_waiting(self._store.stats(), self._shared.journal.waiting)
+        return with_waiting(self._store.stats(), self._engine.journal.waiting)
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything journaled so far, what was spilled too, is committed and has its views.
@@ -608,9 +607,9 @@ class Memory:
         """
         timeout = checked_seconds("timeout", timeout)
         until = None if timeout is None else time.monotonic() + timeout
-        self._shared.journal.flush(timeout)
+        self._engine.journal.flush(timeout)
         left = None if until is None else max(0.0, until - time.monotonic())
-        if not self._shared.recaller.indexer.wait(left, vectors=True):
+        if not self._engine.recaller.indexer.wait(left, vectors=True):
             raise JournalError("everything is journaled, but not all views are made; they are tried again")
 
     def close(self) -> None:

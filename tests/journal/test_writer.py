@@ -160,7 +160,7 @@ def test_only_the_writer_thread_changes_the_store(store, provider, bare):
             provider.script(Reply("Fine."))
             said = [{"role": "user", "content": f"Round {n}: " + "words about the garden. " * 8}]
             client.chat.completions.create(model="m", messages=said)
-        memory._shared.resources.lessons.limits.keep("host", "m", 4_000)
+        memory._engine.resources.lessons.limits.keep("host", "m", 4_000)
         memory.flush()
         memory.unpin(pin, user="alice")
         memory.record([{"role": "user", "content": "forget this"}], user="alice", session="t")

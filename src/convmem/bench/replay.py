@@ -1,6 +1,6 @@
 """A conversation lived through with convmem, by its public API, and questions put to it.
 
-Only the ranking, its margin and its weights are no part of that API; for these `Memory._shared` is asked.
+Only the ranking, its margin and its weights are no part of that API; for these `Memory._engine` is asked.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Replay:
         Here small talk is searched for too, and what does not stand out is ranked all the same.
         """
         self._now = question.now
-        recaller = self._memory._shared.recaller  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        recaller = self._memory._engine.recaller  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         owner = OwnerRef(self._conversation.id)
         vectors, note = recaller.vectors_of(recaller.ask_soon(question.text, owner).wait().vectors)
         if note:
@@ -174,7 +174,7 @@ class Replay:
 
     def use(self, settings: Settings | None) -> None:
         """Rank by these weights from now on; None for those shipped."""
-        recaller = self._memory._shared.recaller  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        recaller = self._memory._engine.recaller  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         recaller.settings = settings
         recaller.partitions.drop()  # whatever was computed by the weights of before
 
