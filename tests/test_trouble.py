@@ -26,6 +26,7 @@ from convmem.stores.sqlite import SQLiteStore
 from convmem.testing import Reply, ToolCall
 from convmem.testing.fakes import FakeEmbedder
 from convmem.threads import waiting
+from convmem.wrap import core
 
 FACT = {"role": "user", "content": "My locker code at the pool is 7719."}
 ASKED = {"role": "user", "content": "what is my locker code?"}
@@ -177,7 +178,7 @@ def late_vectors(world, monkeypatch):
         return waiting._said(future, seconds) if future in late else inner(future, seconds)
 
     monkeypatch.setattr(world.memory._engine.recaller, "embed_soon", noted)
-    monkeypatch.setattr(waiting, "outcome", outcome)
+    monkeypatch.setattr(core, "outcome", outcome)  # where a wrapped call waits
 
 
 def quotes(messages):
