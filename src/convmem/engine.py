@@ -1,4 +1,4 @@
-"""Builds the parts of a Memory (journal, recaller, request parts, threads), closes them, renews them in forks."""
+"""Builds the parts of a Memory (journal, recaller, resources, threads), closes them, renews them in forks."""
 
 from __future__ import annotations
 
