@@ -18,12 +18,9 @@ import argparse
 import faulthandler
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,26 +29,16 @@ import openai
 import convmem
 from convmem.stores.memory import InMemoryStore
 from convmem.testing.fakes import FakeEmbedder
+from serving import provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 FACT = "My locker code at the pool is 7719."
 QUESTION = "What is my locker code at the pool?"
 _HANGS_S = 60
 _PATIENT_MS = 60_000
 """A deadline that no machine misses: this asks whether children answer, not how fast."""
-
-
-@contextmanager
-def provider() -> Iterator[str]:
-    """The base URL of a provider in a process of its own."""
-    command = [sys.executable, "-m", "convmem.testing.provider"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (our own)
-        try:
-            yield (process.stdout.readline() if process.stdout is not None else "").strip()
-        finally:
-            process.terminate()
 
 
 def client(url: str) -> openai.OpenAI:

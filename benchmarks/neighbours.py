@@ -17,12 +17,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +27,10 @@ import openai
 
 import convmem
 from convmem.testing.fakes import FakeEmbedder
+from serving import provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 QUESTION = "What did Mara say about the harbour?"
 SAID = "I met {0} at the {1} on day {2}; we talked about the {1} and the price of {3}, and {0} said {2}."
@@ -42,17 +40,6 @@ _BATCH = 1_000
 _LONG = 100_000
 _PATIENT_MS = 60_000
 """A deadline that no machine misses: each call waits for its memory, and the whole wait is seen."""
-
-
-@contextmanager
-def provider() -> Iterator[str]:
-    """The base URL of a provider in a process of its own."""
-    command = [sys.executable, "-m", "convmem.testing.provider"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (our own)
-        try:
-            yield (process.stdout.readline() if process.stdout is not None else "").strip()
-        finally:
-            process.terminate()
 
 
 def turns(count: int) -> list[dict[str, str]]:

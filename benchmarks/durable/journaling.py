@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import statistics
-import subprocess
-import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 import convmem
 from durable.run import MODEL, PATIENT_MS, client
+from serving import provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["journal"]
@@ -41,7 +40,7 @@ def journal(
         f"{calls} calls each, durability {durability}, embedder {embedder}{', busy' if busy else ''};"
         " milliseconds, p50 / p95"
     )
-    with _provider() as base_url:
+    with provider() as base_url:
         for n in turns:
             path = folder / f"journal-{n}.db"
             with convmem.Memory(
@@ -60,20 +59,6 @@ def journal(
 
 def _p(values: Sequence[float], percent: int) -> float:
     return statistics.quantiles(values, n=100)[percent - 1]
-
-
-@contextmanager
-def _provider() -> Iterator[str]:
-    """A provider in a process of its own, so that its work is not measured."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "convmem.testing.provider"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None  # noqa: S101 (asked for above)
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _measured(
