@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -26,34 +26,55 @@ def seconds_until(until: float) -> float:
     return max(0.0, until - time.monotonic())
 
 
-def drive(steps: Waits[T]) -> T:
-    """Go through the steps of a call, waiting on this thread."""
-    error: BaseException | None = None
-    while True:
-        try:
-            future, seconds = steps.send(error)
-        except StopIteration as end:
-            return cast("T", end.value)
-        try:
-            error = outcome(future, seconds)
-        except BaseException as stopped:
-            steps.throw(stopped)  # the steps end what they have begun, and raise the error again
-            raise
+def drive(steps: Generator[Any, Any, T], perform: Callable[[Any], Any] | None = None) -> T:
+    """Go through the steps of a call on this thread, and return what they return.
+
+    Args:
+        steps: the steps; an error of performing one is raised in them, so that they end what they have begun.
+        perform: performs one step, and returns what the steps get back; None waits for futures (`Waits`).
+    """
+    answer: Any = None
+    failed: BaseException | None = None
+    try:
+        while True:
+            try:
+                step = steps.throw(failed) if failed is not None else steps.send(answer)
+            except StopIteration as end:
+                return cast("T", end.value)
+            except RuntimeError as error:
+                if isinstance(failed, StopIteration) and error.__cause__ is failed:
+                    raise failed from None  # no generator lets that out, but a mocked SDK may raise it
+                raise
+            failed = None
+            try:
+                answer = perform(step) if perform is not None else outcome(*step)
+            except BaseException as error:  # noqa: BLE001 (the steps see to what has begun, and raise it again)
+                failed = error
+    finally:
+        answer = failed = None  # an error holds this frame, which would hold the error for ever
 
 
-async def adrive(steps: Waits[T]) -> T:
+async def adrive(steps: Generator[Any, Any, T], perform: Callable[[Any], Awaitable[Any]] | None = None) -> T:
     """Go through the steps of a call as `drive` does, without blocking the event loop."""
-    error: BaseException | None = None
-    while True:
-        try:
-            future, seconds = steps.send(error)
-        except StopIteration as end:
-            return cast("T", end.value)
-        try:
-            error = await aoutcome(future, seconds)
-        except BaseException as stopped:
-            steps.throw(stopped)
-            raise
+    answer: Any = None
+    failed: BaseException | None = None
+    try:
+        while True:
+            try:
+                step = steps.throw(failed) if failed is not None else steps.send(answer)
+            except StopIteration as end:
+                return cast("T", end.value)
+            except RuntimeError as error:
+                if isinstance(failed, StopIteration) and error.__cause__ is failed:
+                    raise failed from None  # no generator lets that out, but a mocked SDK may raise it
+                raise
+            failed = None
+            try:
+                answer = await (perform(step) if perform is not None else aoutcome(*step))
+            except BaseException as error:  # noqa: BLE001 (the steps see to what has begun, and raise it again)
+                failed = error
+    finally:
+        answer = failed = None  # an error holds this frame, which would hold the error for ever
 
 
 def outcome(future: Future[Any], seconds: float) -> BaseException | None:

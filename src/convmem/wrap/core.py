@@ -16,7 +16,7 @@ from convmem.call.opening import open_exchange, open_passage, open_retrieval
 from convmem.errors import InputError, JournalError, noted
 from convmem.hooks import DegradedEvent, emit
 from convmem.providers.refusal import read_refusal
-from convmem.threads.waiting import aoutcome, outcome
+from convmem.threads.waiting import adrive, aoutcome, drive, outcome
 from convmem.wire import responses
 from convmem.wire.shape import retrieved_id, shape_of
 from convmem.wire.values import Reply, name_of
@@ -75,48 +75,16 @@ def carry_out(steps: Steps[T], send: Callable[[Mapping[str, Any]], Any]) -> T:
         steps: the steps.
         send: calls the SDK's own method with the arguments of a `Send`.
     """
-    answer: Any = None
-    failed: BaseException | None = None
-    try:
-        while True:
-            try:
-                step = steps.throw(failed) if failed is not None else steps.send(answer)
-            except StopIteration as end:
-                return cast("T", end.value)
-            except RuntimeError as error:
-                if isinstance(failed, StopIteration) and error.__cause__ is failed:
-                    raise failed from None  # no generator lets that out, but a mocked SDK may raise it
-                raise
-            failed = None
-            try:
-                answer = send(step.given) if isinstance(step, Send) else outcome(*step)
-            except BaseException as error:  # noqa: BLE001 (the steps see to what has begun, and raise it again)
-                failed = error
-    finally:
-        answer = failed = None  # an error holds this frame, which would hold the error for ever
+    return drive(steps, lambda step: send(step.given) if isinstance(step, Send) else outcome(*step))
 
 
 async def acarry_out(steps: Steps[T], send: Callable[[Mapping[str, Any]], Awaitable[Any]]) -> T:
     """Carry out the steps of a call as `carry_out` does, without blocking the event loop."""
-    answer: Any = None
-    failed: BaseException | None = None
-    try:
-        while True:
-            try:
-                step = steps.throw(failed) if failed is not None else steps.send(answer)
-            except StopIteration as end:
-                return cast("T", end.value)
-            except RuntimeError as error:
-                if isinstance(failed, StopIteration) and error.__cause__ is failed:
-                    raise failed from None  # no generator lets that out, but a mocked SDK may raise it
-                raise
-            failed = None
-            try:
-                answer = await send(step.given) if isinstance(step, Send) else await aoutcome(*step)
-            except BaseException as error:  # noqa: BLE001 (the steps see to what has begun, and raise it again)
-                failed = error
-    finally:
-        answer = failed = None  # an error holds this frame, which would hold the error for ever
+
+    async def performed(step: tuple[Future[Any], float] | Send) -> Any:  # noqa: ANN401 (the SDK's own)
+        return await send(step.given) if isinstance(step, Send) else await aoutcome(*step)
+
+    return await adrive(steps, performed)
 
 
 @dataclass(frozen=True, slots=True)
