@@ -127,11 +127,6 @@ class Exchange(Recipient):
         return self._account.receipt
 
     @property
-    def patience_s(self) -> float:
-        """Seconds for which the call waits for the writer, before the provider call and again after it."""
-        return self._shared.patience_s
-
-    @property
     def body(self) -> dict[str, Any] | None:
         """The body to send instead of the caller's; None where that goes out as it is, byte for byte."""
         if self.messages is None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from convmem.call.exchange import Exchange
 from convmem.call.passage import Passage
 from convmem.call.refetch import Retrieval
-from convmem.call.scope import UNSET
 from convmem.journal.placed import Call
 
 if TYPE_CHECKING:
@@ -49,13 +48,14 @@ def open_exchange(
         InputError: the body cannot be read.
     """
     request = shape.parse(body)
+    user, session, mode = scope.settled()
     call = Call(
         id=uuid.uuid4().hex,
         at=shared.clock(),
-        user=None if scope.user is UNSET else scope.user,
-        session=None if scope.session is UNSET else scope.session,
+        user=user,
+        session=session,
         fresh_session=f"session-{uuid.uuid4().hex[:12]}",
-        mode="on" if scope.mode is UNSET else scope.mode,
+        mode=mode,
         host=host,
         request=request,
         fresh_conversation=shared.is_fresh(request.held),
@@ -75,14 +75,15 @@ def open_passage(shared: Shared, scope: Scope, *, model: str | None, host: str |
         host: the provider's host.
         why: the note in its receipt that says why it goes straight through.
     """
+    user, session, mode = scope.settled()
     passage = Passage(
         shared,
         call=uuid.uuid4().hex,
         at=shared.clock(),
-        user=None if scope.user is UNSET else scope.user,
-        session=None if scope.session is UNSET else scope.session,
+        user=user,
+        session=session,
         fresh_session=f"session-{uuid.uuid4().hex[:12]}",
-        mode="on" if scope.mode is UNSET else scope.mode,
+        mode=mode,
         model=model,
         host=host,
         why=why,
@@ -99,10 +100,5 @@ def open_retrieval(shared: Shared, response_id: str, scope: Scope) -> Retrieval:
         response_id: the provider's id of the response.
         scope: user and session of the call, and what memory may do.
     """
-    return Retrieval(
-        shared,
-        response_id,
-        user=None if scope.user is UNSET else scope.user,
-        session=None if scope.session is UNSET else scope.session,
-        mode="on" if scope.mode is UNSET else scope.mode,
-    )
+    user, session, mode = scope.settled()
+    return Retrieval(shared, response_id, user=user, session=session, mode=mode)

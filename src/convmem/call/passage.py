@@ -110,11 +110,6 @@ class Passage(Recipient):
         """The receipt of the call so far."""
         return self._account.receipt
 
-    @property
-    def patience_s(self) -> float:
-        """Seconds for which the call waits for the writer."""
-        return self._shared.patience_s
-
     @contextmanager
     def unwatched(self, *, stream: bool) -> Generator[None]:
         """Surround a call whose reply memory does not read: all it learns is whether the provider took it.

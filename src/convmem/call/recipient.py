@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from concurrent.futures import Future
 
+    from convmem.call.shared import Shared
     from convmem.threads.waiting import Waits
     from convmem.types import Receipt
     from convmem.wire.values import Reply
@@ -32,6 +33,7 @@ class Recipient(ABC):
     """
 
     ended = False
+    _shared: Shared
 
     @property
     @abstractmethod
@@ -74,9 +76,9 @@ class Recipient(ABC):
         return (yield future, self.patience_s)
 
     @property
-    @abstractmethod
     def patience_s(self) -> float:
-        """Seconds for which the call waits for the writer."""
+        """Seconds for which the call waits for the writer, before the provider call and again after it."""
+        return self._shared.patience_s
 
     def ending(self, reply: Reply, *, response: object = None) -> Waits[None]:
         """End the call with its reply: have the reply journaled, and wait until it is, or is late."""

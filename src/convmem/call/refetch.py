@@ -130,11 +130,6 @@ class Retrieval(Recipient):
         """The receipt of the call that asked for the response first, once that is known."""
         return self._receipt
 
-    @property
-    def patience_s(self) -> float:
-        """Seconds for which the call waits for the writer."""
-        return self._shared.patience_s
-
     def end(self, reply: Reply, error: BaseException | None = None, *, early: bool) -> Future[None] | None:
         """Submit the job that journals the reply; None while the provider is at work, or for half a reply."""
         del error

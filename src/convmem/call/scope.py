@@ -66,6 +66,12 @@ class Scope:
     session: str | Literal[Unset.UNSET] | None = UNSET
     mode: Mode | Literal[Unset.UNSET] = UNSET
 
+    def settled(self) -> tuple[str | None, str | None, Mode]:
+        """Return user, session and mode of a call: None, None and `on` where the scope says nothing."""
+        user = None if self.user is UNSET else self.user
+        session = None if self.session is UNSET else self.session
+        return user, session, "on" if self.mode is UNSET else self.mode
+
     def over(self, wider: Scope) -> Scope:
         """This scope, with the fields of a wider one where its own are unset."""
         return Scope(
